@@ -1,0 +1,108 @@
+"""Reading claims: by name or JSON Pointer, as conditions, as scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+ClaimPath = tuple[str, ...]
+Scalar = str | int | float | bool
+
+
+class _Missing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+MISSING: Final = _Missing()
+
+
+def claim_path(name: str) -> ClaimPath:
+    """Parse a claim's name: a JSON Pointer (RFC 6901) if it begins with ``/``.
+
+    Raises ValueError for a bad escape in a pointer or an empty name.
+    """
+    if not name:
+        raise ValueError("a claim name must not be empty")
+    if not name.startswith("/"):
+        return (name,)
+    segments = name[1:].split("/")
+    for segment in segments:
+        if "~" in segment.replace("~0", "").replace("~1", ""):
+            raise ValueError("in a JSON Pointer '~' is written '~0' and '/' is written '~1'")
+    return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in segments)
+
+
+def claim_at(claims: Mapping[str, object], path: ClaimPath) -> object:
+    """The value at ``path``, or MISSING. A null counts as absent."""
+    value: object = claims
+    for segment in path:
+        if isinstance(value, dict):
+            value = value.get(segment)
+        elif isinstance(value, list) and segment.isascii() and segment.isdigit():
+            index = int(segment[:9])
+            value = value[index] if index < len(value) and str(index) == segment else None
+        else:
+            return MISSING
+        if value is None:
+            return MISSING
+    return value
+
+
+def _same(found: object, wanted: Scalar) -> bool:
+    # In Python True == 1; in JSON it is not.
+    return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCondition:
+    """Holds when the claim equals one of ``values`` or is an array that contains one."""
+
+    name: str
+    path: ClaimPath
+    values: tuple[Scalar, ...]
+
+    def holds(self, claims: Mapping[str, object]) -> bool:
+        """Whether the condition holds; an absent claim never does."""
+        found = claim_at(claims, self.path)
+        if found is MISSING:
+            return False
+        elements = found if isinstance(found, list) else (found,)
+        return any(_same(element, wanted) for element in elements for wanted in self.values)
+
+
+def scope_elements(claims: Mapping[str, object], paths: Iterable[ClaimPath]) -> tuple[str, ...]:
+    """Every scope of a token in order of appearance, each once, from all scope claims.
+
+    A string is split at spaces (RFC 6749 section 3.3), an array is taken as it is; what
+    is not a string in it is passed over, since it can grant nothing.
+    """
+    seen: dict[str, None] = {}
+    for path in paths:
+        value = claim_at(claims, path)
+        if isinstance(value, str):
+            for element in value.split(" "):
+                if element:
+                    seen[element] = None
+        elif isinstance(value, list):
+            for element in value:
+                if isinstance(element, str) and element:
+                    seen[element] = None
+    return tuple(seen)
+
+
+def granted_scopes(
+    elements: Iterable[str], implies: Mapping[str, frozenset[str]]
+) -> frozenset[str]:
+    """The scopes that count: elements without a space, and all that they imply.
+
+    ``implies`` must already be transitive.
+    """
+    granted = {element for element in elements if " " not in element}
+    if implies:
+        for element in tuple(granted):
+            granted |= implies.get(element, frozenset())
+    return frozenset(granted)

@@ -1,0 +1,101 @@
+"""Rules: what a call must bring, chosen by exact name or glob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+from .claims import ClaimCondition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What one call must bring: every part has to hold. ``key`` is its key in the file."""
+
+    key: str
+    deny: bool = False
+    scopes: tuple[str, ...] = ()
+    any_scopes: tuple[str, ...] = ()
+    claims: tuple[ClaimCondition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Glob:
+    """A pattern in which ``*`` matches any run of characters and nothing else is special."""
+
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, pattern: str) -> Glob:
+        """Split a pattern at its stars."""
+        return cls(tuple(pattern.split("*")))
+
+    @property
+    def literals(self) -> int:
+        """How many characters are not stars: more beats fewer."""
+        return sum(map(len, self.parts))
+
+    def matches(self, name: str) -> bool:
+        """Whether the whole of ``name`` matches, in time linear in its length."""
+        first, *middle, last = self.parts
+        if len(name) < len(first) + len(last):
+            return False
+        if not (name.startswith(first) and name.endswith(last)):
+            return False
+        at, end = len(first), len(name) - len(last)
+        for part in middle:
+            at = name.find(part, at, end)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
+
+
+def globs_overlap(one: str, other: str) -> bool:
+    """Whether some name matches both patterns, so that a tie between them would matter."""
+
+    @cache
+    def meets(i: int, j: int) -> bool:
+        if i == len(one) and j == len(other):
+            return True
+        if i < len(one) and one[i] == "*":
+            return meets(i + 1, j) or (j < len(other) and meets(i, j + 1))
+        if j < len(other) and other[j] == "*":
+            return meets(i, j + 1) or (i < len(one) and meets(i + 1, j))
+        return i < len(one) and j < len(other) and one[i] == other[j] and meets(i + 1, j + 1)
+
+    return meets(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleMap:
+    """The rules of one kind of call. Globs are ordered by literals, most first.
+
+    ``deny_others`` says what becomes of a name that matches no key: denied for tools,
+    prompts and resources, free (server scopes only) for methods. An empty map rules nothing.
+    """
+
+    exact: Mapping[str, Rule] = field(default_factory=dict)
+    globs: tuple[tuple[Glob, Rule], ...] = ()
+    deny_others: bool = True
+
+    def __bool__(self) -> bool:
+        return bool(self.exact or self.globs)
+
+    def find(self, name: str) -> Rule | None:
+        """The rule for ``name``; None where nothing but the server's scopes is asked."""
+        rule = self.exact.get(name)
+        if rule is not None:
+            return rule
+        for glob, candidate in self.globs:
+            if glob.matches(name):
+                return candidate
+        return _UNLISTED if self and self.deny_others else None
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Every rule, exact ones first, in the order of the file."""
+        return (*self.exact.values(), *(rule for _, rule in self.globs))
+
+
+_UNLISTED = Rule(key="(no key matches)", deny=True)
