@@ -98,7 +98,8 @@ class Server:
 
     ``resource`` is None where there is none to show (environment mode without a URL); then
     there is no metadata. ``audiences`` is None where any audience was asked for out loud.
-    ``implies`` is transitive. ``origins`` is None where any Origin is allowed.
+    ``implies`` is transitive. ``origins`` holds the origin of the
+    resource too, and is None where any Origin is allowed.
     ``public_prefixes`` end in ``/``. ``paths`` are canonical and have no final slash
     (the empty string stands for every path).
     """

@@ -1,0 +1,117 @@
+"""The shell of one request: the clock, the keys, one retry, and the one last resort."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from .core.challenge import Challenger
+from .core.engine import Engine
+from .core.keyset import KeySet
+from .core.model import Decision, Deny, NeedKeys, Reason, Refusal, Request
+
+_log = logging.getLogger(__name__)
+
+MAX_KEY_WAIT = 0.25
+_DEADLINE_RESERVE = 0.05
+
+_BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
+
+
+class KeyFinder(Protocol):
+    """Where keys come from: ``extauthz.keys.KeyStore``."""
+
+    def snapshot(self) -> Mapping[str, KeySet]:
+        """The usable key sets by issuer name."""
+
+    async def find(self, issuer: str, kid: str | None, *, wait: float) -> Reason | None:
+        """Look for a key for at most ``wait`` seconds; None when it is there now."""
+
+
+class Observer(Protocol):
+    """Who is told of every decision: ``extauthz.telemetry``."""
+
+    def decided(
+        self, request: Request | None, decision: Decision, transport: str, seconds: float
+    ) -> None:
+        """Count and log one decision, made over ``transport`` in ``seconds``."""
+
+
+class Authorizer:
+    """Answers requests with the engine in force; both doors share one.
+
+    ``wall`` tells seconds since the epoch, ``monotonic`` seconds for durations.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        keys: KeyFinder,
+        observer: Observer,
+        *,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.engine = engine
+        self._keys = keys
+        self._observer = observer
+        self._wall = wall
+        self._monotonic = monotonic
+        self._outside = Challenger(None, None)
+
+    def check_now(self, request: Request, transport: str) -> Decision | None:
+        """Decide at once, or None when a key has to be looked for: then ``check``."""
+        started = self._monotonic()
+        decision = self._decide(request, None)
+        if isinstance(decision, NeedKeys):
+            return None
+        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        return decision
+
+    async def check(
+        self, request: Request, transport: str, time_left: float | None = None
+    ) -> Decision:
+        """Decide, waiting for an unknown key if it must (contract, section 9).
+
+        ``time_left`` is the caller's remaining time in seconds, None when it did not say.
+        Never raises, but for cancellation.
+        """
+        started = self._monotonic()
+        decision = self._decide(request, None)
+        if isinstance(decision, NeedKeys):
+            decision = await self._with_keys(request, decision, time_left)
+        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        return decision
+
+    def refuse(self, refusal: Refusal, transport: str, request: Request | None = None) -> Deny:
+        """The answer to a message that no request could be made of."""
+        decision = self._outside.deny(refusal, request)
+        self._observer.decided(request, decision, transport, 0.0)
+        return decision
+
+    async def _with_keys(
+        self, request: Request, need: NeedKeys, time_left: float | None
+    ) -> Decision:
+        wait = MAX_KEY_WAIT
+        if time_left is not None:
+            wait = max(0.0, min(wait, time_left - _DEADLINE_RESERVE))
+        try:
+            missing = await self._keys.find(need.issuer, need.kid, wait=wait)
+        except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it
+            _log.exception("looking for keys failed")
+            missing = Reason.KEYS_UNAVAILABLE
+        # A key that came may still be of another algorithm: then it is simply unknown.
+        decision = self._decide(request, missing or Reason.UNKNOWN_KEY)
+        if isinstance(decision, NeedKeys):
+            return self._outside.deny(_BROKEN, request)
+        return decision
+
+    def _decide(self, request: Request, missing_key: Reason | None) -> Decision | NeedKeys:
+        try:
+            return self.engine.decide(
+                request, self._keys.snapshot(), now=self._wall(), missing_key=missing_key
+            )
+        except Exception:  # noqa: BLE001  as above: refuse, say so in the log, go on
+            _log.exception("a decision failed; the request is refused")
+            return self._outside.deny(_BROKEN, request)

@@ -1,0 +1,50 @@
+"""Finding the bearer token of a request (RFC 6750 section 2.1, RFC 9110 section 11)."""
+
+from __future__ import annotations
+
+import re
+
+from .model import Reason, Refusal, Request
+from .paths import split_target
+
+_TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+_JOINED = re.compile(r",[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
+
+MISSING = Refusal(Reason.MISSING_TOKEN)
+_TWO = Refusal(Reason.MALFORMED_REQUEST, "more than one credential in Authorization")
+_IN_QUERY = Refusal(Reason.MALFORMED_REQUEST, "a token in the query beside the header")
+_ODD = Refusal(Reason.MALFORMED_TOKEN, "what follows Bearer is not a token")
+
+
+def bearer_token(request: Request) -> str | Refusal:
+    """The token text of the Authorization header, or why there is none to judge.
+
+    The query, the body and cookies are never looked at for a token; one in the query
+    beside the header refuses the request (RFC 6750 section 2: one method only).
+    """
+    value = request.headers.get("authorization")
+    if value is None:
+        return MISSING
+    if "authorization" in request.repeated:
+        return _TWO
+    scheme, blank, token = value.partition(" ")
+    if "," in value and (scheme.lower() == "bearer" or _JOINED.search(value)):
+        return _TWO
+    if scheme.lower() != "bearer":
+        if not value or _SCHEME.fullmatch(scheme):
+            return MISSING
+        return _ODD
+    token = token.strip(" ") if blank else ""
+    if not token:
+        return MISSING
+    if _TOKEN68.fullmatch(token) is None:
+        return _ODD
+    if "access_token=" in request.target and _in_query(request.target):
+        return _IN_QUERY
+    return token
+
+
+def _in_query(target: str) -> bool:
+    query = split_target(target)[1]
+    return any(pair.startswith("access_token=") for pair in query.split("&"))

@@ -1,0 +1,210 @@
+"""Which JSON-RPC call a request makes, from sources that can be believed (contract, section 6).
+
+Envoy's MCP filter comes first, the body second, the client's ``Mcp-*`` headers last and only
+where the backend is known to compare them with the body.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from . import strict_json
+from .model import Call, Reason, Refusal, Request
+from .policy import Server
+
+NAMED_BY: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "resources/subscribe": "uri",
+    "resources/unsubscribe": "uri",
+}
+"""The methods that name their target, and the member of ``params`` that does."""
+
+KNOWN_METHODS: Final = frozenset(NAMED_BY) | {
+    "initialize",
+    "ping",
+    "server/discover",
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "completion/complete",
+    "logging/setLevel",
+    "subscriptions/listen",
+    "tasks/get",
+    "tasks/result",
+    "tasks/list",
+    "tasks/cancel",
+    "tasks/update",
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+}
+
+_RESPONSE = Call("")
+_UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
+_SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
+
+
+def find_call(request: Request, server: Server) -> Call | Refusal | None:
+    """The call of a POST, a refusal, or None where no believable source is present."""
+    claimed = _from_metadata(request)
+    if isinstance(claimed, Refusal):
+        return claimed
+    if request.body is not None:
+        inspected = _from_body(request)
+        if isinstance(inspected, Refusal):
+            return inspected
+        if claimed is not None and claimed != inspected:
+            return Refusal(Reason.SOURCE_MISMATCH, "the MCP filter and the body differ")
+        claimed = inspected
+    if claimed is None:
+        claimed = _from_headers(request, server.header_versions)
+        if claimed is None or isinstance(claimed, Refusal):
+            return claimed
+    elif refusal := _contradicted(request, claimed):
+        return refusal
+    return _method_in_disguise(claimed, server) or claimed
+
+
+def _from_metadata(request: Request) -> Call | Refusal | None:
+    said = request.mcp_metadata
+    if said is None:
+        return None
+    if (
+        said.get("is_mcp_request") is not True
+        or said.get("status", "mcp_ok") != "mcp_ok"
+        or said.get("passthrough_reason")
+        or said.get("is_exceeding_limit")
+    ):
+        return _UNUSABLE
+    method = said.get("method")
+    if method == "__jsonrpc_response":
+        return _RESPONSE
+    if not isinstance(method, str) or not method:
+        return _UNUSABLE
+    return _named(method, said.get("params"))
+
+
+def _from_body(request: Request) -> Call | Refusal:
+    if request.body_truncated:
+        return _malformed("the proxy sent only the beginning of the body")
+    try:
+        message = strict_json.parse(request.body or b"")
+    except strict_json.NotStrictJson as fault:
+        return _malformed(f"body: {fault}")
+    if isinstance(message, list):
+        return Refusal(Reason.BATCH_REFUSED, "the body is a JSON-RPC batch")
+    if not isinstance(message, dict):
+        return _malformed("body: not a JSON-RPC object")
+    params = message.get("params")
+    if params is not None and not isinstance(params, dict):
+        return _malformed("body: params is not an object")
+    if _has_disguise(message) or (params and _has_disguise(params)):
+        return _malformed("body: a member name differs from a known one only in disguise")
+    if "method" not in message:
+        if ("result" in message) == ("error" in message):
+            return _malformed("body: neither a request nor a response")
+        return _RESPONSE
+    method = message["method"]
+    if not isinstance(method, str) or not method:
+        return _malformed("body: method is not a string")
+    return _named(method, params)
+
+
+def _has_disguise(members: Mapping[str, object]) -> bool:
+    return any(
+        name not in _MEMBERS and name.replace("\0", "").casefold() in _MEMBERS for name in members
+    )
+
+
+def _from_headers(request: Request, versions: frozenset[str]) -> Call | Refusal | None:
+    headers = request.headers
+    if (
+        headers.get("mcp-protocol-version") not in versions
+        or "mcp-protocol-version" in request.repeated
+    ):
+        return None
+    method = headers.get("mcp-method")
+    if method is None:
+        return None
+    if _several(request, "mcp-method", method) or not method:
+        return _malformed("Mcp-Method must occur once")
+    if method not in NAMED_BY:
+        return Call(method)
+    name = headers.get("mcp-name")
+    if name is None or _several(request, "mcp-name", name):
+        return _malformed("Mcp-Name must occur once for this method")
+    decoded = decode_sentinel(name)
+    if decoded is None:
+        return _malformed("Mcp-Name is not valid base64 of UTF-8")
+    return Call(method, decoded)
+
+
+def _several(request: Request, name: str, value: str) -> bool:
+    return name in request.repeated or (request.joined and "," in value)
+
+
+def decode_sentinel(value: str) -> str | None:
+    """Decode ``=?base64?…?=``; other text is itself. None when the base64 is not strict."""
+    match = _SENTINEL.fullmatch(value)
+    if match is None:
+        return value
+    try:
+        data = base64.b64decode(match[1], validate=True)
+        if base64.b64encode(data).decode("ascii") != match[1]:
+            return None
+        return data.decode("utf-8")
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _contradicted(request: Request, call: Call) -> Refusal | None:
+    """Untrusted ``Mcp-*`` headers are never a source, but must not tell another story."""
+    method = request.headers.get("mcp-method")
+    if method is not None and ("mcp-method" in request.repeated or method != call.method):
+        return Refusal(Reason.SOURCE_MISMATCH, "Mcp-Method differs from the message")
+    name = request.headers.get("mcp-name")
+    if name is None or call.name is None:
+        return None
+    if "mcp-name" in request.repeated or decode_sentinel(name) != call.name:
+        return Refusal(Reason.SOURCE_MISMATCH, "Mcp-Name differs from the message")
+    return None
+
+
+def _named(method: str, params: object) -> Call | Refusal:
+    member = NAMED_BY.get(method)
+    if member is None:
+        return Call(method)
+    name = params.get(member) if isinstance(params, Mapping) else None
+    if not isinstance(name, str):
+        return _malformed(f"params.{member} is not a string")
+    return Call(method, name)
+
+
+def _method_in_disguise(call: Call, server: Server) -> Refusal | None:
+    method = call.method
+    if not method or method in KNOWN_METHODS or method in server.methods.exact:
+        return None
+    bare = _bare(method)
+    if bare in _BARE_KNOWN or bare in map(_bare, server.methods.exact):
+        return _malformed("the method differs from a known one only in case or blanks")
+    return None
+
+
+def _bare(method: str) -> str:
+    return method.replace("\0", "").strip().casefold()
+
+
+_BARE_KNOWN = frozenset(map(_bare, KNOWN_METHODS))
+
+
+def _malformed(detail: str) -> Refusal:
+    return Refusal(Reason.MALFORMED_REQUEST, detail)

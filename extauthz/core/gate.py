@@ -1,0 +1,222 @@
+"""What one server makes of a caller: its rules, and the answers that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .calls import find_call
+from .challenge import Challenger
+from .claims import granted_scopes
+from .documents import cors_headers, metadata_url
+from .identity import Lookalikes, identity_headers, server_header
+from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
+from .policy import CLIENT_CLAIMS, Server
+from .rules import Rule, RuleMap
+from .verified import VerifiedToken
+
+_UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
+_OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
+_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_FREE = Rule(key="")
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A verified caller to whom every rule of the server said yes."""
+
+    token: VerifiedToken
+    call: Call | None
+    headers: Headers
+
+
+class Gate:
+    """One server's demands and answers, with all that never changes built beforehand."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.lookalikes = Lookalikes(server)
+        self._challenger = Challenger(server, metadata_url(server))
+        self._kinds: dict[str, RuleMap] = {
+            "tools/call": server.tools,
+            "prompts/get": server.prompts,
+            "resources/read": server.resources,
+            "resources/subscribe": server.resources,
+            "resources/unsubscribe": server.resources,
+        }
+        self._server_header = server_header(server)
+        self._withheld = () if server.keep_token else ("authorization",)
+
+    def origin_allowed(self, origin: str | None) -> bool:
+        """Whether a browser page of this origin may call the server (Fetch standard)."""
+        allowed = self.server.origins
+        return origin is not None and (allowed is None or origin in allowed)
+
+    def permit(
+        self, request: Request, token: VerifiedToken, trace: Trace | None = None
+    ) -> Permit | Decision:
+        """Judge a verified caller: what is forwarded, which call, denials, scopes."""
+        headers = token.identity.get(self.server.name)
+        if headers is None:
+            built = identity_headers(token.facts, self.server)
+            if isinstance(built, Refusal):
+                return self.refuse(request, built, token=token)
+            headers = token.identity[self.server.name] = built
+        clients = self.server.allowed_clients
+        if clients is not None and not clients.intersection(
+            value
+            for name in CLIENT_CLAIMS
+            if isinstance(value := token.facts.claims.get(name), str)
+        ):
+            refusal = Refusal(Reason.DENIED_BY_RULE, "the client is not an allowed client")
+            return self.refuse(request, refusal, token=token)
+        call: Call | None = None
+        rule = _FREE
+        if self.server.has_call_rules and request.method not in _BODILESS:
+            source = find_call(request, self.server)
+            if source is None and not self.server.allow_unverified_calls:
+                source = _UNVERIFIED
+            if isinstance(source, Refusal):
+                if trace:
+                    trace.add("call", "known from a source to believe", source.detail, False)
+                return self.refuse(request, source, token=token)
+            call = source
+            rule = self._rule_for(call)
+            if trace:
+                said = "not known; rules do not apply" if call is None else call.method
+                trace.add("call", "known from a source to believe", said, True)
+        refusal_or_none = self._denied(rule, token, trace)
+        if refusal_or_none:
+            return self.refuse(request, refusal_or_none, token=token, call=call)
+        wanted = self._lacking(rule, token, trace)
+        if wanted is not None:
+            lacking = Refusal(Reason.INSUFFICIENT_SCOPE, f"rule {rule.key or '(server)'}")
+            return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
+        return Permit(token, call, headers)
+
+    def _rule_for(self, call: Call | None) -> Rule:
+        if call is None or call.method in _OPEN_METHODS or call.method.startswith("notifications/"):
+            return _FREE
+        rules = self._kinds.get(call.method, self.server.methods)
+        name = call.method if call.name is None else call.name
+        return rules.find(name) or _FREE
+
+    def _denied(self, rule: Rule, token: VerifiedToken, trace: Trace | None) -> Refusal | None:
+        if trace and rule.key:
+            trace.add(
+                "rule", "not deny", f"{rule.key}: deny" if rule.deny else rule.key, not rule.deny
+            )
+        if rule.deny:
+            return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
+        for condition in rule.claims:
+            passed = condition.holds(token.facts.claims)
+            if trace:
+                wanted = " or ".join(map(repr, condition.values))
+                trace.add(
+                    f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
+                )
+            if not passed:
+                return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}: claim {condition.name}")
+        return None
+
+    def _lacking(
+        self, rule: Rule, token: VerifiedToken, trace: Trace | None
+    ) -> tuple[str, ...] | None:
+        """All scopes of the operation if one is lacking, else None."""
+        needed = (*self.server.scopes, *rule.scopes)
+        if not needed and not rule.any_scopes:
+            return None
+        granted = granted_scopes(token.facts.scopes, self.server.implies)
+        passed = granted.issuperset(needed) and (
+            not rule.any_scopes or not granted.isdisjoint(rule.any_scopes)
+        )
+        if trace:
+            wanted = " ".join(needed)
+            if rule.any_scopes:
+                wanted = f"{wanted} and one of {' '.join(rule.any_scopes)}".strip()
+            trace.add("scopes", wanted, " ".join(sorted(granted)) or "none", passed)
+        if passed:
+            return None
+        return tuple(dict.fromkeys((*needed, *rule.any_scopes[:1])))
+
+    def refuse(
+        self,
+        request: Request,
+        refusal: Refusal,
+        *,
+        token: VerifiedToken | None = None,
+        call: Call | None = None,
+        scopes: tuple[str, ...] | None = None,
+        credentials_at_fault: bool = False,
+        enforce: bool = False,
+    ) -> Decision:
+        """The server's refusal, which an audited server only reports (unless ``enforce``)."""
+        if self.server.audit and not enforce:
+            return self._audited(request, refusal, token, call)
+        return self._challenger.deny(
+            refusal,
+            request,
+            scopes=scopes,
+            credentials_at_fault=credentials_at_fault,
+            client_headers=self._client_headers(request),
+            token=token,
+            call=call,
+        )
+
+    def allow(self, request: Request, permit: Permit, now: float) -> Allow:
+        """Let a permitted caller through, with nothing of the client's passed for ours."""
+        server = self.server
+        facts = permit.token.facts
+        return Allow(
+            server=server.name,
+            headers=permit.headers,
+            remove=self._removals(request, permit.headers, self._withheld),
+            client_headers=self._client_headers(request),
+            token=permit.token,
+            call=permit.call,
+            lease_seconds=facts.expires + facts.issuer.leeway - now
+            if server.stream_lease
+            else None,
+        )
+
+    def allow_public(self, request: Request) -> Allow:
+        """Let a request for a public path through, telling the server only its own name."""
+        return Allow(
+            server=self.server.name,
+            headers=self._server_header,
+            remove=self._removals(request, self._server_header, self._withheld),
+            client_headers=self._client_headers(request),
+        )
+
+    def _audited(
+        self,
+        request: Request,
+        refusal: Refusal,
+        token: VerifiedToken | None,
+        call: Call | None,
+    ) -> Allow:
+        headers: Headers = ()
+        if token is not None:
+            headers = token.identity.get(self.server.name, ())
+        return Allow(
+            server=self.server.name,
+            headers=headers,
+            remove=self._removals(request, headers, ()),
+            client_headers=self._client_headers(request),
+            token=token,
+            call=call,
+            audited=refusal.reason,
+            audited_detail=refusal.detail,
+        )
+
+    def _removals(
+        self, request: Request, headers: Headers, withheld: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        sent = {name for name, _ in headers}
+        absent = tuple(name for name in self.lookalikes.names if name not in sent)
+        return (*withheld, *absent, *self.lookalikes.among(request.headers))
+
+    def _client_headers(self, request: Request) -> Headers:
+        origin = request.headers.get("origin")
+        if origin is None or not self.origin_allowed(origin):
+            return ()
+        return cors_headers(origin)

@@ -1,0 +1,162 @@
+"""Identity headers: claims as header text, and which inbound headers look like them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from urllib.parse import quote
+
+from .claims import MISSING, claim_at
+from .model import Headers, Reason, Refusal
+from .policy import IDENTITY_HEADERS, Encoding, Server
+from .verified import TokenFacts
+
+MAX_TOTAL_BYTES = 16 * 1024
+PREFIX = "x-auth-"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NEEDS_CARE = re.compile(r"[^\x21-\x24\x26-\x7e]")
+_NOT_WORD = re.compile(r"[^a-z0-9]")
+
+_CONTROL_REFUSAL = Refusal(
+    Reason.MALFORMED_TOKEN, "a claim to be forwarded holds a control character"
+)
+TOO_LARGE = Refusal(Reason.DENIED_BY_RULE, "the identity headers exceed 16 KiB")
+
+
+class _ControlCharacterError(Exception):
+    pass
+
+
+def folded(name: str) -> str:
+    """A header name as a careless backend may read it: lower-case, all else as ``-``."""
+    return _NOT_WORD.sub("-", name.lower())
+
+
+class Lookalikes:
+    """Tells which inbound headers could be taken for identity headers of one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.names = (*IDENTITY_HEADERS, *(extra.header for extra in server.forwarded))
+        self._exact = frozenset(self.names)
+        self._folded = frozenset(map(folded, self.names))
+
+    def among(self, names: Iterable[str]) -> tuple[str, ...]:
+        """The look-alikes among lower-case header names, the exact names left out."""
+        return tuple(name for name in names if name not in self._exact and self.is_lookalike(name))
+
+    def is_lookalike(self, name: str) -> bool:
+        """Whether a name equals an identity name after folding, or has its prefix."""
+        bare = folded(name)
+        return bare in self._folded or bare.startswith(PREFIX)
+
+
+def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
+    """The headers that tell ``server`` who is calling; absent claims send nothing.
+
+    Refuses claims that hold control characters (``malformed_token``) and more than 16 KiB
+    in total (``denied_by_rule``).
+    """
+    try:
+        pairs = [
+            ("x-auth-subject", _text(facts.subject)),
+            ("x-auth-issuer", _text(facts.issuer_value)),
+            ("x-auth-client-id", _text(facts.client_id)),
+            ("x-auth-scopes", _joined(facts.scopes, " ")),
+            ("x-auth-audience", _joined(facts.audiences, " ")),
+            ("x-auth-token-id", _text(facts.token_id)),
+            ("x-auth-issued-at", _whole(facts.issued_at)),
+            ("x-auth-expires-at", _whole(facts.expires)),
+            ("x-auth-server", _text(server.name)),
+        ]
+        for extra in server.forwarded:
+            value = claim_at(facts.claims, extra.claim)
+            if value is not MISSING:
+                pairs.append((extra.header, _encoded(value, extra.encoding)))
+    except _ControlCharacterError:
+        return _CONTROL_REFUSAL
+    headers = tuple((name, value) for name, value in pairs if value)
+    if sum(len(name) + len(value) for name, value in headers) > MAX_TOTAL_BYTES:
+        return TOO_LARGE
+    return headers
+
+
+def server_header(server: Server) -> Headers:
+    """The one header that also a public path carries."""
+    return (("x-auth-server", _text(server.name)),)
+
+
+def _whole(seconds: float | None) -> str:
+    return "" if seconds is None else str(int(seconds))
+
+
+def _text(value: str | None) -> str:
+    return "" if value is None else _ends(_safe(value))
+
+
+def _joined(elements: Iterable[str], separator: str) -> str:
+    escaped = {" ": "%20", ",": "%2C"}[separator]
+    return _ends(separator.join(_safe(element).replace(separator, escaped) for element in elements))
+
+
+def _safe(value: str) -> str:
+    if _NEEDS_CARE.search(value) is None:
+        return value
+    if _CONTROL.search(value):
+        raise _ControlCharacterError
+    return quote(value, safe=_VISIBLE)
+
+
+def _ends(value: str) -> str:
+    """Percent-encode spaces at either end, which HTTP would take for padding."""
+    inner = value.strip(" ")
+    if len(inner) == len(value):
+        return value
+    if not inner:
+        return "%20" * len(value)
+    before = len(value) - len(value.lstrip(" "))
+    after = len(value) - len(value.rstrip(" "))
+    return "%20" * before + inner + "%20" * after
+
+
+_VISIBLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+def _encoded(value: object, encoding: Encoding) -> str:
+    if encoding is Encoding.TEXT:
+        if isinstance(value, list):
+            elements = [_scalar(element) for element in value if element is not None]
+            texts = [text for text in elements if text is not None]
+            return _joined(texts, ",") if len(texts) == len(elements) else ""
+        return _ends(_safe(_scalar(value) or ""))
+    _refuse_control(value)
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    if encoding is Encoding.BASE64JSON:
+        return base64.b64encode(text.encode("ascii")).decode("ascii")
+    return text
+
+
+def _scalar(value: object) -> str | None:
+    """A scalar as text; None for what text cannot carry (objects, nested arrays)."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return None
+
+
+def _refuse_control(value: object) -> None:
+    if isinstance(value, str):
+        if _CONTROL.search(value):
+            raise _ControlCharacterError
+    elif isinstance(value, list):
+        for element in value:
+            _refuse_control(element)
+    elif isinstance(value, Mapping):
+        for name, element in value.items():
+            _refuse_control(name)
+            _refuse_control(element)

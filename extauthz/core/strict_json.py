@@ -1,0 +1,94 @@
+"""JSON as two parties must agree on it: one document, one meaning (RFC 8259, RFC 7493)."""
+
+from __future__ import annotations
+
+import json
+import re
+
+MAX_DEPTH = 64
+
+
+class NotStrictJson(ValueError):
+    """The bytes are not one unambiguous JSON document. The message repeats none of them."""
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise NotStrictJson("a member name occurs twice")
+    return members
+
+
+def _no_constant(_: str) -> object:
+    raise NotStrictJson("NaN and Infinity are not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise NotStrictJson("a number is out of range")
+    return number
+
+
+def _bounded_integer(text: str) -> int:
+    if len(text) > 400:
+        raise NotStrictJson("a number is out of range")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_no_duplicates,
+    parse_constant=_no_constant,
+    parse_float=_finite,
+    parse_int=_bounded_integer,
+)
+
+
+def parse(data: bytes) -> object:
+    """Parse one JSON document.
+
+    Raises NotStrictJson for anything that readers take differently: other encodings than
+    UTF-8, a byte order mark, duplicate members, NaN, numbers out of range, lone
+    surrogates, nesting deeper than MAX_DEPTH, or anything after the document.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotStrictJson("not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise NotStrictJson("a byte order mark is not allowed")
+    # Quotes are not looked at, so that text of brackets only ever makes us stricter.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
+    try:
+        value = _DECODER.decode(text)
+    except NotStrictJson:
+        raise
+    except (ValueError, RecursionError):
+        raise NotStrictJson("not one JSON document") from None
+    if "\\u" in text and not _encodable(value):
+        raise NotStrictJson("a lone surrogate is not a character")
+    return value
+
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for match in _BRACKET.finditer(text):
+        token = match[0]
+        if token in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token in "]}":
+            depth -= 1
+    return deepest
+
+
+def _encodable(value: object) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

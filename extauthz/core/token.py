@@ -1,0 +1,324 @@
+"""A JWT on its way from text to proof: unverified, then plausible, then verified.
+
+Each stage is a type of its own, and the next one lives on the result of the last. What
+an unverified claim says may only ever refuse (RFC 8725, RFC 9068 section 4).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from . import strict_json
+from .claims import MISSING, claim_at, scope_elements
+from .keyset import Key
+from .model import Reason, Refusal, Trace
+from .policy import CLIENT_CLAIMS, SUPPORTED_ALGORITHMS, Issuer, Server
+from .verified import TokenFacts, VerifiedToken
+
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_UNSIGNED = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
+_MAX_KID = 1024
+
+TENANT = "{tenantid}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A well-formed JWT that nobody vouches for yet."""
+
+    algorithm: str
+    kid: str | None
+    token_type: str
+    issuer: str
+    _claims: Mapping[str, object]
+    _signing_input: bytes
+    _signature: bytes
+
+    def meeting(
+        self, server: Server, issuer: Issuer, now: float, trace: Trace | None = None
+    ) -> PlausibleToken | Refusal:
+        """Judge what needs no key: algorithm, type, audience, times, required claims.
+
+        ``now`` is in seconds since the epoch. The checks run from cheap to costly, so
+        that obvious junk never causes a key refresh.
+        """
+        claims = self._claims
+        for check in (_algorithm, _type):
+            refusal = check(self, issuer, trace)
+            if refusal:
+                return refusal
+        facts = _facts(self, issuer, claims)
+        if isinstance(facts, Refusal):
+            if trace:
+                trace.add("claims", "well-formed claims", facts.detail, False)
+            return facts
+        refusal = (
+            check_audience(server, facts.audiences, trace)
+            or check_times(facts, issuer.leeway, now, trace)
+            or _required(issuer, claims, trace)
+            or _binding(claims, trace)
+        )
+        return refusal or PlausibleToken(self, issuer, facts)
+
+
+@dataclass(frozen=True, slots=True)
+class PlausibleToken:
+    """A token that would do if its signature held."""
+
+    token: UnverifiedToken
+    issuer: Issuer
+    _facts: TokenFacts
+
+    def verify(self, keys: tuple[Key, ...], trace: Trace | None = None) -> VerifiedToken | Refusal:
+        """Check the signature with the candidate keys; any one of them will do."""
+        token = self.token
+        refusal = Refusal(Reason.BAD_SIGNATURE)
+        for key in keys:
+            if not self._may_sign(key):
+                refusal = Refusal(Reason.UNKNOWN_KEY, "the key is published for another issuer")
+            elif key.verify(token.algorithm, token._signing_input, token._signature):
+                if trace:
+                    trace.add("signature", "a key of the issuer verifies it", "it does", True)
+                return VerifiedToken(self._facts, key)
+        if trace:
+            trace.add("signature", "a key of the issuer verifies it", "none does", False)
+        return refusal
+
+    def _may_sign(self, key: Key) -> bool:
+        """A key's own ``issuer`` member (Entra ID) must agree for tenant templates."""
+        if key.issuer is None or self.token.issuer in self.issuer.accepted:
+            return True
+        tenant = self._facts.tenant or ""
+        named = key.issuer.replace(TENANT, tenant)
+        return named in {t.replace(TENANT, tenant) for t in self.issuer.templates}
+
+
+def parse_token(text: str, max_bytes: int, trace: Trace | None = None) -> UnverifiedToken | Refusal:
+    """Take a compact JWS apart (RFC 7515 section 3.1) without believing a word of it.
+
+    ``max_bytes`` is checked before anything else looks at the text.
+    """
+    token = _parse(text, max_bytes)
+    if trace:
+        trace.add(
+            "token form",
+            f"a signed JWT of at most {max_bytes} bytes",
+            token.detail if isinstance(token, Refusal) else f"a JWT of {len(text)} bytes",
+            not isinstance(token, Refusal),
+        )
+    return token
+
+
+def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:
+    if len(text) > max_bytes:
+        return Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
+    parts = _COMPACT.fullmatch(text)
+    if parts is None:
+        if _UNSIGNED.fullmatch(text):
+            return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
+        if text.count(".") == 4:
+            return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
+        if "." not in text:
+            return Refusal(Reason.MALFORMED_TOKEN, "an opaque token; a JWT is needed")
+        return Refusal(Reason.MALFORMED_TOKEN, "not three base64url parts")
+    try:
+        header = strict_json.parse(_decode(parts[1]))
+        claims = strict_json.parse(_decode(parts[2]))
+        signature = _decode(parts[3])
+    except strict_json.NotStrictJson as fault:
+        return Refusal(Reason.MALFORMED_TOKEN, f"header or claims: {fault}")
+    except (ValueError, binascii.Error):
+        return Refusal(Reason.MALFORMED_TOKEN, "not base64url")
+    if not isinstance(header, dict) or not isinstance(claims, dict):
+        return Refusal(Reason.MALFORMED_TOKEN, "header or claims are not an object")
+    return _typed(header, claims, text[: parts.end(2)].encode("ascii"), signature)
+
+
+def _typed(
+    header: dict[str, object], claims: dict[str, object], signing_input: bytes, signature: bytes
+) -> UnverifiedToken | Refusal:
+    algorithm, kid = header.get("alg"), header.get("kid")
+    token_type, issuer = header.get("typ", "JWT"), claims.get("iss")
+    if not isinstance(algorithm, str):
+        return Refusal(Reason.MALFORMED_TOKEN, "header alg is not a string")
+    if algorithm not in SUPPORTED_ALGORITHMS:
+        return Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
+    # RFC 7515 section 4.1.11: what we do not understand and is critical, we refuse; that
+    # covers b64 (RFC 7797), which is only honoured when it is critical.
+    if "crit" in header or "b64" in header:
+        return Refusal(Reason.MALFORMED_TOKEN, "header has crit or b64")
+    if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= _MAX_KID):
+        return Refusal(Reason.MALFORMED_TOKEN, "header kid is not a string of usable length")
+    if not isinstance(token_type, str):
+        return Refusal(Reason.WRONG_TOKEN_TYPE, "header typ is not a string")
+    if issuer is None:
+        return Refusal(Reason.MISSING_CLAIM, "iss")
+    if not isinstance(issuer, str):
+        return Refusal(Reason.MALFORMED_TOKEN, "iss is not a string")
+    return UnverifiedToken(
+        algorithm,
+        kid if isinstance(kid, str) else None,
+        token_type,
+        issuer,
+        claims,
+        signing_input,
+        signature,
+    )
+
+
+def _decode(part: str) -> bytes:
+    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    # Spare bits must be zero, so that one signature has one spelling (RFC 4648 section 3.5).
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode("ascii"):
+        raise ValueError("spare bits are set")
+    return data
+
+
+def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | None:
+    """The configured issuer that the token's ``iss`` names, byte for byte.
+
+    A template accepts the GUID of a listed tenant that equals the claim ``tid``.
+    """
+    for issuer in issuers:
+        if token.issuer in issuer.accepted:
+            return issuer
+    tenant = token._claims.get("tid")
+    if isinstance(tenant, str) and _GUID.fullmatch(tenant):
+        for issuer in issuers:
+            if tenant in issuer.tenants and any(
+                template.replace(TENANT, tenant) == token.issuer for template in issuer.templates
+            ):
+                return issuer
+    return None
+
+
+def _algorithm(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusal | None:
+    passed = token.algorithm in issuer.algorithms
+    if trace:
+        trace.add("algorithm", ", ".join(sorted(issuer.algorithms)), token.algorithm, passed)
+    if passed:
+        return None
+    return Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is not in the issuer's algorithms")
+
+
+def _type(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusal | None:
+    passed = token.token_type.lower() in issuer.token_types
+    if trace:
+        trace.add("token type", ", ".join(sorted(issuer.token_types)), token.token_type, passed)
+    if passed:
+        return None
+    return Refusal(Reason.WRONG_TOKEN_TYPE, "header typ is not in the issuer's token_types")
+
+
+def _facts(
+    token: UnverifiedToken, issuer: Issuer, claims: Mapping[str, object]
+) -> TokenFacts | Refusal:
+    times: dict[str, float | None] = {}
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name)
+        if value is None:
+            times[name] = None
+        elif isinstance(value, bool) or not isinstance(value, int | float):
+            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
+        elif not -_LATEST < value < _LATEST:
+            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not in seconds")
+        else:
+            times[name] = value
+    expires = times["exp"]
+    if expires is None:
+        return Refusal(Reason.MISSING_CLAIM, "exp")
+    audience = claim_at(claims, issuer.audience_claim)
+    if audience is MISSING:
+        return Refusal(Reason.MISSING_CLAIM, "the audience claim")
+    elements = audience if isinstance(audience, list) else [audience]
+    audiences = tuple(element for element in elements if isinstance(element, str))
+    if len(audiences) != len(elements):
+        return Refusal(Reason.MALFORMED_TOKEN, "the audience is not made of strings")
+    texts: dict[str, str | None] = {}
+    for name in ("sub", "jti", *CLIENT_CLAIMS, "tid"):
+        text = claims.get(name)
+        if text is not None and not isinstance(text, str):
+            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
+        texts[name] = text
+    return TokenFacts(
+        issuer=issuer,
+        issuer_value=token.issuer,
+        expires=expires,
+        not_before=times["nbf"],
+        issued_at=times["iat"],
+        audiences=audiences,
+        scopes=scope_elements(claims, issuer.scope_claims),
+        subject=texts["sub"],
+        client_id=next((texts[name] for name in CLIENT_CLAIMS if texts[name]), None),
+        token_id=texts["jti"],
+        tenant=texts["tid"],
+        claims=claims,
+    )
+
+
+def check_audience(
+    server: Server, audiences: tuple[str, ...], trace: Trace | None = None
+) -> Refusal | None:
+    """Whether the token was issued for this server (RFC 8707 section 2, RFC 9068 section 4)."""
+    wanted = server.audiences
+    passed = wanted is None or not wanted.isdisjoint(audiences)
+    if trace:
+        trace.add(
+            "audience",
+            "any" if wanted is None else " or ".join(sorted(wanted)),
+            ", ".join(audiences) or "(empty)",
+            passed,
+        )
+    return None if passed else Refusal(Reason.WRONG_AUDIENCE, f"not issued for {server.name}")
+
+
+def check_times(
+    facts: TokenFacts, leeway: float, now: float, trace: Trace | None = None
+) -> Refusal | None:
+    """Whether ``now`` lies within the token's life (RFC 7519 sections 4.1.4 to 4.1.6)."""
+    # Written so that a NaN, could one ever get here, refuses.
+    if not now < facts.expires + leeway:
+        refusal = Refusal(Reason.TOKEN_EXPIRED, "exp has passed")
+    elif facts.not_before is not None and not now >= facts.not_before - leeway:
+        refusal = Refusal(Reason.TOKEN_NOT_YET_VALID, "nbf is yet to come")
+    elif facts.issued_at is not None and not now >= facts.issued_at - leeway:
+        refusal = Refusal(Reason.TOKEN_NOT_YET_VALID, "iat is yet to come")
+    else:
+        refusal = None
+    if trace:
+        trace.add(
+            "times",
+            f"nbf, iat <= now < exp, with {leeway:g} s leeway",
+            f"exp is {facts.expires - now:+.0f} s from now"
+            + ("" if facts.not_before is None else f", nbf {facts.not_before - now:+.0f} s")
+            + ("" if facts.issued_at is None else f", iat {facts.issued_at - now:+.0f} s"),
+            refusal is None,
+        )
+    return refusal
+
+
+def _required(issuer: Issuer, claims: Mapping[str, object], trace: Trace | None) -> Refusal | None:
+    for condition in issuer.required_claims:
+        passed = condition.holds(claims)
+        if trace:
+            found = claim_at(claims, condition.path)
+            wanted = " or ".join(map(repr, condition.values))
+            trace.add(f"required claim {condition.name}", wanted, repr(found), passed)
+        if not passed:
+            return Refusal(Reason.MISSING_CLAIM, f"required_claims: {condition.name}")
+    return None
+
+
+def _binding(claims: Mapping[str, object], trace: Trace | None) -> Refusal | None:
+    """RFC 9449 section 7.2: a bound token is never taken as a plain bearer token."""
+    if claims.get("cnf") is None:
+        return None
+    if trace:
+        trace.add("binding", "no cnf claim", "cnf is present and cannot be verified", False)
+    return Refusal(Reason.BINDING_MISMATCH, "cnf is present and cannot be verified here")
