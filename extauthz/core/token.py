@@ -40,6 +40,10 @@ class UnverifiedToken:
     _signing_input: bytes
     _signature: bytes
 
+    def shown_to_its_owner(self) -> Mapping[str, object]:
+        """The claims, for ``explain`` alone: whoever holds the token may read it."""
+        return self._claims
+
     def meeting(
         self, server: Server, issuer: Issuer, now: float, trace: Trace | None = None
     ) -> PlausibleToken | Refusal:

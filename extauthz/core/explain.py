@@ -1,0 +1,79 @@
+"""Why a request is answered as it is: the engine's own checks, with the near misses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from .bearer import bearer_token
+from .engine import Engine, KeySets
+from .model import Allow, Answer, Decision, Deny, Reason, Request, Step, Trace
+from .near_misses import near_misses
+from .policy import Server
+from .token import UnverifiedToken, parse_token
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Every check in order, the decision they led to, and what might mend a refusal."""
+
+    steps: tuple[Step, ...]
+    decision: Decision
+    hints: tuple[str, ...]
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the request reaches the server, or is answered by a document."""
+        return isinstance(self.decision, Allow) or (
+            isinstance(self.decision, Answer) and self.decision.status < 400
+        )
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it was, or under ``mode: enforce`` would be, refused."""
+        if isinstance(self.decision, Deny):
+            return self.decision.reason
+        return self.decision.audited if isinstance(self.decision, Allow) else None
+
+
+def explain(
+    engine: Engine,
+    request: Request,
+    keys: KeySets,
+    *,
+    now: float,
+    missing_key: Reason = Reason.KEYS_UNAVAILABLE,
+) -> Explanation:
+    """Decide as ``serve`` does and keep every step.
+
+    ``missing_key`` tells what the absence of a key means: KEYS_UNAVAILABLE when the keys
+    could not be had, UNKNOWN_KEY when they could.
+    """
+    trace = Trace()
+    decision = cast(
+        "Decision",  # never NeedKeys, since missing_key is given
+        engine.decide(request, keys, now=now, missing_key=missing_key, trace=trace),
+    )
+    reason = Explanation((), decision, ()).reason
+    server = _server_of(engine, decision)
+    token = bearer_token(request)
+    hints: tuple[str, ...] = ()
+    if reason is not None and server is not None and isinstance(token, str):
+        parsed = parse_token(token, engine.policy.token_max_bytes)
+        if isinstance(parsed, UnverifiedToken):
+            hints = near_misses(reason, server, parsed, _wanted(decision, server), now)
+    return Explanation(tuple(trace.steps), decision, hints)
+
+
+def _server_of(engine: Engine, decision: Decision) -> Server | None:
+    return next((s for s in engine.policy.servers if s.name == decision.server), None)
+
+
+def _wanted(decision: Decision, server: Server) -> tuple[str, ...]:
+    """The scopes of the operation, as the challenge lists them."""
+    if isinstance(decision, Deny):
+        challenge = dict(decision.headers).get("www-authenticate", "")
+        _, found, rest = challenge.partition('scope="')
+        if found:
+            return tuple(rest.partition('"')[0].split(" "))
+    return server.scopes
