@@ -1,0 +1,134 @@
+"""An MCP server's stand-in that tells exactly what reached it, and can stream events.
+
+``GET …/events`` opens a Server-Sent Events stream; ``publish`` writes to every open one.
+Any other request is answered with ``{"backend": …, "request_line": …, "headers": [[…]],
+"body": …}``. ``answer_headers`` are added to every answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+DEADLINE = 10.0
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived; header names keep their spelling."""
+
+    request_line: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass
+class Backend:
+    """A running stand-in. ``received`` grows by one per request."""
+
+    name: str
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    answer_headers: list[tuple[str, str]] = field(default_factory=list)
+    _streams: list[asyncio.StreamWriter] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def publish(self, event: str) -> None:
+        """Write one event to every open stream."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._publish(event), self._loop).result(DEADLINE)
+
+    async def _publish(self, event: str) -> None:
+        for stream in self._streams:
+            stream.write(_chunk(f"data: {event}\n\n".encode()))
+            await stream.drain()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._serve_one(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        request_line, *lines = head[:-4].split("\r\n")
+        fields = [line.partition(":") for line in lines]
+        headers = tuple((name, value.strip()) for name, _, value in fields)
+        body = await _body(reader, {name.lower(): value for name, value in headers})
+        self.received.append(Received(request_line, headers, body))
+        extra = "".join(f"{name}: {value}\r\n" for name, value in self.answer_headers)
+        method, path = request_line.split(" ")[:2]
+        if method == "GET" and path.endswith("/events"):
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+                b"transfer-encoding: chunked\r\n\r\n" + _chunk(b"data: open\n\n")
+            )
+            await writer.drain()
+            self._streams.append(writer)
+            await reader.read()
+            self._streams.remove(writer)
+            return False
+        seen = {"backend": self.name, "request_line": request_line, "headers": headers}
+        answer = json.dumps({**seen, "body": body.decode("latin-1")}).encode()
+        writer.write(
+            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{extra}"
+            f"content-length: {len(answer)}\r\n\r\n".encode()
+            + (b"" if method == "HEAD" else answer)
+        )
+        await writer.drain()
+        return True
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", 0)))
+    body = b""
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readline()
+    return body
+
+
+@contextmanager
+def running(*names: str) -> Iterator[dict[str, Backend]]:
+    """Backends by name, on free ports, served by one thread until the block ends."""
+    backends = {name: Backend(name) for name in names}
+    started, stop = threading.Event(), asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def main() -> None:
+        servers = []
+        for backend in backends.values():
+            server = await asyncio.start_server(backend.serve, "127.0.0.1", 0, limit=1 << 20)
+            backend.port = server.sockets[0].getsockname()[1]
+            backend._loop = loop
+            servers.append(server)
+        started.set()
+        await stop.wait()
+        for server in servers:
+            server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(main()), daemon=True)
+    thread.start()
+    assert started.wait(DEADLINE), "the backends did not start"
+    try:
+        yield backends
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(DEADLINE)
+        loop.close()

