@@ -38,6 +38,8 @@ class Glob:
 
     def matches(self, name: str) -> bool:
         """Whether the whole of ``name`` matches, in time linear in its length."""
+        if len(self.parts) == 1:
+            return name == self.parts[0]
         first, *middle, last = self.parts
         if len(name) < len(first) + len(last):
             return False

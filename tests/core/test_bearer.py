@@ -1,0 +1,60 @@
+"""Credentials: one bearer token in one header, or none (RFC 6750 section 2.1)."""
+
+import pytest
+
+from extauthz.core.bearer import bearer_token
+from extauthz.core.model import Reason, Request
+
+
+def _judge(value, *, target="/", repeated=()):
+    headers = {} if value is None else {"authorization": value}
+    request = Request(
+        method="POST", host="h", target=target, headers=headers, repeated=frozenset(repeated)
+    )
+    token = bearer_token(request)
+    return token if isinstance(token, str) else token.reason
+
+
+@pytest.mark.parametrize(
+    "value", ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer a.b.c"]
+)
+def test_the_scheme_has_no_case_and_may_be_followed_by_several_spaces(value):
+    assert _judge(value) == "a.b.c"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic dXNlcjpwYXNz", "Token a.b.c", "JWT a.b.c",
+     "DPoP a.b.c", "a.b.c", 'Digest username="u", realm="r"'],
+)  # fmt: skip
+def test_no_bearer_credential_is_a_missing_token(value):
+    assert _judge(value) is Reason.MISSING_TOKEN
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Bearer\ta.b.c", "Bearer\u00a0a.b.c", "Bearer\u3000a", "Bearer\x85a", "Bearer a b",
+     "Bearer a.b.c x", "Bearer <a.b.c>", 'Bearer "a"', "Bearer a\x00b", "Bearer a!b", "Bearer aé",
+     "Bearer:a", "Bearer\x0ba", "Bearer =a"],
+)  # fmt: skip
+def test_what_cannot_be_a_token_is_a_malformed_token(value):
+    assert _judge(value) is Reason.MALFORMED_TOKEN
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Bearer a,Bearer b", "Bearer a, Bearer b", "Bearer a,b", "Bearer ,", "Basic x,Bearer a",
+     "Basic x, bearer a"],
+)  # fmt: skip
+def test_two_credentials_are_a_malformed_request(value):
+    assert _judge(value) is Reason.MALFORMED_REQUEST
+
+
+def test_two_authorization_lines_are_a_malformed_request():
+    assert _judge("Bearer a", repeated=["authorization"]) is Reason.MALFORMED_REQUEST
+
+
+def test_a_token_in_the_query_is_never_used():
+    assert _judge(None, target="/?access_token=a.b.c") is Reason.MISSING_TOKEN
+    assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST
+    assert _judge("Bearer a", target="/?my_access_token=b") == "a"

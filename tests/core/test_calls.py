@@ -1,0 +1,265 @@
+"""Which call a request makes, from sources that can be believed (contract, section 6)."""
+
+import json
+
+import pytest
+
+from extauthz.core.calls import decode_sentinel, find_call
+from extauthz.core.model import Call, Reason, Refusal, Request
+from extauthz.core.policy import Server
+from extauthz.core.rules import Rule, RuleMap
+
+MODERN = "2026-07-28"
+SAFE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "safe"}}
+
+
+def _server(versions=(), methods=()):
+    return Server(
+        name="s",
+        resource=None,
+        hosts=(),
+        paths=(),
+        issuers=(),
+        audiences=frozenset(),
+        tools=RuleMap({"safe": Rule(key="safe")}),
+        methods=RuleMap({m: Rule(key=m) for m in methods}, deny_others=False),
+        header_versions=frozenset(versions),
+    )
+
+
+def _find(*, headers=None, repeated=(), joined=False, body=None, mcp=None, truncated=False,
+          server=None):  # fmt: skip
+    if isinstance(body, dict | list):
+        body = json.dumps(body).encode()
+    request = Request(
+        method="POST",
+        host="h",
+        target="/",
+        headers=headers or {},
+        repeated=frozenset(repeated),
+        joined=joined,
+        body=body,
+        body_truncated=truncated,
+        mcp_metadata=mcp,
+    )
+    found = find_call(request, server or _server())
+    return found.reason if isinstance(found, Refusal) else found
+
+
+def _said(method="tools/call", name="safe", **more):
+    return {"is_mcp_request": True, "method": method, "params": {"name": name}, **more}
+
+
+def _sent(name="safe", method="tools/call", version=MODERN):
+    return {"mcp-protocol-version": version, "mcp-method": method, "mcp-name": name}
+
+
+def test_without_a_source_nothing_is_known():
+    assert _find() is None
+    assert _find(headers=_sent()) is None
+
+
+class TestMetadata:
+    def test_what_the_filter_read_is_the_call(self):
+        assert _find(mcp=_said()) == Call("tools/call", "safe")
+        assert _find(mcp=_said(status="mcp_ok")) == Call("tools/call", "safe")
+        assert _find(mcp=_said("tools/list")) == Call("tools/list")
+        assert _find(mcp=_said("__jsonrpc_response")) == Call("")
+
+    @pytest.mark.parametrize(
+        "mcp",
+        [
+            {},
+            {"is_mcp_request": False},
+            {"is_mcp_request": "true", "method": "tools/list"},
+            _said(status="mcp_not_jsonrpc"),
+            _said(passthrough_reason="mcp_not_jsonrpc"),
+            _said(is_exceeding_limit=True),
+            {"is_mcp_request": True},
+            {"is_mcp_request": True, "method": 1.0},
+        ],
+    )
+    def test_what_the_filter_could_not_read_is_refused(self, mcp):
+        assert _find(mcp=mcp) is Reason.UNVERIFIED_CALL
+
+    def test_a_named_call_without_its_name_is_refused(self):
+        said = {"is_mcp_request": True, "method": "tools/call", "params": {}}
+        assert _find(mcp=said) is Reason.MALFORMED_REQUEST
+        said["params"] = {"name": 1.0}
+        assert _find(mcp=said) is Reason.MALFORMED_REQUEST
+
+
+class TestBody:
+    def test_the_member_that_names_the_target_depends_on_the_method(self):
+        assert _find(body=SAFE) == Call("tools/call", "safe")
+        prompt = {"method": "prompts/get", "params": {"name": "p"}}
+        assert _find(body=prompt) == Call("prompts/get", "p")
+        for method in ("resources/read", "resources/subscribe", "resources/unsubscribe"):
+            body = {"method": method, "params": {"uri": "file:///a"}}
+            assert _find(body=body) == Call(method, "file:///a")
+        assert _find(body={"method": "tools/list"}) == Call("tools/list")
+
+    def test_a_missing_id_changes_nothing(self):
+        body = {k: v for k, v in SAFE.items() if k != "id"}
+        assert _find(body=body) == Call("tools/call", "safe")
+
+    def test_a_response_has_exactly_one_of_result_and_error(self):
+        assert _find(body={"id": 1, "result": {}}) == Call("")
+        assert _find(body={"id": 1, "error": {}}) == Call("")
+        assert _find(body={"id": 1}) is Reason.MALFORMED_REQUEST
+        assert _find(body={"id": 1, "result": {}, "error": {}}) is Reason.MALFORMED_REQUEST
+
+    @pytest.mark.parametrize("body", [[SAFE], [], [[SAFE]]])
+    def test_a_batch_is_refused(self, body):
+        assert _find(body=body) is Reason.BATCH_REFUSED
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"null",
+            b'"x"',
+            b"{",
+            b"\xef\xbb\xbf{}",
+            json.dumps(SAFE).encode("utf-16"),
+            b"\xff",
+            json.dumps(SAFE).encode() + b" x",
+            json.dumps(SAFE).encode() * 2,
+            b'{"method":"tools/call","params":{"name":"safe","name":"danger"}}',
+            b'{"method":"tools/call","params":{"name":"safe","n\\u0061me":"danger"}}',
+            b'{"method":"a","method":"b"}',
+            b'{"method":"a","params":{},"params":{}}',
+            b'{"method":"tools/list","id":NaN}',
+            b'{"method":"tools/list","id":-Infinity}',
+            b'{"method":"tools/list","id":1e400}',
+            b'{"method":"tools/list","params":{"x":' + b"[" * 100 + b"]" * 100 + b"}}",
+            b'{"method":"tools/call","params":{"name":"safe"},"Method":"tools/list"}',
+            b'{"method":"tools/call","params":{"name":"safe","Name":"danger"}}',
+            b'{"method":"tools/call","params":{"name":"safe","na\\u0000me":"danger"}}',
+            '{"method":"tools/call","paramſ":{}}'.encode(),
+            b'{"method":"tools/call","params":["danger"]}',
+            b'{"method":"tools/call","params":"x"}',
+            b'{"method":"tools/call"}',
+            b'{"method":"tools/call","params":{}}',
+            b'{"method":"tools/call","params":{"name":["danger"]}}',
+            b'{"method":"resources/read","params":{"name":"x"}}',
+            b'{"method":7}',
+            b'{"method":""}',
+            b'{"method":"tools/call","params":{"name":"\\ud800"}}',
+        ],
+    )
+    def test_what_two_parsers_could_read_differently_is_refused(self, body):
+        assert _find(body=body) is Reason.MALFORMED_REQUEST
+
+    def test_nesting_has_a_bound(self):
+        def nested(depth):
+            deep = b"[" * depth + b"]" * depth
+            return b'{"method":"tools/list","params":{"x":' + deep + b"}}"
+
+        assert _find(body=nested(62)) == Call("tools/list")
+        assert _find(body=nested(63)) is Reason.MALFORMED_REQUEST
+
+    def test_brackets_in_strings_are_not_nesting(self):
+        body = {"method": "tools/list", "params": {"x": '["' * 500}}
+        assert _find(body=body) == Call("tools/list")
+
+    def test_a_truncated_body_is_refused(self):
+        assert _find(body=SAFE, truncated=True) is Reason.MALFORMED_REQUEST
+
+
+class TestHeaders:
+    server = _server([MODERN])
+
+    def test_headers_count_for_listed_versions_only(self):
+        assert _find(headers=_sent(), server=self.server) == Call("tools/call", "safe")
+        assert _find(headers=_sent(version="2025-11-25"), server=self.server) is None
+        assert _find(headers=_sent(version=f"{MODERN},{MODERN}"), server=self.server) is None
+        headers = {k: v for k, v in _sent().items() if k != "mcp-protocol-version"}
+        assert _find(headers=headers, server=self.server) is None
+        found = _find(headers=_sent(), repeated=["mcp-protocol-version"], server=self.server)
+        assert found is None
+
+    @pytest.mark.parametrize("name", ["mcp-method", "mcp-name"])
+    def test_each_header_occurs_once(self, name):
+        found = _find(headers=_sent(), repeated=[name], server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+
+    def test_a_comma_may_hide_a_second_line_where_the_proxy_joins(self):
+        headers = _sent("file:///a,b", "resources/read")
+        assert _find(headers=headers, server=self.server) == Call("resources/read", "file:///a,b")
+        found = _find(headers=headers, joined=True, server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+
+    def test_a_named_call_needs_its_name(self):
+        headers = {k: v for k, v in _sent().items() if k != "mcp-name"}
+        assert _find(headers=headers, server=self.server) is Reason.MALFORMED_REQUEST
+        headers = {"mcp-protocol-version": MODERN, "mcp-method": "tools/list"}
+        assert _find(headers=headers, server=self.server) == Call("tools/list")
+
+    def test_a_version_without_a_method_is_no_source(self):
+        assert _find(headers={"mcp-protocol-version": MODERN}, server=self.server) is None
+
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            ("=?base64?SGVsbG8=?=", "Hello"),
+            ("=?base64?w6k=?=", "é"),
+            ("SGVsbG8=", "SGVsbG8="),
+            ("=?base64?SGVsbG8=", "=?base64?SGVsbG8="),
+            ("=?BASE64?SGVsbG8=?=", "=?BASE64?SGVsbG8=?="),
+            ("=?base64?PT9iYXNlNjQ/eD89?=", "=?base64?x?="),
+            ("=?base64?SGVsbG8?=", None),
+            ("=?base64?SGVs!!!bG8=?=", None),
+            ("=?base64?SGVsbG9=?=", None),
+            ("=?base64?/w==?=", None),
+            ("=?base64??=", ""),
+        ],
+    )
+    def test_the_base64_sentinel_is_decoded_strictly(self, value, name):
+        assert decode_sentinel(value) == name
+        found = _find(headers=_sent(value), server=self.server)
+        expected = Reason.MALFORMED_REQUEST if name is None else Call("tools/call", name)
+        assert found == expected
+
+
+class TestAgreement:
+    def test_filter_and_body_must_agree(self):
+        assert _find(mcp=_said(), body=SAFE) == Call("tools/call", "safe")
+        assert _find(mcp=_said(name="other"), body=SAFE) is Reason.SOURCE_MISMATCH
+        assert _find(mcp=_said("tools/list"), body=SAFE) is Reason.SOURCE_MISMATCH
+
+    @pytest.mark.parametrize("source", [{"mcp": _said()}, {"body": SAFE}])
+    @pytest.mark.parametrize("versions", [[], [MODERN]])
+    def test_headers_must_not_tell_another_story(self, source, versions):
+        server = _server(versions)
+        same = _find(headers=_sent(), server=server, **source)
+        assert same == Call("tools/call", "safe")
+        encoded = _find(headers=_sent("=?base64?c2FmZQ==?="), server=server, **source)
+        assert encoded == Call("tools/call", "safe")
+        for headers in (
+            _sent("danger"),
+            _sent("safe,danger"),
+            _sent(method="tools/list"),
+            _sent(method="TOOLS/CALL"),
+            _sent("=?base64?c2FmZQ?="),
+            _sent("danger", version="2025-11-25"),
+            {"mcp-name": "danger"},
+            {"mcp-method": "ping"},
+        ):
+            assert _find(headers=headers, server=server, **source) is Reason.SOURCE_MISMATCH
+        for name in ("mcp-name", "mcp-method"):
+            found = _find(headers=_sent(), repeated=[name], server=server, **source)
+            assert found is Reason.SOURCE_MISMATCH
+
+
+@pytest.mark.parametrize("method", ["Tools/Call", "tools/call ", " ping", "PING", "tools/call\0"])
+def test_a_known_method_in_disguise_is_refused(method):
+    assert _find(body={"method": method, "params": {"name": "x"}}) is Reason.MALFORMED_REQUEST
+    assert _find(mcp=_said(method)) is Reason.MALFORMED_REQUEST
+
+
+def test_a_ruled_method_in_disguise_is_refused():
+    server = _server(methods=["x/Do"])
+    assert _find(body={"method": "x/Do"}, server=server) == Call("x/Do")
+    assert _find(body={"method": "x/do"}, server=server) is Reason.MALFORMED_REQUEST
+    assert _find(body={"method": "y/do"}, server=server) == Call("y/do")

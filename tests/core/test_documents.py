@@ -1,0 +1,168 @@
+"""What is answered in a server's place (contract, section 7, Documents and Browsers)."""
+
+import json
+
+import pytest
+
+from extauthz.core.engine import Engine
+from extauthz.core.hosts import parse_host_pattern
+from extauthz.core.model import Answer, Deny, Request
+from extauthz.core.policy import Issuer, Policy, Server
+from extauthz.core.rules import Rule, RuleMap
+
+PRM = "/.well-known/oauth-protected-resource"
+
+
+def _issuer(url):
+    return Issuer(name=url, issuer=url, accepted=frozenset({url}), advertised=url)
+
+
+CORP, OTHER = _issuer("https://idp.example/realms/corp"), _issuer("https://other.example/")
+
+
+def _server(name, host, path, issuers=(CORP,), **more):
+    return Server(
+        name=name,
+        resource=f"https://{host}{path}",
+        hosts=(parse_host_pattern(host),),
+        paths=(path.rstrip("/"),),
+        issuers=tuple(issuers),
+        audiences=frozenset({f"https://{host}{path}"}),
+        origins=frozenset({f"https://{host}", "https://app.example"}),
+        **more,
+    )
+
+
+ENGINE = Engine(
+    Policy(
+        issuers=(CORP, OTHER),
+        servers=(
+            _server(
+                "a", "two.example", "/a/mcp", scopes=("s1",),
+                tools=RuleMap({"t": Rule(key="t", scopes=("s2", "offline_access"), any_scopes=("s3",))}),
+            ),
+            _server("b", "two.example", "/b/mcp", [OTHER]),
+            _server("c", "one.example", "/c/mcp"),
+            _server("d", "bare.example", ""),
+        ),
+    )
+)  # fmt: skip
+
+
+def _ask(host, target, method="GET", server=None, **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = Request(method=method, host=host, target=target, headers=names, server=server)
+    return ENGINE.decide(request, {}, now=0)
+
+
+def _status(*args, **kwargs):
+    answer = _ask(*args, **kwargs)
+    assert isinstance(answer, Answer), answer
+    return answer.status
+
+
+def test_each_server_has_its_own_document():
+    answer = _ask("two.example", f"{PRM}/a/mcp")
+    assert answer.status == 200
+    assert json.loads(answer.body) == {
+        "resource": "https://two.example/a/mcp",
+        "authorization_servers": ["https://idp.example/realms/corp"],
+        "scopes_supported": ["s1", "s2", "s3"],
+        "bearer_methods_supported": ["header"],
+    }
+    assert dict(answer.headers)["access-control-allow-origin"] == "*"
+    other = json.loads(_ask("two.example", f"{PRM}/b/mcp").body)
+    assert other["resource"] == "https://two.example/b/mcp"
+    assert "scopes_supported" not in other
+
+
+def test_a_final_slash_and_a_query_change_nothing():
+    assert _status("two.example", f"{PRM}/a/mcp/") == 200
+    assert _status("TWO.example.:443", f"{PRM}/a/mcp?x=1") == 200
+
+
+def test_the_root_form_answers_for_a_host_of_one_server():
+    assert json.loads(_ask("one.example", PRM).body)["resource"] == "https://one.example/c/mcp"
+    assert _status("one.example", f"{PRM}/") == 200
+    assert _status("two.example", PRM) == 404
+    assert json.loads(_ask("bare.example", PRM).body)["resource"] == "https://bare.example"
+
+
+@pytest.mark.parametrize(
+    "target", [f"{PRM}/x", f"{PRM}/a", f"{PRM}/a/mcp/x", f"{PRM}/A/mcp", "/register", "/authorize",
+               "/token", "/.well-known/oauth-authorization-server/a/mcp",
+               "/.well-known/openid-configuration/x"],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+def test_unknown_paths_are_not_found_and_never_challenged(target, method):
+    answer = _ask("two.example", target, method)
+    assert answer.status == 404
+    assert "www-authenticate" not in dict(answer.headers)
+
+
+def test_an_unknown_host_has_no_documents():
+    assert _status("nobody.example", f"{PRM}/a/mcp") == 404
+
+
+def test_a_longer_word_is_not_a_document():
+    answer = _ask("two.example", f"{PRM}x")
+    assert isinstance(answer, Deny)
+
+
+def test_old_clients_are_sent_to_the_one_issuer_of_the_host():
+    answer = _ask("one.example", "/.well-known/oauth-authorization-server")
+    assert answer.status == 307
+    assert dict(answer.headers)["location"] == (
+        "https://idp.example/.well-known/oauth-authorization-server/realms/corp"
+    )
+    answer = _ask("one.example", "/.well-known/openid-configuration")
+    assert dict(answer.headers)["location"] == (
+        "https://idp.example/realms/corp/.well-known/openid-configuration"
+    )
+    assert _status("two.example", "/.well-known/openid-configuration") == 404
+
+
+def test_other_methods_than_reading_are_not_found():
+    assert _status("two.example", f"{PRM}/a/mcp", "POST") == 404
+    head = _ask("two.example", f"{PRM}/a/mcp", "HEAD")
+    assert (head.status, head.body) == (200, b"")
+
+
+def test_a_named_server_gives_out_its_own_document_only():
+    assert _status("two.example", f"{PRM}/a/mcp", server="a") == 200
+    assert isinstance(_ask("two.example", f"{PRM}/a/mcp", server="b"), Deny)
+    assert isinstance(_ask("two.example", f"{PRM}/a/mcp", server="nobody"), Deny)
+
+
+def _preflight(host, target, origin):
+    return _ask(host, target, "OPTIONS", origin=origin, access_control_request_method="POST",
+                access_control_request_headers="authorization, mcp-param-x")  # fmt: skip
+
+
+def test_documents_are_open_to_all_origins():
+    answer = _preflight("two.example", f"{PRM}/a/mcp", "https://anywhere.example")
+    assert answer.status == 204
+    assert dict(answer.headers)["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [("https://two.example", True), ("https://app.example", True), ("https://evil.example", False),
+     ("null", False), ("https://two.example.evil", False), ("http://two.example", False)],
+)  # fmt: skip
+def test_a_preflight_is_always_204_and_gives_leave_to_allowed_origins_only(origin, allowed):
+    answer = _preflight("two.example", "/a/mcp", origin)
+    headers = dict(answer.headers)
+    assert (answer.status, answer.body) == (204, b"")
+    assert headers.get("access-control-allow-origin") == (origin if allowed else None)
+    if allowed:
+        assert headers["access-control-allow-headers"] == "authorization, mcp-param-x"
+
+
+def test_options_without_the_preflight_headers_is_judged_as_get():
+    assert isinstance(_ask("two.example", "/a/mcp", "OPTIONS"), Deny)
+    assert isinstance(_ask("two.example", "/a/mcp", "OPTIONS", origin="https://two.example"), Deny)
+
+
+def test_a_preflight_for_no_server_is_refused():
+    assert isinstance(_preflight("two.example", "/nobody", "https://two.example"), Deny)

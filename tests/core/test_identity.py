@@ -1,0 +1,168 @@
+"""Identity headers: exact to undo, absent when absent, never confusable (contract, section 5)."""
+
+import base64
+import json
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.core.identity import Lookalikes, identity_headers
+from extauthz.core.model import Reason, Refusal
+from extauthz.core.policy import IDENTITY_HEADERS, Encoding, ForwardedClaim, Issuer, Server
+from extauthz.core.verified import TokenFacts
+
+ISSUER = Issuer(
+    name="i", issuer="https://i", accepted=frozenset({"https://i"}), advertised="https://i"
+)
+
+
+def _headers(claims=None, *, forwarded=(), **facts):
+    values = {
+        "issuer_value": "https://i",
+        "expires": 2000.9,
+        "not_before": None,
+        "issued_at": None,
+        "audiences": ("a",),
+        "scopes": (),
+        "subject": None,
+        "client_id": None,
+        "token_id": None,
+        "tenant": None,
+    }
+    server = Server(
+        name="s", resource=None, hosts=(), paths=(), issuers=(ISSUER,), audiences=None,
+        forwarded=tuple(forwarded),
+    )  # fmt: skip
+    built = identity_headers(
+        TokenFacts(issuer=ISSUER, claims=claims or {}, **(values | facts)), server
+    )
+    return built if isinstance(built, Refusal) else dict(built)
+
+
+def _extra(value, encoding=Encoding.TEXT):
+    claim = ForwardedClaim("x-extra", ("c",), encoding)
+    built = _headers({"c": value}, forwarded=[claim])
+    return built if isinstance(built, Refusal) else built.get("x-extra")
+
+
+def test_absent_claims_send_nothing():
+    assert _headers() == {
+        "x-auth-issuer": "https://i",
+        "x-auth-audience": "a",
+        "x-auth-expires-at": "2000",
+        "x-auth-server": "s",
+    }
+
+
+def test_every_claim_has_its_header():
+    headers = _headers(
+        subject="u", client_id="c", scopes=("x", "y"), audiences=("a", "b"), token_id="j",
+        issued_at=1.5,
+    )  # fmt: skip
+    assert tuple(headers) == IDENTITY_HEADERS
+    assert headers["x-auth-scopes"] == "x y"
+    assert headers["x-auth-audience"] == "a b"
+    assert headers["x-auth-issued-at"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain", "plain"),
+        ("a b", "a b"),
+        (" a ", "%20a%20"),
+        ("100%", "100%25"),
+        ("%41", "%2541"),
+        ("é", "%C3%A9"),
+        ("a,b", "a,b"),
+        (["a", "b"], "a,b"),
+        (["a,b", "c"], "a%2Cb,c"),
+        (["a", None, "b"], "a,b"),
+        ([1, True, 2.5], "1,true,2.5"),
+        (7, "7"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (False, "false"),
+        (None, None),
+        ("", None),
+        ([], None),
+        ({"a": 1}, None),
+        ([{"a": 1}], None),
+    ],
+)
+def test_text_encoding(value, text):
+    assert _extra(value) == text
+
+
+def test_json_encodings_carry_objects_in_ascii():
+    value = {"a": ["é", 1, None]}
+    assert _extra(value, Encoding.JSON) == '{"a":["\\u00e9",1,null]}'
+    assert json.loads(base64.b64decode(_extra(value, Encoding.BASE64JSON))) == value
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\0", "\t", "\x1f", "\x7f", "\x85", "\x9f"])
+@pytest.mark.parametrize("encoding", list(Encoding))
+def test_a_control_character_refuses_the_token(character, encoding):
+    for value in (f"a{character}b", [f"a{character}b"]):
+        assert _extra(value, encoding).reason is Reason.MALFORMED_TOKEN
+    assert _extra({f"a{character}b": 1}, Encoding.JSON).reason is Reason.MALFORMED_TOKEN
+    assert _headers(subject=f"a{character}").reason is Reason.MALFORMED_TOKEN
+    assert _headers(scopes=(f"a{character}",)).reason is Reason.MALFORMED_TOKEN
+
+
+_printable = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=20)
+
+
+@given(_printable)
+def test_unquoting_gives_the_subject_back_exactly(subject):
+    value = _headers(subject=subject)["x-auth-subject"]
+    assert value.isascii()
+    assert value.strip() == value
+    assert unquote(value) == subject
+
+
+@given(st.lists(_printable, min_size=1, max_size=5))
+def test_splitting_then_unquoting_gives_arrays_back_exactly(elements):
+    assert [unquote(part) for part in _extra(elements).split(",")] == elements
+    scopes = _headers(scopes=tuple(elements))["x-auth-scopes"]
+    assert [unquote(part) for part in scopes.split(" ")] == elements
+
+
+def test_sixteen_kibibytes_are_enough_and_one_byte_more_is_not():
+    used = sum(len(name) + len(value) for name, value in _headers(subject="x").items()) - 1
+    room = 16 * 1024 - used
+    assert len(_headers(subject="x" * room)["x-auth-subject"]) == room
+    assert _headers(subject="x" * (room + 1)).reason is Reason.DENIED_BY_RULE
+
+
+@pytest.mark.parametrize(
+    ("name", "looks_alike"),
+    [
+        ("x_auth_subject", True),
+        ("x.auth.subject", True),
+        ("x-auth_subject", True),
+        ("x-auth-anything", True),
+        ("x_auth_anything", True),
+        ("x~user~email", True),
+        ("x_user_email", True),
+        ("x-auth", False),
+        ("x-authsubject", False),
+        ("authorization", False),
+        ("x-user", False),
+        ("my-x-auth-subject", False),
+    ],
+)
+def test_a_lookalike_equals_a_name_after_folding_or_has_its_prefix(name, looks_alike):
+    server = Server(
+        name="s", resource=None, hosts=(), paths=(), issuers=(), audiences=None,
+        forwarded=(ForwardedClaim("x-user-email", ("email",)),),
+    )  # fmt: skip
+    lookalikes = Lookalikes(server)
+    assert lookalikes.among([name]) == ((name,) if looks_alike else ())
+
+
+def test_exact_names_are_overwritten_or_removed_anyway():
+    server = Server(name="s", resource=None, hosts=(), paths=(), issuers=(), audiences=None)
+    assert Lookalikes(server).among(IDENTITY_HEADERS) == ()

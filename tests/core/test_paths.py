@@ -1,0 +1,97 @@
+"""A path has one meaning or none (contract, section 8)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.core.paths import canonical_path, is_inside
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/", "/"),
+        ("/calculator/mcp", "/calculator/mcp"),
+        ("/calculator/mcp?x=1", "/calculator/mcp"),
+        ("/a?b=/../c", "/a"),
+        ("/a?b=//c#d", "/a"),
+        ("/%61%2D%7e", "/a-~"),
+        ("/a%20b", "/a%20b"),
+        ("/a%c3%a9", "/a%c3%a9"),
+        ("/a%2Bb", "/a%2Bb"),
+        ("/.well-known/x", "/.well-known/x"),
+        ("/a...b/..c/d..", "/a...b/..c/d.."),
+        ("/a/", "/a/"),
+        ("/A", "/A"),
+        ("/a:b@c!$&'()*+,=", "/a:b@c!$&'()*+,="),
+    ],
+)
+def test_a_plain_path_is_taken_as_sent_but_for_escapes_of_unreserved_characters(target, path):
+    assert canonical_path(target) == path
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        "*",
+        "a",
+        "http://h/a",
+        "//a",
+        "/a//b",
+        "/a//",
+        "/.",
+        "/..",
+        "/a/.",
+        "/a/..",
+        "/a/./b",
+        "/a/../b",
+        "/%2e%2e/a",
+        "/%2E",
+        "/a%2fb",
+        "/a%2Fb",
+        "/a%5cb",
+        "/a\\b",
+        "/a;b",
+        "/..;/a",
+        "/a%3Bb",
+        "/a#b",
+        "/a%23b",
+        "/a%3fb",
+        "/a%25b",
+        "/%252e",
+        "/a%00b",
+        "/a%0d%0ab",
+        "/a%7fb",
+        "/a\x00b",
+        "/a\x1fb",
+        "/a\x7fb",
+        "/a b",
+        "/a\tb",
+        "/é",
+        "/a％b",
+        "/a%",
+        "/a%4",
+        "/a%zz",
+        "/a\n",
+        "?a",
+    ],
+)
+def test_a_path_that_servers_read_differently_is_refused(target):
+    assert canonical_path(target) is None
+
+
+@given(st.text(max_size=40))
+def test_canonical_paths_are_stable_and_free_of_tricks(text):
+    path = canonical_path("/" + text)
+    if path is not None:
+        assert canonical_path(path) == path
+        assert not {"", ".", ".."} & set(path[1:].split("/")[:-1])
+        assert path.isascii()
+
+
+def test_a_prefix_ends_on_a_segment_border():
+    assert is_inside("/alpha", "/alpha")
+    assert is_inside("/alpha/x", "/alpha")
+    assert not is_inside("/alphabet", "/alpha")
+    assert is_inside("/anything", "")

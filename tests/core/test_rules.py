@@ -1,0 +1,117 @@
+"""Rules: the most literal key wins, an unlisted tool is denied (contract, section 2, Rules)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.core.claims import (
+    ClaimCondition,
+    claim_at,
+    claim_path,
+    granted_scopes,
+    scope_elements,
+)
+from extauthz.core.rules import Glob, Rule, RuleMap, globs_overlap
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("*", "", True),
+        ("*", "a/b", True),
+        ("a*", "a", True),
+        ("a*", "ba", False),
+        ("*a", "ba", True),
+        ("a*a", "a", False),
+        ("a*a", "aa", True),
+        ("a*b*c", "axxbyyc", True),
+        ("a*b*c", "acb", False),
+        ("file:///*", "file:///x/y", True),
+        ("a.c", "abc", False),
+        ("a?c", "abc", False),
+        ("[a]", "a", False),
+        ("*ab*ab*", "abab", True),
+        ("*ab*ab*", "aab", False),
+    ],
+)
+def test_a_star_matches_any_run_and_nothing_else_is_special(pattern, name, matches):
+    assert Glob.parse(pattern).matches(name) is matches
+
+
+_words = st.text(alphabet="ab*", max_size=6)
+
+
+@given(_words, _words, st.text(alphabet="ab", max_size=8))
+def test_two_patterns_that_match_one_name_overlap(one, other, name):
+    if Glob.parse(one).matches(name) and Glob.parse(other).matches(name):
+        assert globs_overlap(one, other)
+
+
+def test_patterns_that_share_no_name_do_not_overlap():
+    assert not globs_overlap("get_*", "set_*")
+    assert globs_overlap("a*", "*b")
+
+
+def test_an_unlisted_name_is_denied_in_tools_and_free_in_methods():
+    rule = Rule(key="add")
+    assert RuleMap({"add": rule}).find("add") is rule
+    assert RuleMap({"add": rule}).find("other").deny
+    assert RuleMap({"add": rule}, deny_others=False).find("other") is None
+    assert RuleMap().find("anything") is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (("a", ["x"]), True),
+        (("a", ["y"]), False),
+        (("list", ["p"]), True),
+        (("list", ["z", "q"]), True),
+        (("list", ["z"]), False),
+        (("n", [1]), True),
+        (("n", [True]), False),
+        (("t", [True]), True),
+        (("t", [1]), False),
+        (("/deep/roles", ["admin"]), True),
+        (("/deep/roles/0", ["user"]), True),
+        (("/deep/none", ["admin"]), False),
+        (("absent", ["x"]), False),
+        (("null", ["x"]), False),
+        (("/a~1b/c~0d", ["ok"]), True),
+        (("deep/roles", ["admin"]), False),
+    ],
+)
+def test_a_condition_holds_for_an_equal_value_or_a_member(condition, holds):
+    claims = {
+        "a": "x",
+        "list": ["p", "q"],
+        "n": 1,
+        "t": True,
+        "null": None,
+        "deep": {"roles": ["user", "admin"]},
+        "a/b": {"c~d": "ok"},
+    }
+    name, values = condition
+    assert ClaimCondition(name, claim_path(name), tuple(values)).holds(claims) is holds
+
+
+@pytest.mark.parametrize("name", ["", "/a~2", "/a~"])
+def test_a_bad_claim_name_is_an_error(name):
+    with pytest.raises(ValueError, match="claim name|JSON Pointer"):
+        claim_path(name)
+
+
+def test_scopes_are_the_union_of_all_scope_claims():
+    claims = {"scope": "a  b", "scp": ["b", "c", 7, None, ""], "roles": {"x": 1}}
+    paths = [("scope",), ("scp",), ("roles",)]
+    assert scope_elements(claims, paths) == ("a", "b", "c")
+
+
+def test_an_element_with_a_space_grants_nothing():
+    assert granted_scopes(["a b", "c"], {"c": frozenset({"d"})}) == {"c", "d"}
+
+
+def test_a_claim_deep_in_the_wrong_shape_is_absent():
+    assert repr(claim_at({"a": 1}, ("a", "b"))) == "absent"
+    assert repr(claim_at({"a": [1]}, ("a", "01"))) == "absent"
+    assert repr(claim_at({"a": [1]}, ("a", "9"))) == "absent"
