@@ -1,0 +1,104 @@
+# Everything happens in this folder: tools are installed into .venv and nowhere else.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test check format lint types imports proto proto-check release-check \
+        lock bench build image clean distclean
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that is new enough; `make PYTHON=/path/to/python3.12 …` chooses another.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    && echo $$python && break; done)
+JOBS ?= 2
+ARGS ?=
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- the two that a newcomer types ----
+
+demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay leaves it running)
+	@$(BIN)/python -m extauthz demo $(ARGS)
+
+test: setup ## run every test (ARGS='-k bearer' runs some)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+# ---- for those who change it ----
+
+setup: $(VENV)/.has-dev ## install everything that tests and checks need into .venv
+
+check: lint types imports proto-check release-check ## formatting, lint, types, import rules, generated code, version
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+proto-check: setup
+	$(BIN)/python proto/generate.py --check
+
+release-check: setup
+	$(BIN)/python -m pytest -q tests/packaging/test_release.py
+
+format: setup ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: setup ## generate extauthz/_pb from proto/
+	$(BIN)/python proto/generate.py
+
+# Hashes and no index addresses, so that the same files serve whatever mirror is configured.
+# dev.txt is solved first and the others within it: each package has one version everywhere.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+          --no-header --no-emit-index-url --no-emit-find-links
+lock: $(VENV)/.has-dev ## solve the dependencies into requirements/ (ARGS=--upgrade takes newer ones)
+	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml requirements/build.in --extra demo --output-file requirements/demo.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
+	$(COMPILE) -c requirements/dev.txt requirements/build.in --output-file requirements/build.txt
+
+bench: setup ## measure decisions per second on this machine
+	$(BIN)/python bench/check.py $(ARGS)
+
+build: setup ## build sdist and wheel into dist/
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+image: ## build the container image
+	docker build --build-arg VERSION=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' extauthz/__init__.py) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --tag extauthz .
+
+clean: ## remove what builds and tests leave behind
+	rm -rf dist .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv as well
+	rm -rf $(VENV)
+
+# ---- how .venv comes about ----
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found on the PATH." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "Could not make $(VENV). On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    rm -rf $(VENV); exit 1; }
+
+INSTALL = $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+# Installed from hashes first; then this folder itself, which needs nothing more.
+$(VENV)/.has-demo: requirements/demo.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.has-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.has-demo
