@@ -21,7 +21,8 @@ from .matching import ServerIndex, lies_inside
 from .model import Answer, Decision, NeedKeys, Reason, Refusal, Request, Trace
 from .paths import canonical_path, is_inside
 from .policy import Policy, Server
-from .token import issuer_of, parse_token
+from .token import check_audience, check_times, issuer_of, parse_token
+from .token_cache import TokenCache
 from .verified import VerifiedToken
 
 _NO_SERVER = Refusal(Reason.NO_MATCHING_SERVER, "no server matches host and path")
@@ -48,10 +49,17 @@ class _Given:
 
 
 class Engine:
-    """Judges requests against one policy. Shared freely, never mutated."""
+    """Judges requests against one policy. All it ever changes is its memory of tokens.
 
-    def __init__(self, policy: Policy) -> None:
+    ``previous`` is the engine it replaces, whose memory it takes over: every hit is judged
+    by the policy in force.
+    """
+
+    def __init__(self, policy: Policy, previous: Engine | None = None) -> None:
         self.policy = policy
+        self.cache = TokenCache(policy.cache_entries)
+        if previous is not None and previous.policy.cache_entries == policy.cache_entries:
+            self.cache = previous.cache
         self._index = ServerIndex(policy.servers)
         self._documents = Documents(policy.servers, self._index)
         self._gates = {server.name: Gate(server) for server in policy.servers}
@@ -127,6 +135,10 @@ class Engine:
         given: _Given,
     ) -> VerifiedToken | Refusal | NeedKeys:
         trace = given.trace
+        if trace is None:
+            known = self.cache.get(text)
+            if known is not None and _still_good(known, server, given):
+                return known
         token = parse_token(text, self.policy.token_max_bytes, trace)
         if isinstance(token, Refusal):
             return token
@@ -154,7 +166,11 @@ class Engine:
             if given.missing_key is None:
                 return NeedKeys(issuer.name, token.kid)
             return Refusal(given.missing_key, "no key of the issuer fits kid and algorithm")
-        return plausible.verify(candidates, trace)
+        verified = plausible.verify(candidates, trace)
+        if trace is None and isinstance(verified, VerifiedToken):
+            verified.key_set = key_set
+            self.cache.put(text, verified)
+        return verified
 
     def _server_for(
         self, request: Request, trace: Trace | None
@@ -193,3 +209,20 @@ class Engine:
         if lies_inside(named, host, port) and any(is_inside(path, p) for p in named.paths):
             return named
         return _OUTSIDE
+
+
+def _still_good(token: VerifiedToken, server: Server, given: _Given) -> bool:
+    """Whether a remembered token would pass again; if not, the full path says why."""
+    facts = token.facts
+    issuer = facts.issuer
+    if issuer not in server.issuers:
+        return False
+    key_set = given.keys.get(issuer.name)
+    if key_set is not token.key_set:
+        if key_set is None or not key_set.holds(token.key):
+            return False
+        token.key_set = key_set
+    return (
+        check_times(facts, issuer.leeway, given.now) is None
+        and check_audience(server, facts.audiences) is None
+    )

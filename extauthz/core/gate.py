@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 
 from .calls import find_call
 from .challenge import Challenger
@@ -12,12 +13,15 @@ from .identity import Lookalikes, identity_headers, server_header
 from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
 from .policy import CLIENT_CLAIMS, Server
 from .rules import Rule, RuleMap
-from .verified import VerifiedToken
+from .verified import Pass, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
 _OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
 _BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _FREE = Rule(key="")
+_NUMBERS = count()
+# Reloads make new gates: what was built for the old ones must not pile up.
+_MAX_PASSES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class Permit:
 
     token: VerifiedToken
     call: Call | None
-    headers: Headers
+    told: Pass
 
 
 class Gate:
@@ -43,8 +47,10 @@ class Gate:
             "resources/subscribe": server.resources,
             "resources/unsubscribe": server.resources,
         }
-        self._server_header = server_header(server)
         self._withheld = () if server.keep_token else ("authorization",)
+        told = server_header(server)
+        self._public = Pass(told, self._absent(told, self._withheld))
+        self._number = next(_NUMBERS)
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a browser page of this origin may call the server (Fetch standard)."""
@@ -55,12 +61,14 @@ class Gate:
         self, request: Request, token: VerifiedToken, trace: Trace | None = None
     ) -> Permit | Decision:
         """Judge a verified caller: what is forwarded, which call, denials, scopes."""
-        headers = token.identity.get(self.server.name)
-        if headers is None:
+        told = token.passes.get(self._number)
+        if told is None:
             built = identity_headers(token.facts, self.server)
             if isinstance(built, Refusal):
                 return self.refuse(request, built, token=token)
-            headers = token.identity[self.server.name] = built
+            if len(token.passes) >= _MAX_PASSES:
+                token.passes.clear()
+            told = token.passes[self._number] = Pass(built, self._absent(built, self._withheld))
         clients = self.server.allowed_clients
         if clients is not None and not clients.intersection(
             value
@@ -91,7 +99,7 @@ class Gate:
         if wanted is not None:
             lacking = Refusal(Reason.INSUFFICIENT_SCOPE, f"rule {rule.key or '(server)'}")
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
-        return Permit(token, call, headers)
+        return Permit(token, call, told)
 
     def _rule_for(self, call: Call | None) -> Rule:
         if call is None or call.method in _OPEN_METHODS or call.method.startswith("notifications/"):
@@ -168,8 +176,8 @@ class Gate:
         facts = permit.token.facts
         return Allow(
             server=server.name,
-            headers=permit.headers,
-            remove=self._removals(request, permit.headers, self._withheld),
+            headers=permit.told.headers,
+            remove=self._removals(request, permit.told.remove),
             client_headers=self._client_headers(request),
             token=permit.token,
             call=permit.call,
@@ -182,8 +190,8 @@ class Gate:
         """Let a request for a public path through, telling the server only its own name."""
         return Allow(
             server=self.server.name,
-            headers=self._server_header,
-            remove=self._removals(request, self._server_header, self._withheld),
+            headers=self._public.headers,
+            remove=self._removals(request, self._public.remove),
             client_headers=self._client_headers(request),
         )
 
@@ -195,12 +203,12 @@ class Gate:
         call: Call | None,
     ) -> Allow:
         headers: Headers = ()
-        if token is not None:
-            headers = token.identity.get(self.server.name, ())
+        if token is not None and self._number in token.passes:
+            headers = token.passes[self._number].headers
         return Allow(
             server=self.server.name,
             headers=headers,
-            remove=self._removals(request, headers, ()),
+            remove=self._removals(request, self._absent(headers, ())),
             client_headers=self._client_headers(request),
             token=token,
             call=call,
@@ -208,12 +216,13 @@ class Gate:
             audited_detail=refusal.detail,
         )
 
-    def _removals(
-        self, request: Request, headers: Headers, withheld: tuple[str, ...]
-    ) -> tuple[str, ...]:
+    def _absent(self, headers: Headers, withheld: tuple[str, ...]) -> tuple[str, ...]:
         sent = {name for name, _ in headers}
-        absent = tuple(name for name in self.lookalikes.names if name not in sent)
-        return (*withheld, *absent, *self.lookalikes.among(request.headers))
+        return (*withheld, *(name for name in self.lookalikes.names if name not in sent))
+
+    def _removals(self, request: Request, always: tuple[str, ...]) -> tuple[str, ...]:
+        found = self.lookalikes.among(request.headers)
+        return (*always, *found) if found else always
 
     def _client_headers(self, request: Request) -> Headers:
         origin = request.headers.get("origin")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .keyset import Key
+    from .keyset import Key, KeySet
     from .model import Headers
     from .policy import Issuer
 
@@ -37,10 +37,20 @@ class TokenFacts:
 class VerifiedToken:
     """Who is calling: facts, and the key that signed them.
 
-    Only ``PlausibleToken.verify`` makes one. ``identity`` remembers, by server name, the
-    identity headers already built for it.
+    Only ``PlausibleToken.verify`` makes one. ``key_set`` is the newest set in which the
+    key was seen. ``passes`` remembers what gates have built for this caller, by the
+    gate's number.
     """
 
     facts: TokenFacts
     key: Key
-    identity: dict[str, Headers] = field(default_factory=dict)
+    key_set: KeySet | None = None
+    passes: dict[int, Pass] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one server is told about one caller: headers to set, and names to remove."""
+
+    headers: Headers
+    remove: tuple[str, ...]
