@@ -99,9 +99,13 @@ class LoopbackServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the port and every connection; requests under way are abandoned."""
+        """Close the port and every connection; requests under way are abandoned.
+
+        With ``lifespan`` on they get a second, so that the application can end well.
+        """
         if self._thread is None or self._server is None:
             return
-        self._server.should_exit = self._server.force_exit = True
+        self._server.force_exit = self._lifespan == "off"
+        self._server.should_exit = True
         self._thread.join()
         self._server = self._thread = None
