@@ -20,7 +20,6 @@ import pytest
 import extauthz
 
 ROOT = Path(__file__).resolve().parents[2]
-UV = str(Path(sys.executable).with_name("uv"))
 # A build must not see the settings of whoever starts it, but for the way to the index.
 OUTSIDE = ("PYTHONPATH", "PYTHONHASHSEED", "SOURCE_DATE_EPOCH", "VIRTUAL_ENV")
 
@@ -153,23 +152,35 @@ for module in pkgutil.walk_packages(extauthz.__path__, "extauthz.", onerror=prin
 """
 
 
+@pytest.fixture(scope="module")
+def environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing but the locked dependencies of the container image."""
+    folder = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=folder)
+    locks = built.tree / "requirements"
+    locked = ("--require-hashes", "-r", locks / "runtime.txt", "-r", locks / "build.txt")
+    pip(folder / "venv", "install", *locked)
+    return folder / "venv"
+
+
+def pip(venv: Path, *arguments: str | Path) -> None:
+    """Let our pip work on another environment."""
+    quiet = ("--disable-pip-version-check", "--quiet")
+    python = venv / "bin" / "python"
+    run(sys.executable, "-m", "pip", *quiet, "--python", python, *arguments, cwd=venv)
+
+
 @pytest.mark.parametrize(
     "choose", [lambda built: built.wheel, lambda built: built.sdist], ids=["wheel", "sdist"]
 )
 def test_installed_alone_it_runs(
-    built: Built, tmp_path: Path, choose: Callable[[Built], Path]
+    built: Built, environment: Path, tmp_path: Path, choose: Callable[[Built], Path]
 ) -> None:
-    """In an empty environment, with the locked dependencies of the container image."""
-    venv, locks = tmp_path / "venv", built.tree / "requirements"
-    python = venv / "bin" / "python"
-    install = (UV, "pip", "install", "--quiet", "--python", python)
-    locked = ("--require-hashes", "-r", locks / "runtime.txt", "-r", locks / "build.txt")
-    run(UV, "venv", "--quiet", "--python", sys.executable, venv, cwd=tmp_path)
-    run(*install, *locked, cwd=tmp_path)
-    run(*install, "--no-deps", "--no-build-isolation", choose(built), cwd=tmp_path)
-    run(UV, "pip", "check", "--quiet", "--python", python, cwd=tmp_path)
+    install = ("install", "--no-deps", "--no-build-isolation", "--force-reinstall")
+    pip(environment, *install, choose(built))
+    pip(environment, "check")
 
-    version = extauthz.__version__
-    assert version in run(venv / "bin" / "extauthz", "version", cwd=tmp_path)
+    version, python = extauthz.__version__, environment / "bin" / "python"
+    assert version in run(environment / "bin" / "extauthz", "version", cwd=tmp_path)
     assert version in run(python, "-m", "extauthz", "version", cwd=tmp_path)
     run(python, "-I", "-W", "error", "-c", IMPORT_ALL, cwd=tmp_path)
