@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 
 from .claims import ClaimCondition
 
@@ -56,18 +55,25 @@ class Glob:
 
 def globs_overlap(one: str, other: str) -> bool:
     """Whether some name matches both patterns, so that a tie between them would matter."""
-
-    @cache
-    def meets(i: int, j: int) -> bool:
-        if i == len(one) and j == len(other):
-            return True
-        if i < len(one) and one[i] == "*":
-            return meets(i + 1, j) or (j < len(other) and meets(i, j + 1))
-        if j < len(other) and other[j] == "*":
-            return meets(i, j + 1) or (i < len(one) and meets(i + 1, j))
-        return i < len(one) and j < len(other) and one[i] == other[j] and meets(i + 1, j + 1)
-
-    return meets(0, 0)
+    # reached[j]: some text is matched by the part of `one` read so far and by other[:j].
+    reached = [True] + [False] * len(other)
+    for i in range(len(one) + 1):
+        below = [False] * len(reached)
+        char = one[i] if i < len(one) else ""
+        for j in range(len(other) + 1):
+            if not reached[j]:
+                continue
+            facing = other[j] if j < len(other) else ""
+            if char == "*" or facing == "*":
+                below[j] = below[j] or char != ""
+                if facing:
+                    reached[j + 1] = True
+            elif char and char == facing:
+                below[j + 1] = True
+        if i == len(one):
+            return reached[-1]
+        reached = below
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,70 @@
+"""What the settings of one issuer must not contradict among themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from extauthz.core.claims import claim_path
+
+from .issuer import IssuerSettings
+from .problems import Fault, Loc
+from .urls import is_plain_http, split_url, url_host
+from .values import shown
+
+_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def check_issuer_settings(
+    issuer: IssuerSettings, at: Loc, metadata_url: str | None = None
+) -> Iterator[Fault]:
+    """Every contradiction in one issuer; ``metadata_url`` as in ``checks.check``."""
+    yield from _key_source(issuer, at, metadata_url)
+    yield from _plain_http(issuer, at)
+    yield from _tenants(issuer, at)
+
+
+def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> Iterator[Fault]:
+    given = issuer.jwks_uri or issuer.jwks_file or metadata_url
+    if issuer.jwks_uri and issuer.jwks_file:
+        what = "given beside jwks_uri; expected only one source of keys"
+        yield Fault((*at, "jwks_file"), what)
+    if issuer.discovery == "off" and not given:
+        what = "off leaves no source of keys; expected jwks_uri or jwks_file beside it"
+        yield Fault((*at, "discovery"), what)
+    if split_url(issuer.issuer) is None:
+        if not given:
+            what = f"{shown(issuer.issuer)} is no URL, so there is no discovery"
+            yield Fault((*at, "issuer"), f"{what}; expected jwks_uri or jwks_file beside it")
+        if issuer.advertised_issuer is None:
+            what = "missing; the issuer is no URL, so expected the URL that clients log in at"
+            yield Fault((*at, "advertised_issuer"), what)
+
+
+def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+    allowed = {host.lower().rstrip(".") for host in issuer.allow_http_hosts}
+    urls: list[tuple[Loc, str | None]] = [
+        ((*at, "issuer"), issuer.issuer),
+        *(((*at, "accepted_issuers", i), v) for i, v in enumerate(issuer.accepted_issuers)),
+        ((*at, "advertised_issuer"), issuer.advertised_issuer),
+        ((*at, "jwks_uri"), issuer.jwks_uri),
+    ]
+    for loc, url in urls:
+        if url and is_plain_http(url) and url_host(url) not in allowed:
+            what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
+            yield Fault(loc, f"{what}; expected https, or the host in allow_http_hosts")
+
+
+def _tenants(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+    if not issuer.templates:
+        return
+    conditions = {claim_path(name): (name, v) for name, v in issuer.required_claims.items()}
+    if ("tid",) not in conditions:
+        what = "missing; with a template in accepted_issuers expected the list of tenants: tid: [ ]"
+        yield Fault((*at, "required_claims"), what)
+        return
+    name, tenants = conditions["tid",]
+    for tenant in tenants:
+        if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
+            what = f"{shown(tenant)} is no tenant; expected a GUID"
+            yield Fault((*at, "required_claims", name), what)

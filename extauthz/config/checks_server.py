@@ -1,0 +1,87 @@
+"""What the settings of one server must not contradict among themselves."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from extauthz.core.identity import folded
+from extauthz.core.paths import is_inside
+from extauthz.core.rules import Glob, globs_overlap
+
+from .problems import Fault, Loc, quoted
+from .server import Rules, ServerSettings
+
+KINDS = ("tools", "prompts", "resources", "methods")
+_RULED_ELSEWHERE = {
+    "tools/call": "tools",
+    "prompts/get": "prompts",
+    "resources/read": "resources",
+    "resources/subscribe": "resources",
+    "resources/unsubscribe": "resources",
+}
+_NEVER_RULED = frozenset({"initialize", "server/discover", "ping"})
+
+
+def check_server_settings(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    """Every contradiction in one server."""
+    for kind in KINDS:
+        yield from _ties(getattr(server, kind), (*at, kind))
+    yield from _rules_without_effect(server, at)
+    yield from _public_paths(server, at)
+    yield from _forwarded(server, at)
+
+
+def _ties(rules: Rules, at: Loc) -> Iterator[Fault]:
+    """Two globs of equal weight that some name matches both of."""
+    by_weight: dict[int, list[str]] = defaultdict(list)
+    for key in rules:
+        if "*" not in key:
+            continue
+        equals = by_weight[Glob.parse(key).literals]
+        for other in equals:
+            if _could_meet(key, other) and globs_overlap(key, other):
+                what = f"ties with {quoted(other)}: a name can match both, and neither is longer"
+                yield Fault((*at, key), f"{what}; expected one of them to be more exact", True)
+                break
+        equals.append(key)
+
+
+def _could_meet(one: str, other: str) -> bool:
+    """A cheap test that most pairs fail: beginnings and ends up to the first star."""
+    head, head2 = one.partition("*")[0], other.partition("*")[0]
+    tail, tail2 = one.rpartition("*")[2], other.rpartition("*")[2]
+    return (head.startswith(head2) or head2.startswith(head)) and (
+        tail.endswith(tail2) or tail2.endswith(tail)
+    )
+
+
+def _rules_without_effect(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    for method in server.methods:
+        loc = (*at, "methods", method)
+        if method in _RULED_ELSEWHERE:
+            kind = _RULED_ELSEWHERE[method]
+            what = f"{method} is ruled by {kind}; expected rules for it there"
+            yield Fault(loc, what, True)
+        elif method in _NEVER_RULED or method.startswith("notifications/"):
+            what = f"{method} needs the server's scopes only; expected no rule for it"
+            yield Fault(loc, what, True)
+
+
+def _public_paths(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    prefixes = server.paths
+    for position, public in enumerate(server.public_paths):
+        path = public.removesuffix("/*") if public.endswith("/*") else public
+        if not any(is_inside(path, prefix) for prefix in prefixes):
+            inside = " or ".join(prefix or "/" for prefix in prefixes)
+            what = f"{quoted(public)} lies outside match; expected a path inside {inside}"
+            yield Fault((*at, "public_paths", position), what)
+
+
+def _forwarded(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    taken: dict[str, str] = {}
+    for name in server.forward.headers:
+        other = taken.setdefault(folded(name), name)
+        if other != name:
+            what = f"a backend may read it as {quoted(other)}; expected names that differ in words"
+            yield Fault((*at, "forward", "headers", name), what, True)

@@ -1,0 +1,137 @@
+"""What pydantic found wrong, in words for the person who wrote the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from .problems import Fault, Loc
+from .values import FAULT, shown
+
+_KEY = "[key]"
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a mapping of keys to values",
+    "model_type": "a mapping of keys to values",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+_RESERVED: frozenset[Loc] = frozenset(
+    {
+        ("revocation",),
+        ("issuers", "*", "introspection"),
+        ("servers", "*", "binding"),
+        ("servers", "*", "forward", "assertion"),
+        *(("servers", "*", kind, "*", "when") for kind in ("tools", "prompts", "resources")),
+        ("servers", "*", "methods", "*", "when"),
+    }
+)
+
+
+def faults_of(error: ValidationError, model: type[BaseModel], at: Loc = ()) -> Iterator[Fault]:
+    """Each failure of ``model`` once, with its place below ``at``."""
+    for failure in error.errors(include_url=False):
+        kind = failure["type"]
+        if kind == "default_factory_not_called":
+            continue  # a default that hangs on a value that is reported itself
+        loc: Loc = failure["loc"]
+        if loc and loc[-1] == _KEY:
+            loc = loc[:-1]
+        loc = (*at, *loc)
+        yield Fault(loc, _text(kind, failure, loc, model, at), on_key=kind == "extra_forbidden")
+
+
+def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel], at: Loc) -> str:
+    context = failure.get("ctx", {})
+    found = failure["input"]
+    if kind == FAULT:
+        return str(failure["msg"])
+    if kind == "extra_forbidden":
+        return _unknown_key(loc, model, at)
+    if kind == "missing":
+        return f"missing; expected {_described(loc, model, at)}"
+    if kind in _EXPECTED:
+        hint = ""
+        if kind == "string_type" and isinstance(found, int | float):
+            hint = ", in quotes if it looks like something else"
+        return f"found {shown(found)}; expected {_EXPECTED[kind]}{hint}"
+    if kind == "literal_error":
+        return f"found {shown(found)}; expected one of {_plain_list(context['expected'])}"
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"found {shown(found)}; expected {words} {context[name]}"
+    if kind == "too_short":
+        return "found an empty list; expected at least one entry"
+    return f"{failure['msg']}; found {shown(found)}"
+
+
+def _plain_list(text: str) -> str:
+    return text.replace("'", "").replace(" or ", ", ")
+
+
+def _unknown_key(loc: Loc, model: type[BaseModel], at: Loc) -> str:
+    general = tuple("*" if isinstance(part, int) else part for part in loc)
+    if len(general) == 5 and general[-1] == "when":
+        general = (*general[:3], "*", "when")
+    if general in _RESERVED:
+        return "reserved for a later version; expected it to be absent"
+    owner = _model_at(loc[len(at) : -1], model)
+    if owner is None:
+        return "unknown key; expected it to be absent"
+    known = [field.alias or name for name, field in owner.model_fields.items()]
+    near = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
+    if near:
+        return f"unknown key; expected {near[0]}?"
+    return f"unknown key; expected one of {', '.join(known)}"
+
+
+def _described(loc: Loc, model: type[BaseModel], at: Loc) -> str:
+    owner = _model_at(loc[len(at) : -1], model)
+    field = owner.model_fields.get(str(loc[-1])) if owner else None
+    text = (field.description if field else None) or "a value"
+    text = text.split(";")[0].split(". ")[0].rstrip(".")
+    return text[0].lower() + text[1:] if text[:2].istitle() else text
+
+
+def _model_at(loc: Loc, model: type[BaseModel]) -> type[BaseModel] | None:
+    """The part of the settings that ``loc`` leads to, through lists, maps and unions."""
+    annotation: Any = model
+    for part in loc:
+        annotation = _step(annotation, part)
+    return next((one for one in _members(annotation) if _is_part(one)), None)
+
+
+def _step(annotation: Any, part: str | int) -> Any:
+    for one in _members(annotation):
+        if _is_part(one):
+            field = one.model_fields.get(str(part))
+            return field.annotation if field else None
+        origin, arguments = get_origin(one), get_args(one)
+        if origin in (tuple, dict):
+            return arguments[1 if origin is dict else 0]
+    return None
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; anything else is its own only member."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(member for one in get_args(annotation) for member in _members(one))
+    return (annotation,)
+
+
+def _is_part(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -1,0 +1,119 @@
+"""The settings as a whole, with their defaults. ``extauthz.config.load`` fills them in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from .addresses import Listen, ListenAddress, TrustedNetwork
+from .base import EdgeTlsSettings, Part, TlsSettings, written
+from .issuer import IssuerSettings
+from .server import ServerSettings
+from .values import Duration, Size, Text, parse_duration, parse_size, shown, within, wrong
+
+
+class ListenSettings(Part):
+    """Where the service listens."""
+
+    grpc: Listen = Field(
+        default=written("127.0.0.1:9191"), description="Envoy's gRPC ext_authz and gRPC health."
+    )
+    http: Listen = Field(
+        default=written("127.0.0.1:8080"), description="Forward-auth doors and OAuth documents."
+    )
+    admin: Listen = Field(
+        default=written("127.0.0.1:9090"), description="Health, metrics and status: never public."
+    )
+    grpc_transport: Literal["grpcio", "native"] = Field(
+        default="grpcio", description="The gRPC server; `native` needs the extra of that name."
+    )
+    grpc_tls: TlsSettings = Field(default=TlsSettings(), description="TLS of the gRPC listener.")
+    http_tls: TlsSettings = Field(default=TlsSettings(), description="TLS of the HTTP listener.")
+    trusted_proxies: tuple[TrustedNetwork, ...] = Field(
+        default=written(("127.0.0.0/8", "::1/128")),
+        description="Peers whose `X-Original-*`, `X-Forwarded-*` and `X-Mcp-Server` count; "
+        "peers on a Unix socket always do.",
+    )
+
+
+class EdgeSettings(Part):
+    """The edge proxy, as `extauthz generate` writes it."""
+
+    listen: ListenAddress = Field(
+        default=written("0.0.0.0:8443"),
+        description="Where the proxy listens.",
+    )
+    tls: EdgeTlsSettings = Field(default=EdgeTlsSettings(), description="TLS of the proxy.")
+    authz_grpc: ListenAddress | None = Field(
+        default=None,
+        description="How the proxy reaches the gRPC door. Default: `listen.grpc`.",
+    )
+    authz_http: ListenAddress | None = Field(
+        default=None,
+        description="How the proxy reaches the HTTP door. Default: `listen.http`.",
+    )
+
+
+class TokenSettings(Part):
+    """Limits on tokens."""
+
+    max_bytes: Annotated[Size, within("1KiB", "1MiB", parse_size)] = Field(
+        default=written("16KiB"), description="Longest token that is looked at."
+    )
+    cache_entries: int = Field(
+        default=100_000,
+        ge=0,
+        le=10_000_000,
+        description="Verified tokens remembered, by SHA-256; 0 turns it off.",
+    )
+
+
+class LogSettings(Part):
+    """What is logged, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged."
+    )
+    format: Literal["json", "text"] = Field(
+        default="json", description="One JSON object per line, or text for people."
+    )
+    allow_sample: float = Field(
+        default=1.0, ge=0, le=1, description="Share of allowed requests that are logged."
+    )
+    subject: Literal["plain", "hash", "off"] = Field(
+        default="plain", description="How the subject of a verified token is logged."
+    )
+
+
+def _version(value: object) -> object:
+    # A Literal would also take 1.0 and true.
+    if type(value) is not int or value != 1:
+        raise wrong(f"found {shown(value)}", "1, the only version there is")
+    return value
+
+
+class Settings(Part):
+    """Everything that can be set. Paths of files count from the working directory."""
+
+    version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
+        description="Version of this format."
+    )
+    listen: ListenSettings = Field(
+        default=ListenSettings(), description="Where the service listens."
+    )
+    issuers: tuple[IssuerSettings, ...] = Field(description="Whose tokens are taken.")
+    servers: tuple[ServerSettings, ...] = Field(description="The protected MCP servers.")
+    edge: EdgeSettings = Field(
+        default=EdgeSettings(), description="The edge proxy; read by generate only."
+    )
+    tokens: TokenSettings = Field(default=TokenSettings(), description="Limits on tokens.")
+    state_dir: Text | None = Field(
+        default=None, description="Folder for key snapshots. Default: none are kept."
+    )
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve.")
+    drain: Annotated[Duration, within("0s", "10s", parse_duration)] = Field(
+        default=written("5s"),
+        description="Time for requests under way to end; the whole shutdown takes 10 s at most.",
+    )
+    log: LogSettings = Field(default=LogSettings(), description="What is logged, and how.")
