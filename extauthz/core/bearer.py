@@ -17,6 +17,19 @@ _IN_QUERY = Refusal(Reason.MALFORMED_REQUEST, "a token in the query beside the h
 _ODD = Refusal(Reason.MALFORMED_TOKEN, "what follows Bearer is not a token")
 
 
+def usual_bearer(request: Request) -> str | None:
+    """What follows ``Bearer `` in a request without oddities, to be looked up, not believed."""
+    value = request.headers.get("authorization")
+    if (
+        value is None
+        or value[:7] != "Bearer "
+        or "authorization" in request.repeated
+        or "access_token=" in request.target
+    ):
+        return None
+    return value[7:]
+
+
 def bearer_token(request: Request) -> str | Refusal:
     """The token text of the Authorization header, or why there is none to judge.
 

@@ -48,9 +48,9 @@ class Gate:
             "resources/unsubscribe": server.resources,
         }
         self._withheld = () if server.keep_token else ("authorization",)
-        told = server_header(server)
-        self._public = Pass(told, self._absent(told, self._withheld))
+        self._public = server_header(server)
         self._number = next(_NUMBERS)
+        self._has_call_rules = server.has_call_rules
 
     def origin_allowed(self, origin: str | None) -> bool:
         """Whether a browser page of this origin may call the server (Fetch standard)."""
@@ -66,9 +66,7 @@ class Gate:
             built = identity_headers(token.facts, self.server)
             if isinstance(built, Refusal):
                 return self.refuse(request, built, token=token)
-            if len(token.passes) >= _MAX_PASSES:
-                token.passes.clear()
-            told = token.passes[self._number] = Pass(built, self._absent(built, self._withheld))
+            told = self._remember(token, built)
         clients = self.server.allowed_clients
         if clients is not None and not clients.intersection(
             value
@@ -79,7 +77,7 @@ class Gate:
             return self.refuse(request, refusal, token=token)
         call: Call | None = None
         rule = _FREE
-        if self.server.has_call_rules and request.method not in _BODILESS:
+        if self._has_call_rules and request.method not in _BODILESS:
             source = find_call(request, self.server)
             if source is None and not self.server.allow_unverified_calls:
                 source = _UNVERIFIED
@@ -95,11 +93,24 @@ class Gate:
         refusal_or_none = self._denied(rule, token, trace)
         if refusal_or_none:
             return self.refuse(request, refusal_or_none, token=token, call=call)
-        wanted = self._lacking(rule, token, trace)
+        wanted = self._lacking(rule, told.granted, trace)
         if wanted is not None:
             lacking = Refusal(Reason.INSUFFICIENT_SCOPE, f"rule {rule.key or '(server)'}")
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
         return Permit(token, call, told)
+
+    def _remember(self, token: VerifiedToken, headers: Headers) -> Pass:
+        if len(token.passes) >= _MAX_PASSES:
+            token.passes.clear()
+        granted = granted_scopes(token.facts.scopes, self.server.implies)
+        allow = Allow(
+            server=self.server.name,
+            headers=headers,
+            remove=self._absent(headers, self._withheld),
+            token=token,
+        )
+        told = token.passes[self._number] = Pass(headers, granted, allow)
+        return told
 
     def _rule_for(self, call: Call | None) -> Rule:
         if call is None or call.method in _OPEN_METHODS or call.method.startswith("notifications/"):
@@ -127,13 +138,12 @@ class Gate:
         return None
 
     def _lacking(
-        self, rule: Rule, token: VerifiedToken, trace: Trace | None
+        self, rule: Rule, granted: frozenset[str], trace: Trace | None
     ) -> tuple[str, ...] | None:
         """All scopes of the operation if one is lacking, else None."""
         needed = (*self.server.scopes, *rule.scopes)
         if not needed and not rule.any_scopes:
             return None
-        granted = granted_scopes(token.facts.scopes, self.server.implies)
         passed = granted.issuperset(needed) and (
             not rule.any_scopes or not granted.isdisjoint(rule.any_scopes)
         )
@@ -172,12 +182,16 @@ class Gate:
 
     def allow(self, request: Request, permit: Permit, now: float) -> Allow:
         """Let a permitted caller through, with nothing of the client's passed for ours."""
-        server = self.server
+        server, told = self.server, permit.told
+        found = self.lookalikes.among(request.headers)
+        cors = "origin" in request.headers
+        if not (found or cors or server.stream_lease or permit.call):
+            return told.allow
         facts = permit.token.facts
         return Allow(
             server=server.name,
-            headers=permit.told.headers,
-            remove=self._removals(request, permit.told.remove),
+            headers=told.headers,
+            remove=(*told.allow.remove, *found),
             client_headers=self._client_headers(request),
             token=permit.token,
             call=permit.call,
@@ -190,8 +204,8 @@ class Gate:
         """Let a request for a public path through, telling the server only its own name."""
         return Allow(
             server=self.server.name,
-            headers=self._public.headers,
-            remove=self._removals(request, self._public.remove),
+            headers=self._public,
+            remove=self._removals(request, self._public, self._withheld),
             client_headers=self._client_headers(request),
         )
 
@@ -208,7 +222,7 @@ class Gate:
         return Allow(
             server=self.server.name,
             headers=headers,
-            remove=self._removals(request, self._absent(headers, ())),
+            remove=self._removals(request, headers, ()),
             client_headers=self._client_headers(request),
             token=token,
             call=call,
@@ -220,9 +234,10 @@ class Gate:
         sent = {name for name, _ in headers}
         return (*withheld, *(name for name in self.lookalikes.names if name not in sent))
 
-    def _removals(self, request: Request, always: tuple[str, ...]) -> tuple[str, ...]:
-        found = self.lookalikes.among(request.headers)
-        return (*always, *found) if found else always
+    def _removals(
+        self, request: Request, headers: Headers, withheld: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        return (*self._absent(headers, withheld), *self.lookalikes.among(request.headers))
 
     def _client_headers(self, request: Request) -> Headers:
         origin = request.headers.get("origin")

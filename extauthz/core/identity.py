@@ -15,6 +15,8 @@ from .verified import TokenFacts
 
 MAX_TOTAL_BYTES = 16 * 1024
 PREFIX = "x-auth-"
+_MAX_KNOWN_NAMES = 256
+_MAX_KNOWN_LENGTH = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _NEEDS_CARE = re.compile(r"[^\x21-\x24\x26-\x7e]")
@@ -40,12 +42,22 @@ class Lookalikes:
 
     def __init__(self, server: Server) -> None:
         self.names = (*IDENTITY_HEADERS, *(extra.header for extra in server.forwarded))
-        self._exact = frozenset(self.names)
         self._folded = frozenset(map(folded, self.names))
+        self._harmless = set(self.names)
 
-    def among(self, names: Iterable[str]) -> tuple[str, ...]:
+    def among(self, headers: Mapping[str, str]) -> tuple[str, ...]:
         """The look-alikes among lower-case header names, the exact names left out."""
-        return tuple(name for name in names if name not in self._exact and self.is_lookalike(name))
+        # Proxies send the same few names all day: known ones cost one comparison of sets.
+        if headers.keys() <= self._harmless:
+            return ()
+        found = tuple(
+            name for name in headers if name not in self._harmless and self.is_lookalike(name)
+        )
+        if len(self._harmless) < _MAX_KNOWN_NAMES:
+            self._harmless.update(
+                name for name in headers if len(name) <= _MAX_KNOWN_LENGTH and name not in found
+            )
+        return found
 
     def is_lookalike(self, name: str) -> bool:
         """Whether a name equals an identity name after folding, or has its prefix."""

@@ -44,7 +44,7 @@ def near_misses(
     if reason in (Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID):
         return tuple(_times(claims, now))
     if reason is Reason.WRONG_TOKEN_TYPE:
-        return (_TYPE.format(token.token_type),)
+        return (_TYPE.format(token.header.token_type),)
     return ()
 
 

@@ -6,15 +6,15 @@ an unverified claim says may only ever refuse (RFC 8725, RFC 9068 section 4).
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from . import strict_json
 from .claims import MISSING, claim_at, scope_elements
-from .keyset import Key
+from .keyset import Key, KeySet
 from .model import Reason, Refusal, Trace
 from .policy import CLIENT_CLAIMS, SUPPORTED_ALGORITHMS, Issuer, Server
 from .verified import TokenFacts, VerifiedToken
@@ -24,17 +24,32 @@ _UNSIGNED = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
 _MAX_KID = 1024
+_TEXT_CLAIMS = ("sub", "jti", "tid", *CLIENT_CLAIMS)
 
 TENANT = "{tenantid}"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHeader:
+    """The JOSE header members that count (RFC 7515 section 4.1); absent ``typ`` reads JWT."""
+
+    algorithm: str
+    kid: str | None
+    token_type: str
+
+
+# Headers of one issuer hardly ever differ; what they say is worth parsing once.
+_HEADERS: dict[str, TokenHeader] = {}
+_MAX_HEADERS = 1024
+_MAX_HEADER_LENGTH = 512
+_NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
 
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
     """A well-formed JWT that nobody vouches for yet."""
 
-    algorithm: str
-    kid: str | None
-    token_type: str
+    header: TokenHeader
     issuer: str
     _claims: Mapping[str, object]
     _signing_input: bytes
@@ -79,17 +94,19 @@ class PlausibleToken:
     issuer: Issuer
     _facts: TokenFacts
 
-    def verify(self, keys: tuple[Key, ...], trace: Trace | None = None) -> VerifiedToken | Refusal:
-        """Check the signature with the candidate keys; any one of them will do."""
+    def verify(
+        self, key_set: KeySet, keys: tuple[Key, ...], trace: Trace | None = None
+    ) -> VerifiedToken | Refusal:
+        """Check the signature with candidate keys of ``key_set``; any one of them will do."""
         token = self.token
         refusal = Refusal(Reason.BAD_SIGNATURE)
         for key in keys:
             if not self._may_sign(key):
                 refusal = Refusal(Reason.UNKNOWN_KEY, "the key is published for another issuer")
-            elif key.verify(token.algorithm, token._signing_input, token._signature):
+            elif key.verify(token.header.algorithm, token._signing_input, token._signature):
                 if trace:
                     trace.add("signature", "a key of the issuer verifies it", "it does", True)
-                return VerifiedToken(self._facts, key)
+                return VerifiedToken(self._facts, key, key_set)
         if trace:
             trace.add("signature", "a key of the issuer verifies it", "none does", False)
         return refusal
@@ -124,31 +141,48 @@ def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:
         return Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
     parts = _COMPACT.fullmatch(text)
     if parts is None:
-        if _UNSIGNED.fullmatch(text):
-            return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
-        if text.count(".") == 4:
-            return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
-        if "." not in text:
-            return Refusal(Reason.MALFORMED_TOKEN, "an opaque token; a JWT is needed")
-        return Refusal(Reason.MALFORMED_TOKEN, "not three base64url parts")
+        return _misshapen(text)
+    header = _HEADERS.get(parts[1]) or _header(parts[1])
+    if isinstance(header, Refusal):
+        return header
     try:
-        header = strict_json.parse(_decode(parts[1]))
         claims = strict_json.parse(_decode(parts[2]))
         signature = _decode(parts[3])
     except strict_json.NotStrictJson as fault:
-        return Refusal(Reason.MALFORMED_TOKEN, f"header or claims: {fault}")
+        return Refusal(Reason.MALFORMED_TOKEN, f"claims: {fault}")
     except (ValueError, binascii.Error):
-        return Refusal(Reason.MALFORMED_TOKEN, "not base64url")
-    if not isinstance(header, dict) or not isinstance(claims, dict):
-        return Refusal(Reason.MALFORMED_TOKEN, "header or claims are not an object")
-    return _typed(header, claims, text[: parts.end(2)].encode("ascii"), signature)
+        return _NOT_BASE64
+    if not isinstance(claims, dict):
+        return Refusal(Reason.MALFORMED_TOKEN, "the claims are not an object")
+    issuer = claims.get("iss")
+    if issuer is None:
+        return Refusal(Reason.MISSING_CLAIM, "iss")
+    if not isinstance(issuer, str):
+        return Refusal(Reason.MALFORMED_TOKEN, "iss is not a string")
+    signing_input = text[: parts.end(2)].encode("ascii")
+    return UnverifiedToken(header, issuer, claims, signing_input, signature)
 
 
-def _typed(
-    header: dict[str, object], claims: dict[str, object], signing_input: bytes, signature: bytes
-) -> UnverifiedToken | Refusal:
-    algorithm, kid = header.get("alg"), header.get("kid")
-    token_type, issuer = header.get("typ", "JWT"), claims.get("iss")
+def _misshapen(text: str) -> Refusal:
+    if _UNSIGNED.fullmatch(text):
+        return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
+    if text.count(".") == 4:
+        return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
+    if "." not in text:
+        return Refusal(Reason.MALFORMED_TOKEN, "an opaque token; a JWT is needed")
+    return Refusal(Reason.MALFORMED_TOKEN, "not three base64url parts")
+
+
+def _header(part: str) -> TokenHeader | Refusal:
+    try:
+        header = strict_json.parse(_decode(part))
+    except strict_json.NotStrictJson as fault:
+        return Refusal(Reason.MALFORMED_TOKEN, f"header: {fault}")
+    except (ValueError, binascii.Error):
+        return _NOT_BASE64
+    if not isinstance(header, dict):
+        return Refusal(Reason.MALFORMED_TOKEN, "the header is not an object")
+    algorithm, kid, token_type = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
     if not isinstance(algorithm, str):
         return Refusal(Reason.MALFORMED_TOKEN, "header alg is not a string")
     if algorithm not in SUPPORTED_ALGORITHMS:
@@ -157,31 +191,35 @@ def _typed(
     # covers b64 (RFC 7797), which is only honoured when it is critical.
     if "crit" in header or "b64" in header:
         return Refusal(Reason.MALFORMED_TOKEN, "header has crit or b64")
-    if "kid" in header and not (isinstance(kid, str) and 0 < len(kid) <= _MAX_KID):
+    if "kid" not in header:
+        kid = None
+    elif not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID:
         return Refusal(Reason.MALFORMED_TOKEN, "header kid is not a string of usable length")
     if not isinstance(token_type, str):
         return Refusal(Reason.WRONG_TOKEN_TYPE, "header typ is not a string")
-    if issuer is None:
-        return Refusal(Reason.MISSING_CLAIM, "iss")
-    if not isinstance(issuer, str):
-        return Refusal(Reason.MALFORMED_TOKEN, "iss is not a string")
-    return UnverifiedToken(
-        algorithm,
-        kid if isinstance(kid, str) else None,
-        token_type,
-        issuer,
-        claims,
-        signing_input,
-        signature,
-    )
+    parsed = TokenHeader(algorithm, kid, token_type)
+    if len(part) <= _MAX_HEADER_LENGTH:
+        if len(_HEADERS) >= _MAX_HEADERS:
+            _HEADERS.clear()
+        _HEADERS[part] = parsed
+    return parsed
 
 
 def _decode(part: str) -> bytes:
-    data = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     # Spare bits must be zero, so that one signature has one spelling (RFC 4648 section 3.5).
-    if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode("ascii"):
-        raise ValueError("spare bits are set")
-    return data
+    if part[-1] not in _LAST[len(part) % 4]:
+        raise ValueError("impossible length or spare bits set")
+    return binascii.a2b_base64(part.encode("ascii").translate(_TO_STANDARD) + b"==")
+
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_LAST = (
+    frozenset(_ALPHABET),
+    frozenset[str](),
+    frozenset(_ALPHABET[::16]),
+    frozenset(_ALPHABET[::4]),
+)
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | None:
@@ -203,18 +241,20 @@ def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | N
 
 
 def _algorithm(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusal | None:
-    passed = token.algorithm in issuer.algorithms
+    passed = token.header.algorithm in issuer.algorithms
     if trace:
-        trace.add("algorithm", ", ".join(sorted(issuer.algorithms)), token.algorithm, passed)
+        trace.add("algorithm", ", ".join(sorted(issuer.algorithms)), token.header.algorithm, passed)
     if passed:
         return None
     return Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is not in the issuer's algorithms")
 
 
 def _type(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusal | None:
-    passed = token.token_type.lower() in issuer.token_types
+    passed = token.header.token_type.lower() in issuer.token_types
     if trace:
-        trace.add("token type", ", ".join(sorted(issuer.token_types)), token.token_type, passed)
+        trace.add(
+            "token type", ", ".join(sorted(issuer.token_types)), token.header.token_type, passed
+        )
     if passed:
         return None
     return Refusal(Reason.WRONG_TOKEN_TYPE, "header typ is not in the issuer's token_types")
@@ -223,18 +263,19 @@ def _type(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusa
 def _facts(
     token: UnverifiedToken, issuer: Issuer, claims: Mapping[str, object]
 ) -> TokenFacts | Refusal:
-    times: dict[str, float | None] = {}
+    get = claims.get
     for name in ("exp", "nbf", "iat"):
-        value = claims.get(name)
+        value = get(name)
         if value is None:
-            times[name] = None
-        elif isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
-        elif not -_LATEST < value < _LATEST:
+        if not -_LATEST < value < _LATEST:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not in seconds")
-        else:
-            times[name] = value
-    expires = times["exp"]
+    for name in _TEXT_CLAIMS:
+        if not isinstance(get(name, ""), str | None):
+            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
+    expires = get("exp")
     if expires is None:
         return Refusal(Reason.MISSING_CLAIM, "exp")
     audience = claim_at(claims, issuer.audience_claim)
@@ -244,24 +285,18 @@ def _facts(
     audiences = tuple(element for element in elements if isinstance(element, str))
     if len(audiences) != len(elements):
         return Refusal(Reason.MALFORMED_TOKEN, "the audience is not made of strings")
-    texts: dict[str, str | None] = {}
-    for name in ("sub", "jti", *CLIENT_CLAIMS, "tid"):
-        text = claims.get(name)
-        if text is not None and not isinstance(text, str):
-            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
-        texts[name] = text
     return TokenFacts(
         issuer=issuer,
         issuer_value=token.issuer,
-        expires=expires,
-        not_before=times["nbf"],
-        issued_at=times["iat"],
+        expires=cast("float", expires),
+        not_before=cast("float | None", get("nbf")),
+        issued_at=cast("float | None", get("iat")),
         audiences=audiences,
         scopes=scope_elements(claims, issuer.scope_claims),
-        subject=texts["sub"],
-        client_id=next((texts[name] for name in CLIENT_CLAIMS if texts[name]), None),
-        token_id=texts["jti"],
-        tenant=texts["tid"],
+        subject=cast("str | None", get("sub")),
+        client_id=next((cast("str", get(name)) for name in CLIENT_CLAIMS if get(name)), None),
+        token_id=cast("str | None", get("jti")),
+        tenant=cast("str | None", get("tid")),
         claims=claims,
     )
 

@@ -12,6 +12,11 @@ from hashlib import sha256
 from .verified import VerifiedToken
 
 
+def token_digest(text: str) -> bytes:
+    """The name a token's exact text is remembered by."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
 class TokenCache:
     """Verified tokens by SHA-256 of their text, at most ``entries`` of them (0 = off).
 
@@ -29,33 +34,27 @@ class TokenCache:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, text: str) -> VerifiedToken | None:
-        """The verified token of exactly this text, if it is remembered."""
-        if not self._half:
-            return None
-        digest = sha256(text.encode("ascii")).digest()
+    def get(self, digest: bytes) -> VerifiedToken | None:
+        """The verified token of that digest, if it is remembered."""
         token = self._young.get(digest)
         if token is None:
             token = self._old.pop(digest, None)
             if token is None:
                 self.misses += 1
                 return None
-            self._keep(digest, token)
+            self.put(digest, token)
         self.hits += 1
         return token
 
-    def put(self, text: str, token: VerifiedToken) -> None:
-        """Remember a token that has just verified."""
+    def put(self, digest: bytes, token: VerifiedToken) -> None:
+        """Remember a token that has verified."""
+        if len(self._young) >= self._half:
+            self._old = self._young
+            self._young = {}
         if self._half:
-            self._keep(sha256(text.encode("ascii")).digest(), token)
+            self._young[digest] = token
 
     def clear(self) -> None:
         """Forget everything."""
         self._young.clear()
         self._old.clear()
-
-    def _keep(self, digest: bytes, token: VerifiedToken) -> None:
-        if len(self._young) >= self._half:
-            self._old = self._young
-            self._young = {}
-        self._young[digest] = token

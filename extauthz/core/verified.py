@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .keyset import Key, KeySet
-    from .model import Headers
+    from .model import Allow, Headers
     from .policy import Issuer
 
 
@@ -44,13 +44,18 @@ class VerifiedToken:
 
     facts: TokenFacts
     key: Key
-    key_set: KeySet | None = None
+    key_set: KeySet
     passes: dict[int, Pass] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one server is told about one caller: headers to set, and names to remove."""
+    """What one server makes of one caller, whatever the call.
+
+    ``granted`` are the scopes that count there. ``allow`` is the answer to a request with
+    nothing particular about it.
+    """
 
     headers: Headers
-    remove: tuple[str, ...]
+    granted: frozenset[str]
+    allow: Allow

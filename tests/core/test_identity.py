@@ -160,9 +160,10 @@ def test_a_lookalike_equals_a_name_after_folding_or_has_its_prefix(name, looks_a
         forwarded=(ForwardedClaim("x-user-email", ("email",)),),
     )  # fmt: skip
     lookalikes = Lookalikes(server)
-    assert lookalikes.among([name]) == ((name,) if looks_alike else ())
+    for _ in range(2):  # what it remembers must not change what it says
+        assert lookalikes.among({name: ""}) == ((name,) if looks_alike else ())
 
 
 def test_exact_names_are_overwritten_or_removed_anyway():
     server = Server(name="s", resource=None, hosts=(), paths=(), issuers=(), audiences=None)
-    assert Lookalikes(server).among(IDENTITY_HEADERS) == ()
+    assert Lookalikes(server).among(dict.fromkeys(IDENTITY_HEADERS, "")) == ()

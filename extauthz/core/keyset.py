@@ -1,0 +1,138 @@
+"""The keys of one issuer, frozen: a JWK set (RFC 7517 section 5) with every check made.
+
+Keys are looked up by key id and algorithm; key ids are opaque strings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from . import strict_json
+from .jwk import PRIVATE_KEY_PUBLISHED, Key, UnusableKey, parse_jwk
+
+__all__ = [
+    "MAX_CANDIDATES",
+    "MAX_KEYS",
+    "PRIVATE_KEY_PUBLISHED",
+    "Key",
+    "KeySet",
+    "KeySetError",
+    "parse_key_set",
+]
+
+MAX_KEYS = 1000
+"""A document with more members is refused whole."""
+
+MAX_CANDIDATES = 4
+"""At most so many keys are tried for one token; where more would fit, none is."""
+
+_SHOWN_REASONS = 3
+
+_Identity = tuple[str, frozenset[str], str | None, str | None]
+
+
+class KeySetError(ValueError):
+    """The document is no usable key set. The message says why and holds no key material."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeySet:
+    """The usable keys of one issuer, and why each other member was skipped.
+
+    Sets are compared by identity; ``parse_key_set`` and ``KeySet(keys)`` make them.
+    """
+
+    keys: tuple[Key, ...]
+    skipped: tuple[str, ...] = ()
+    _candidates: Mapping[tuple[str | None, str], tuple[Key, ...]] = field(init=False, repr=False)
+    _kids: frozenset[str] = field(init=False, repr=False)
+    _identities: frozenset[_Identity] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        by_kid: dict[tuple[str | None, str], list[Key]] = {}
+        for key in self.keys:
+            for algorithm in key.algorithms:
+                by_kid.setdefault((None, algorithm), []).append(key)
+                if key.kid is not None:
+                    by_kid.setdefault((key.kid, algorithm), []).append(key)
+        # The class is frozen for everyone else.
+        object.__setattr__(
+            self,
+            "_candidates",
+            {at: tuple(keys) for at, keys in by_kid.items() if len(keys) <= MAX_CANDIDATES},
+        )
+        object.__setattr__(self, "_kids", frozenset(k.kid for k in self.keys if k.kid is not None))
+        object.__setattr__(self, "_identities", frozenset(map(_identity, self.keys)))
+
+    def candidates(self, kid: str | None, algorithm: str) -> tuple[Key, ...]:
+        """The keys that may have signed a token with this header; any of them will do.
+
+        With a key id: all keys of exactly that id which fit the algorithm. Without one
+        (None): all that fit. Empty where more than MAX_CANDIDATES fit.
+        """
+        return self._candidates.get((kid, algorithm), ())
+
+    def has(self, kid: str) -> bool:
+        """Whether a key of this id is in the set, whatever its algorithm."""
+        return kid in self._kids
+
+    def holds(self, key: Key) -> bool:
+        """Whether this very key is (still) in the set, with the same id and for the same use.
+
+        What an earlier set's ``key`` has verified may then be believed as before.
+        """
+        return _identity(key) in self._identities
+
+    def same_keys(self, other: KeySet) -> bool:
+        """Whether both sets hold the same keys, in whatever order."""
+        return self._identities == other._identities
+
+
+def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
+    """Read a JWK set; one odd member never spoils the others.
+
+    Raises KeySetError for what is not one unambiguous JSON object with a list ``keys``,
+    for more than MAX_KEYS members, and when no member is usable.
+    """
+    if isinstance(document, str):
+        try:
+            document = document.encode("utf-8")
+        except UnicodeEncodeError:
+            raise KeySetError("not JSON: not UTF-8") from None
+    if isinstance(document, bytes):
+        try:
+            value = strict_json.parse(document)
+        except strict_json.NotStrictJson as fault:
+            raise KeySetError(f"not JSON: {fault}") from None
+    else:
+        value = document
+    members = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(members, list):
+        raise KeySetError('not a JWK set: an object with a list "keys" was expected')
+    if len(members) > MAX_KEYS:
+        raise KeySetError(f"{len(members)} keys; at most {MAX_KEYS} are accepted")
+    keys: dict[_Identity, Key] = {}
+    skipped: list[str] = []
+    for number, member in enumerate(members, start=1):
+        try:
+            key = parse_jwk(member)
+        except UnusableKey as fault:
+            skipped.append(f"member {number}: {fault}")
+        else:
+            keys.setdefault(_identity(key), key)
+    if not keys:
+        raise KeySetError(_no_key(skipped))
+    return KeySet(tuple(keys.values()), tuple(skipped))
+
+
+def _no_key(skipped: list[str]) -> str:
+    if not skipped:
+        return "no keys in it"
+    shown = "; ".join(skipped[:_SHOWN_REASONS])
+    more = len(skipped) - _SHOWN_REASONS
+    return f"no usable key in it ({shown}{f'; and {more} more' if more > 0 else ''})"
+
+
+def _identity(key: Key) -> _Identity:
+    return (key.thumbprint, key.algorithms, key.kid, key.issuer)
