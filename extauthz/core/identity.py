@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from .claims import MISSING, claim_at
@@ -19,6 +19,8 @@ _MAX_KNOWN_NAMES = 256
 _MAX_KNOWN_LENGTH = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Visible ASCII without %, and no space at either end: most claims are sent as they are.
+_USUAL = re.compile(r"[!-$&-~](?:[ -$&-~]*[!-$&-~])?")
 _NEEDS_CARE = re.compile(r"[^\x21-\x24\x26-\x7e]")
 _NOT_WORD = re.compile(r"[^a-z0-9]")
 
@@ -89,8 +91,8 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
                 pairs.append((extra.header, _encoded(value, extra.encoding)))
     except _ControlCharacterError:
         return _CONTROL_REFUSAL
-    headers = tuple((name, value) for name, value in pairs if value)
-    if sum(len(name) + len(value) for name, value in headers) > MAX_TOTAL_BYTES:
+    headers = tuple([pair for pair in pairs if pair[1]])
+    if sum([len(name) + len(value) for name, value in headers]) > MAX_TOTAL_BYTES:
         return TOO_LARGE
     return headers
 
@@ -105,10 +107,15 @@ def _whole(seconds: float | None) -> str:
 
 
 def _text(value: str | None) -> str:
-    return "" if value is None else _ends(_safe(value))
+    if value is None or _USUAL.fullmatch(value):
+        return value or ""
+    return _ends(_safe(value))
 
 
-def _joined(elements: Iterable[str], separator: str) -> str:
+def _joined(elements: Sequence[str], separator: str) -> str:
+    text = separator.join(elements)
+    if _USUAL.fullmatch(text) and text.count(separator) == len(elements) - 1:
+        return text
     escaped = {" ": "%20", ",": "%2C"}[separator]
     return _ends(separator.join(_safe(element).replace(separator, escaped) for element in elements))
 
