@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import config
 from tests.e2e.edges import Edge
-from tests.e2e.scene import Attempt, Scene, attempt, extauthz, start
+from tests.e2e.scene import Attempt, Scene, Service, attempt, extauthz, start
 from tests.e2e.tokens import CALCULATOR
 
 pytestmark = pytest.mark.e2e
@@ -137,17 +138,23 @@ def test_a_blind_edge_lets_no_post_through_where_rules_exist(scene: Scene, blind
         assert not refused.reached
 
 
-@pytest.fixture(scope="module", params=["envoy", "envoy-http", "nginx"])
-def believing(
-    request: pytest.FixtureRequest, scene: Scene, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Edge]:
-    """A blind edge before an extauthz that was told: this server checks its headers itself."""
+@pytest.fixture(scope="module")
+def believer(
+    scene: Scene, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, Path]]:
+    """An extauthz that was told: the calculator checks the headers against the message."""
     folder = tmp_path_factory.mktemp("believing")
     scene.signer.write_key_set(folder / "jwks.json")
-    with (
-        extauthz(config(folder, header_versions=["2026-07-28"]), folder) as service,
-        start(request.param, scene.wiring(service), folder / "edge") as edge,
-    ):
+    with extauthz(config(folder, header_versions=["2026-07-28"]), folder) as service:
+        yield service, folder
+
+
+@pytest.fixture(scope="module", params=["envoy", "envoy-http", "nginx"])
+def believing(
+    request: pytest.FixtureRequest, scene: Scene, believer: tuple[Service, Path]
+) -> Iterator[Edge]:
+    service, folder = believer
+    with start(request.param, scene.wiring(service), folder / request.param) as edge:
         yield edge
 
 
