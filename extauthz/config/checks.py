@@ -15,13 +15,16 @@ from .server import ServerSettings
 from .urls import exact_origin
 
 
-def check(parsed: Parsed, metadata_url: str | None = None) -> Iterator[Fault]:
+def check(
+    parsed: Parsed, *, without_file: bool = False, metadata_url: str | None = None
+) -> Iterator[Fault]:
     """Every contradiction, except those that follow from a fault found before.
 
-    ``metadata_url`` is where an issuer's metadata is when that was said outside the file.
+    ``without_file`` tells the environment-only mode, whose server is no setting;
+    ``metadata_url`` is where its issuer's metadata is, if that was said.
     """
     known = [fault.loc for fault in parsed.faults]
-    for fault in _all(parsed, metadata_url):
+    for fault in _all(parsed, without_file, metadata_url):
         if not any(_related(fault.loc, loc) for loc in known):
             yield fault
 
@@ -31,24 +34,29 @@ def _related(one: Loc, other: Loc) -> bool:
     return one[:shorter] == other[:shorter]
 
 
-def _all(parsed: Parsed, metadata_url: str | None) -> Iterator[Fault]:
-    yield from _listeners(parsed)
+def _all(parsed: Parsed, without_file: bool, metadata_url: str | None) -> Iterator[Fault]:
+    yield from _listeners(parsed, {fault.loc for fault in parsed.faults})
     issuers = [issuer for _, issuer in parsed.issuers]
-    if not issuers and not parsed.lost_issuers:
+    if not issuers:
         yield Fault(("issuers",), "no issuer; expected at least one, whose tokens are taken")
+    if not parsed.servers and not without_file:
+        yield Fault(("servers",), "no server; expected at least one, which is to be protected")
+    repeated = [*_unique_resources(parsed.servers)]
+    yield from repeated
+    # A server given twice has also name and match twice, which need not be said.
+    servers = [(i, one) for i, one in parsed.servers if i not in {f.loc[1] for f in repeated}]
     yield from _unique_names("issuers", parsed.issuers)
-    yield from _unique_names("servers", parsed.servers)
+    yield from _unique_names("servers", servers)
+    yield from _unique_matches(servers)
     for index, issuer in parsed.issuers:
         yield from check_issuer_settings(issuer, ("issuers", index), metadata_url)
     for index, server in parsed.servers:
-        at: Loc = ("servers", index)
+        at = ("servers", index)
         yield from check_server_settings(server, at)
         yield from _references(server, at, issuers, parsed.lost_issuers)
-    yield from _unique_matches(parsed.servers)
-    yield from _unique_resources(parsed.servers)
 
 
-def _listeners(parsed: Parsed) -> Iterator[Fault]:
+def _listeners(parsed: Parsed, known: set[Loc]) -> Iterator[Fault]:
     settings = parsed.settings
     listen = settings.listen
     yield from _tls(listen.grpc_tls, ("listen", "grpc_tls"))
@@ -59,7 +67,8 @@ def _listeners(parsed: Parsed) -> Iterator[Fault]:
         yield Fault(("listen", "grpc"), what)
     taken: dict[str, str] = {}
     for name, address in (("grpc", listen.grpc), ("http", listen.http), ("admin", listen.admin)):
-        if address is None or (isinstance(address, TcpAddress) and address.port == 0):
+        anywhere = isinstance(address, TcpAddress) and address.port == 0
+        if address is None or anywhere or ("listen", name) in known:
             continue
         other = taken.setdefault(str(address), name)
         if other != name:
@@ -109,7 +118,7 @@ def _references(
             names = ", ".join(issuer.name for issuer in issuers)
             what = f'"{reference}" is no issuer of this file; expected one of {names}'
             yield Fault((*here, position), what)
-        elif len(found) > 1:
+        elif len(found) > 1 and not named:
             names = ", ".join(issuer.name for issuer in found)
             what = f'"{reference}" means several issuers; expected a name: {names}'
             yield Fault((*here, position), what)

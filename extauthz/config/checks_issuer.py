@@ -52,7 +52,7 @@ def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
     for loc, url in urls:
         if url and is_plain_http(url) and url_host(url) not in allowed:
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
-            yield Fault(loc, f"{what}; expected https, or the host in allow_http_hosts")
+            yield Fault(loc, f"{what}; expected https, or its host in the file's allow_http_hosts")
 
 
 def _tenants(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
@@ -60,8 +60,8 @@ def _tenants(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
         return
     conditions = {claim_path(name): (name, v) for name, v in issuer.required_claims.items()}
     if ("tid",) not in conditions:
-        what = "missing; with a template in accepted_issuers expected the list of tenants: tid: [ ]"
-        yield Fault((*at, "required_claims"), what)
+        what = "no tid; a template in accepted_issuers takes every tenant of the provider"
+        yield Fault((*at, "required_claims"), f"{what}; expected tid: [the tenants that may call]")
         return
     name, tenants = conditions["tid",]
     for tenant in tenants:

@@ -40,28 +40,28 @@ _RESERVED: frozenset[Loc] = frozenset(
 )
 
 
-def faults_of(error: ValidationError, model: type[BaseModel], at: Loc = ()) -> Iterator[Fault]:
-    """Each failure of ``model`` once, with its place below ``at``."""
+def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]:
+    """Each failure of ``model`` once."""
     for failure in error.errors(include_url=False):
         kind = failure["type"]
         if kind == "default_factory_not_called":
             continue  # a default that hangs on a value that is reported itself
         loc: Loc = failure["loc"]
+        on_key = kind == "extra_forbidden"
         if loc and loc[-1] == _KEY:
-            loc = loc[:-1]
-        loc = (*at, *loc)
-        yield Fault(loc, _text(kind, failure, loc, model, at), on_key=kind == "extra_forbidden")
+            loc, on_key = loc[:-1], True
+        yield Fault(loc, _text(kind, failure, loc, model), on_key)
 
 
-def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel], at: Loc) -> str:
+def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel]) -> str:
     context = failure.get("ctx", {})
     found = failure["input"]
     if kind == FAULT:
         return str(failure["msg"])
     if kind == "extra_forbidden":
-        return _unknown_key(loc, model, at)
+        return _unknown_key(loc, model)
     if kind == "missing":
-        return f"missing; expected {_described(loc, model, at)}"
+        return f"missing; expected {_described(loc, model)}"
     if kind in _EXPECTED:
         hint = ""
         if kind == "string_type" and isinstance(found, int | float):
@@ -81,13 +81,13 @@ def _plain_list(text: str) -> str:
     return text.replace("'", "").replace(" or ", ", ")
 
 
-def _unknown_key(loc: Loc, model: type[BaseModel], at: Loc) -> str:
+def _unknown_key(loc: Loc, model: type[BaseModel]) -> str:
     general = tuple("*" if isinstance(part, int) else part for part in loc)
     if len(general) == 5 and general[-1] == "when":
         general = (*general[:3], "*", "when")
     if general in _RESERVED:
         return "reserved for a later version; expected it to be absent"
-    owner = _model_at(loc[len(at) : -1], model)
+    owner = _model_at(loc[:-1], model)
     if owner is None:
         return "unknown key; expected it to be absent"
     known = [field.alias or name for name, field in owner.model_fields.items()]
@@ -97,8 +97,8 @@ def _unknown_key(loc: Loc, model: type[BaseModel], at: Loc) -> str:
     return f"unknown key; expected one of {', '.join(known)}"
 
 
-def _described(loc: Loc, model: type[BaseModel], at: Loc) -> str:
-    owner = _model_at(loc[len(at) : -1], model)
+def _described(loc: Loc, model: type[BaseModel]) -> str:
+    owner = _model_at(loc[:-1], model)
     field = owner.model_fields.get(str(loc[-1])) if owner else None
     text = (field.description if field else None) or "a value"
     text = text.split(";")[0].split(". ")[0].rstrip(".")

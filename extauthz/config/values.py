@@ -89,15 +89,19 @@ def within(least: str, most: str, parse: Callable[[object], _N]) -> AfterValidat
     return AfterValidator(check)
 
 
+def _pattern(expression: re.Pattern[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{expression.pattern}$"})
+
+
 Duration = Annotated[
     float,
     PlainValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$"}),
+    _pattern(_DURATION),
 ]
 Size = Annotated[
     int,
     PlainValidator(parse_size),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$"}),
+    _pattern(_SIZE),
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9\[*][A-Za-z0-9._~:/\[\]@%+*-]{0,252}")
@@ -198,13 +202,17 @@ def check_public_path(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(check_name)]
+Name = Annotated[str, AfterValidator(check_name), _pattern(_NAME)]
 Text = Annotated[str, AfterValidator(check_text)]
-Scope = Annotated[str, AfterValidator(check_scope)]
+Scope = Annotated[str, AfterValidator(check_scope), _pattern(_SCOPE)]
 ClaimName = Annotated[str, AfterValidator(check_claim)]
-Algorithm = Annotated[str, AfterValidator(check_algorithm)]
+Algorithm = Annotated[
+    str,
+    AfterValidator(check_algorithm),
+    WithJsonSchema({"type": "string", "enum": list(SUPPORTED_ALGORITHMS)}),
+]
 TokenType = Annotated[str, AfterValidator(check_token_type)]
-McpVersion = Annotated[str, AfterValidator(check_version)]
+McpVersion = Annotated[str, AfterValidator(check_version), _pattern(_VERSION)]
 HostText = Annotated[str, AfterValidator(check_host_pattern)]
 ExactHost = Annotated[str, AfterValidator(check_exact_host)]
 PathText = Annotated[str, AfterValidator(check_path)]

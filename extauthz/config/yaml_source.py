@@ -102,12 +102,13 @@ class Document:
 
     def key_place(self, loc: Loc) -> Place:
         """Where the key that ends ``loc`` stands."""
-        parent = self._find(loc[:-1])
+        parent = self.find(loc[:-1])
         if parent is not None and loc and str(loc[-1]) in parent.keys:
             return parent.keys[str(loc[-1])]
         return self.place(loc)
 
-    def _find(self, loc: Loc) -> Node | None:
+    def find(self, loc: Loc) -> Node | None:
+        """The node at ``loc``, if there is one."""
         node = self.root
         for part in loc:
             if node is None:

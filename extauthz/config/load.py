@@ -1,0 +1,195 @@
+"""Find the settings, read them from everywhere they may stand, and check them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import names
+from .checks import check
+from .dotenv import parse_dotenv
+from .environment import EnvironmentMode, assemble
+from .model import Settings
+from .parse import parse_settings
+from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
+from .risks import risks
+from .variables import ENVIRONMENT, Given, Variables
+from .yaml_source import MAX_BYTES, Document, parse_yaml
+
+SEARCHED = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
+DOTENV = ".env"
+
+Reader = Callable[[str], bytes]
+"""Reads a file by its path, at least the first MAX_BYTES + 1 bytes; raises OSError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Settings that are whole and checked, and where they came from.
+
+    ``source`` is the file, None in the environment-only mode, which ``environment``
+    describes. ``digest`` is the SHA-256 of the file (or of what stood in its place), in
+    hexadecimal. ``warnings`` say what is allowed but risky.
+    """
+
+    settings: Settings
+    source: str | None
+    digest: str
+    warnings: tuple[Problem, ...] = ()
+    environment: EnvironmentMode | None = None
+
+
+def read_file(path: str) -> bytes:
+    """Read a file as far as a configuration may be long, and one byte more."""
+    with Path(path).open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def load(
+    config: str | None = None,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    read: Reader = read_file,
+) -> Loaded:
+    """Load the settings: flags win over the environment, that over the file.
+
+    ``config`` is the path after ``--config``. ``flags`` maps settings such as
+    ``listen.grpc`` to text (``names.SETTINGS`` are those that have a flag).
+    Raises ConfigError with every problem there is.
+    """
+    path, data = _find(config, environ, read)
+    if path is None or data is None:
+        return _from_environment(environ, flags or {}, read)
+    return _from_file(path, data, environ, flags or {}, read)
+
+
+def _find(
+    config: str | None, environ: Mapping[str, str], read: Reader
+) -> tuple[str | None, bytes | None]:
+    named = config or environ.get(names.CONFIG)
+    for path in (named,) if named else SEARCHED:
+        try:
+            return path, read(path)
+        except OSError as error:
+            if not named and isinstance(error, FileNotFoundError | NotADirectoryError):
+                continue
+            by = "" if config or not named else f" (named by {names.CONFIG})"
+            what = f"cannot be read: {error.strerror or 'not found'}{by}; expected a readable file"
+            raise ConfigError([Problem(Place(path), "", what)]) from None
+        except ValueError:
+            what = "is no path; expected the path of a file"
+            raise ConfigError([Problem(Place(repr(path)), "", what)]) from None
+    return None, None
+
+
+def _from_file(
+    path: str, data: bytes, environ: Mapping[str, str], flags: Mapping[str, str], read: Reader
+) -> Loaded:
+    document = parse_yaml(data, path)
+    variables = Variables.of(environ)
+    problems = [*document.problems, *variables.unknown()]
+    if document.root is None:
+        raise ConfigError(problems)
+    plain = document.root.plain()
+    given = Given(plain if isinstance(plain, dict) else {})
+    given.override(variables, flags)
+    parsed = parse_settings(given.values)
+    faults = [*parsed.faults, *check(parsed)]
+    problems += _placed(faults, given, document)
+    if problems:
+        raise ConfigError(problems)
+    warnings = [*_placed(risks(parsed.settings), given, document)]
+    unread = [name for name in names.WITHOUT_FILE if name in variables.by_name]
+    if _exists(DOTENV, read):
+        unread.append(DOTENV)
+    if unread:
+        what = f"not read, since there is a configuration file: {', '.join(unread)}"
+        warnings.append(Problem(ENVIRONMENT, "", what))
+    return Loaded(
+        settings=parsed.settings,
+        source=path,
+        digest=hashlib.sha256(data).hexdigest(),
+        warnings=tuple(warnings),
+    )
+
+
+def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read: Reader) -> Loaded:
+    problems: list[Problem] = []
+    try:
+        dotenv = parse_dotenv(read(DOTENV), DOTENV)
+        problems += dotenv.problems
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        dotenv = None
+    except OSError as error:
+        dotenv = None
+        what = f"cannot be read: {error.strerror}; expected a readable file, or none"
+        problems.append(Problem(Place(DOTENV), "", what))
+    variables = Variables.of(environ, dotenv)
+    if variables.first(names.ISSUER) is None:
+        what = f"no configuration: neither {' nor '.join(SEARCHED)} exists; expected one of them, "
+        what += f"--config, {names.CONFIG}, or the variable {names.ISSUER[0]}"
+        problems.append(Problem(ENVIRONMENT, "", what))
+        raise ConfigError([*problems, *variables.unknown()])
+    if dotenv is not None and names.CONFIG in dotenv.values:
+        what = "not read here; expected it in the real environment, or --config"
+        problems.append(Problem(dotenv.values[names.CONFIG][1], names.CONFIG, what))
+    assembled = assemble(variables)
+    problems += [*variables.unknown(), *assembled.problems]
+    given, mode = assembled.given, assembled.mode
+    given.override(variables, flags)
+    parsed = parse_settings(given.values)
+    faults = [*parsed.faults, *check(parsed, without_file=True, metadata_url=mode.metadata_url)]
+    # The other spelling of the issuer is ours: what is wrong with it is said of the first.
+    problems += _placed((f for f in faults if "accepted_issuers" not in f.loc), given, None)
+    if problems:
+        raise ConfigError(problems)
+    told = json.dumps([given.values, asdict(mode)], sort_keys=True)
+    return Loaded(
+        settings=parsed.settings,
+        source=None,
+        digest=hashlib.sha256(told.encode()).hexdigest(),
+        warnings=(*assembled.warnings, *_placed(risks(parsed.settings), given, None)),
+        environment=mode,
+    )
+
+
+def _exists(path: str, read: Reader) -> bool:
+    try:
+        read(path)
+    except OSError:
+        return False
+    return True
+
+
+def _placed(faults: Iterable[Fault], given: Given, document: Document | None) -> list[Problem]:
+    """Say of each fault where it stands: in a variable, a flag, or the file."""
+    problems = []
+    for fault in faults:
+        variable = given.source(fault.loc)
+        if variable is not None:
+            problems.append(variable.problem(fault.text))
+        elif document is None:
+            problems.append(Problem(ENVIRONMENT, path_text(fault.loc), fault.text))
+        else:
+            loc = _as_written(fault.loc, document)
+            place = document.key_place(loc) if fault.on_key else document.place(loc)
+            problems.append(Problem(place, path_text(loc), fault.text))
+    return problems
+
+
+def _as_written(loc: Loc, document: Document) -> Loc:
+    """``loc`` without the steps that the short form of a rule leaves out.
+
+    ``add: [scope]`` means ``add: {scopes: [scope]}``, and pydantic speaks of the latter.
+    """
+    written: Loc = ()
+    for part in loc:
+        holder = document.find(written)
+        if isinstance(part, str) and holder is not None and not isinstance(holder.value, dict):
+            continue
+        written = (*written, part)
+    return written

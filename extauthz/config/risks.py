@@ -1,0 +1,118 @@
+"""What is allowed but risky, and so said aloud."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .checks_server import KINDS
+from .issuer import IssuerSettings
+from .model import Settings
+from .problems import Fault, Loc, quoted
+from .server import RuleSettings, ServerSettings
+from .urls import is_plain_http
+
+_LONG_LEEWAY = 300.0
+_SHORT_COOLDOWN = 1.0
+_OFFLINE = "offline_access"
+
+
+def risks(settings: Settings) -> Iterator[Fault]:
+    """A warning for each risk in settings that are valid."""
+    for position, network in enumerate(settings.listen.trusted_proxies):
+        if network.prefixlen == 0:
+            what = "every peer is trusted to say which request is judged; name the proxies instead"
+            yield Fault(("listen", "trusted_proxies", position), what)
+    for index, issuer in enumerate(settings.issuers):
+        yield from _issuer(issuer, ("issuers", index))
+    for index, server in enumerate(settings.servers):
+        at: Loc = ("servers", index)
+        yield from _server(server, at)
+        yield from _rules(server, at)
+        if settings.listen.grpc is None and _has_rules(server) and not server.header_versions:
+            what = "listen.grpc is off and forward-auth sends no body, so which tool is called "
+            what += f"cannot be known: every POST will be {_unverified(server)}"
+            yield Fault(at, what)
+    yield from _shared_audiences(settings)
+
+
+def _unverified(server: ServerSettings) -> str:
+    return "refused" if server.unverified_calls == "deny" else "allowed without its rules"
+
+
+def _has_rules(server: ServerSettings) -> bool:
+    return any(getattr(server, kind) for kind in KINDS)
+
+
+def _issuer(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+    urls = {"issuer": issuer.issuer, "jwks_uri": issuer.jwks_uri}
+    for key, url in urls.items():
+        if url and is_plain_http(url):
+            what = f"{quoted(url)} is plain http: anyone on the way can forge the keys"
+            yield Fault((*at, key), what)
+    if issuer.allow_http_hosts:
+        hosts = ", ".join(issuer.allow_http_hosts)
+        what = f"plain http to {hosts}: anyone on the way can forge the keys"
+        yield Fault((*at, "allow_http_hosts"), what)
+    if issuer.leeway > _LONG_LEEWAY:
+        what = f"expired tokens are taken for {issuer.leeway:g} s more; a minute is plenty"
+        yield Fault((*at, "leeway"), what)
+    if issuer.keys.cooldown < _SHORT_COOLDOWN:
+        what = "made-up key ids can make this service ask the issuer more than once a second"
+        yield Fault((*at, "keys", "cooldown"), what)
+
+
+def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    if server.mode == "audit":
+        what = "audit: nothing is refused for this server, only logged"
+        yield Fault((*at, "mode"), what)
+    if server.unverified_calls == "allow_without_rules" and _has_rules(server):
+        what = "a POST whose call cannot be known passes without the rules for tools and others"
+        yield Fault((*at, "unverified_calls"), what)
+    if server.header_versions:
+        what = "Mcp-* headers are the client's word: they hold only if this backend refuses a "
+        what += "body that differs (`extauthz doctor` probes it)"
+        yield Fault((*at, "header_versions"), what)
+    if server.origins == ("*",):
+        what = "pages of any origin may call this server from a browser"
+        yield Fault((*at, "origins"), what)
+    if server.forward.token == "keep":
+        what = "the MCP server gets the caller's token and can use it elsewhere"
+        yield Fault((*at, "forward", "token"), what)
+    for position, path in enumerate(server.public_paths):
+        if path.endswith("/*") and path.removesuffix("/*") in server.paths:
+            what = (
+                f"{quoted(path)} is all of {path.removesuffix('/*') or '/'}: no token is asked for"
+            )
+            yield Fault((*at, "public_paths", position), what)
+    if _OFFLINE in server.scopes:
+        yield _offline((*at, "scopes"))
+
+
+def _rules(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    for kind in KINDS:
+        for key, rule in getattr(server, kind).items():
+            loc = (*at, kind, key)
+            if not isinstance(rule, RuleSettings):
+                continue
+            if rule.demands_nothing:
+                what = "demands nothing, which is the same as allow; write allow or deny"
+                yield Fault(loc, what)
+            if _OFFLINE in (*rule.scopes, *rule.any_scopes):
+                yield _offline(loc)
+
+
+def _offline(loc: Loc) -> Fault:
+    what = f"{_OFFLINE} asks for a refresh token and is in hardly any access token: "
+    return Fault(loc, what + "demanding it may refuse everybody")
+
+
+def _shared_audiences(settings: Settings) -> Iterator[Fault]:
+    taken: dict[str, int] = {}
+    for index, server in enumerate(settings.servers):
+        for audience in server.accepted_audiences:
+            first = taken.setdefault(audience, index)
+            if first != index:
+                other = settings.servers[first].name
+                what = f"{quoted(audience)} is an audience of {other} too: "
+                what += "a token for one of them is good for the other"
+                yield Fault(("servers", index, "audiences"), what)
