@@ -42,11 +42,10 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
 
 def clean_tree(target: Path) -> Path:
     """Lay out the files of the last commit, and no others, in ``target``."""
-    # zipfile leaves the time of extraction on the files, so that two trees differ in that.
+    # Unpacked from a zip, files are as old as their unpacking: two trees differ in that.
     archive = target.with_suffix(".zip")
     run("git", "archive", "--format=zip", "--output", archive, "HEAD", cwd=ROOT)
-    with zipfile.ZipFile(archive) as packed:
-        packed.extractall(target)
+    shutil.unpack_archive(archive, target)
     return target
 
 
