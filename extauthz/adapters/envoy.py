@@ -1,0 +1,236 @@
+"""Envoy's gRPC external authorization, as pure functions: CheckRequest in, CheckResponse out.
+
+See docs/contract.md, section 4. An unset status means *allow* to Envoy: every reply is made
+by ``to_response``, which starts from a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from google.protobuf.struct_pb2 import Struct, Value
+
+from extauthz._pb.external_auth_pb2 import (
+    AttributeContext,
+    CheckRequest,
+    CheckResponse,
+    DeniedHttpResponse,
+    HeaderValue,
+    HeaderValueOption,
+    HttpStatus,
+    OkHttpResponse,
+    Status,
+)
+from extauthz.core.model import (
+    Allow,
+    Answer,
+    Decision,
+    Deny,
+    Headers,
+    Reason,
+    Refusal,
+    Request,
+)
+
+MCP_NAMESPACE: Final = "envoy.filters.http.mcp"
+"""Where Envoy's MCP filter leaves what it read of the message."""
+
+SERVER_KEY: Final = "mcp_server"
+"""The context extension by which a route names its server."""
+
+LEASE_HEADER: Final = "x-envoy-upstream-rq-timeout-ms"
+"""The request header by which Envoy bounds one response (Envoy's router filter)."""
+
+_PARTIAL_BODY: Final = "x-envoy-auth-partial-body"
+_PSEUDO: Final = (":path", ":method", ":authority", ":scheme", ":protocol")
+_BLANKS: Final = " \t"
+_ONCE: Final[frozenset[str]] = frozenset()
+
+# google.rpc.Code
+_OK: Final = 0
+_PERMISSION_DENIED: Final = 7
+_NOT_FOUND: Final = 5
+_CODES: Final = {401: 16, 403: _PERMISSION_DENIED, 400: 3, 503: 14}
+
+_OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+
+_NO_HTTP: Final = Refusal(Reason.MALFORMED_REQUEST, "the check says nothing of an HTTP request")
+_TWO_TALES: Final = Refusal(
+    Reason.MALFORMED_REQUEST, "headers and header_map differ about authorization"
+)
+_TWO_BODIES: Final = Refusal(Reason.MALFORMED_REQUEST, "body and raw_body differ")
+
+
+def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Request | Refusal:
+    """What Envoy says of one HTTP request, or a refusal where that is not one request.
+
+    ``mcp_namespace`` is the filter metadata that is read as the MCP filter's word. Method,
+    host and path are the check's own fields; the pseudo headers that repeat them are dropped.
+    """
+    attributes = message.attributes
+    http = attributes.request.http
+    method = http.method
+    if not method:
+        return _NO_HTTP
+    repeated = _ONCE
+    lines = http.header_map.headers
+    if lines:
+        # One pass at the speed of a comprehension; what it may have got wrong is done again.
+        headers = {line.key: str(line.raw_value, "latin-1").strip(_BLANKS) for line in lines}
+        if len(headers) != len(lines) or not _plain(headers):
+            headers, repeated = _joined((line.key, _text(line)) for line in lines)
+    else:
+        headers = {name: value.strip(_BLANKS) for name, value in http.headers.items()}
+        if not _plain(headers):
+            headers, repeated = _joined(headers.items())
+    for name in _PSEUDO:
+        headers.pop(name, None)
+    if lines and http.headers and _differ(headers, http.headers):
+        return _TWO_TALES
+    body: bytes | None = None
+    truncated = False
+    if http.raw_body or http.body or _PARTIAL_BODY in headers:
+        if http.raw_body and http.body and http.raw_body != http.body.encode():
+            return _TWO_BODIES
+        body = http.raw_body or http.body.encode()
+        truncated = headers.get(_PARTIAL_BODY) == "true" or http.size > len(body)
+    return Request(
+        method=method,
+        host=http.host,
+        target=http.path,
+        headers=headers,
+        repeated=repeated,
+        joined=not lines,
+        server=attributes.context_extensions.get(SERVER_KEY),
+        body=body,
+        body_truncated=truncated,
+        mcp_metadata=_metadata(attributes, mcp_namespace),
+    )
+
+
+def _plain(headers: Mapping[str, str]) -> bool:
+    """Whether names are lower-case and no value is empty."""
+    return "" not in headers.values() and "".join(headers).islower()
+
+
+def _text(line: HeaderValue) -> str:
+    return str(line.raw_value, "latin-1") if line.raw_value else line.value
+
+
+def _joined(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
+    """Header lines by lower-case name, and the names that came more than once."""
+    headers: dict[str, str] = {}
+    repeated: set[str] = set()
+    for name, value in lines:
+        key, text = name.lower(), value.strip(_BLANKS)
+        if key in headers:
+            repeated.add(key)
+            text = f"{headers[key]},{text}"
+        headers[key] = text
+    return headers, frozenset(repeated)
+
+
+def _differ(headers: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    other = next((v for name, v in others.items() if name.lower() == "authorization"), None)
+    mine = headers.get("authorization")
+    return mine != (None if other is None else other.strip(_BLANKS))
+
+
+def _metadata(attributes: AttributeContext, namespace: str) -> Mapping[str, object] | None:
+    said = attributes.metadata_context.filter_metadata
+    return _members(said[namespace]) if said and namespace in said else None
+
+
+def _members(struct: Struct) -> dict[str, object]:
+    return {name: _plain_value(value) for name, value in struct.fields.items()}
+
+
+def _plain_value(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _members(value.struct_value)
+    if kind == "list_value":
+        return [_plain_value(element) for element in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def to_response(decision: Decision) -> CheckResponse:
+    """The reply that makes Envoy do what was decided.
+
+    Begins as a refusal, and turns into an allow only with the last assignment of a whole one.
+    """
+    response = CheckResponse(
+        status=Status(code=_PERMISSION_DENIED),
+        denied_response=DeniedHttpResponse(status=HttpStatus(code=403)),
+    )
+    match decision:
+        case Allow():
+            response.ok_response.CopyFrom(_ok(decision))
+            response.dynamic_metadata.CopyFrom(_about_allowed(decision))
+            response.status.code = _OK
+        case Deny():
+            response.status.code = _CODES.get(decision.status, _PERMISSION_DENIED)
+            _deny(response.denied_response, decision.status, decision.headers, decision.body)
+            about = {"server": decision.server, "reason": decision.reason.value}
+            response.dynamic_metadata.CopyFrom(_struct(about))
+        case Answer():
+            if decision.status == 404:
+                response.status.code = _NOT_FOUND
+            body = b"" if decision.status == 204 else decision.body
+            _deny(response.denied_response, decision.status, decision.headers, body)
+            if decision.server:
+                response.dynamic_metadata.CopyFrom(_struct({"server": decision.server}))
+    return response
+
+
+def _ok(allow: Allow) -> OkHttpResponse:
+    headers = allow.headers
+    if allow.lease_seconds is not None:
+        headers = (*headers, (LEASE_HEADER, lease_milliseconds(allow.lease_seconds)))
+    return OkHttpResponse(
+        headers=_options(headers),
+        headers_to_remove=allow.remove,
+        response_headers_to_add=_options(allow.client_headers),
+    )
+
+
+def lease_milliseconds(seconds: float) -> str:
+    """How long a response may last, as Envoy reads it: whole milliseconds, at least one."""
+    return str(max(1, int(seconds * 1000)))
+
+
+def _deny(denied: DeniedHttpResponse, status: int, headers: Headers, body: bytes) -> None:
+    denied.status.code = status
+    denied.headers.extend(_options(headers))
+    denied.body = body.decode("utf-8", "replace")
+
+
+def _options(headers: Headers) -> list[HeaderValueOption]:
+    return [
+        HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=_OVERWRITE)
+        for name, value in headers
+    ]
+
+
+def _about_allowed(allow: Allow) -> Struct:
+    """For access logs and rate limits; only a verified token says who is calling."""
+    about: dict[str, Any] = {"server": allow.server}
+    if allow.token is not None:
+        facts = allow.token.facts
+        about |= {
+            "subject": facts.subject,
+            "client_id": facts.client_id,
+            "issuer": facts.issuer_value,
+            "scopes": " ".join(facts.scopes),
+        }
+    if allow.call is not None and allow.call.method == "tools/call":
+        about["tool"] = allow.call.name
+    if allow.audited is not None:
+        about["audited"] = allow.audited.value
+    return _struct(about)
+
+
+def _struct(members: Mapping[str, str | None]) -> Struct:
+    fields = {name: Value(string_value=text) for name, text in members.items() if text}
+    return Struct(fields=fields)

@@ -1,0 +1,122 @@
+"""TLS of our listeners: certificates from files, taken up again when the files change."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_log = logging.getLogger(__name__)
+
+_Stamp = tuple[tuple[int, int, int], ...]
+
+_NO_PASSWORD: Final = ""  # an encrypted key fails instead of asking the terminal
+
+
+class TlsFilesError(ValueError):
+    """The files make no TLS server. The message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: a certificate chain, its key, and the CA that clients must come from, if any."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    def _all(self) -> tuple[Path, ...]:
+        known = (self.certificate, self.key, self.client_ca)
+        return tuple(path for path in known if path is not None)
+
+    def stamp(self) -> _Stamp:
+        """What changes when a file does. Raises OSError when one cannot be seen."""
+        states = [path.stat() for path in self._all()]
+        return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """What the files held at one time: ready for ``ssl``, and as PEM for gRPC."""
+
+    context: ssl.SSLContext
+    certificate: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+class TlsSource:
+    """The TLS material in force. A changed file counts from the next handshake on.
+
+    A change that makes no working server is logged once and leaves the old material in
+    force. Raises TlsFilesError when there is nothing to start with.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        self.files = files
+        try:
+            self._seen = files.stamp()
+            self._material = _load(files)
+        except OSError as fault:
+            raise TlsFilesError(_missing(fault)) from None
+
+    def current(self) -> TlsMaterial:
+        """The newest material that works."""
+        try:
+            stamp = self.files.stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                self._material = _load(self.files)
+                _log.info("TLS certificate taken up from %s", self.files.certificate)
+        except OSError as fault:
+            self._keep(_missing(fault))
+        except TlsFilesError as fault:
+            self._keep(str(fault))
+        return self._material
+
+    def _keep(self, fault: str) -> None:
+        _log.error("the TLS certificate stays as it was: %s", fault)
+
+    def server_context(self) -> ssl.SSLContext:
+        """A context for a server, which hands each handshake the newest material."""
+        context = _load(self.files).context
+
+        def hand_over(
+            connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
+        ) -> None:
+            connection.context = self.current().context
+
+        context.sni_callback = hand_over
+        return context
+
+
+def _load(files: TlsFiles) -> TlsMaterial:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    certificate, key = files.certificate.read_bytes(), files.key.read_bytes()
+    try:
+        context.load_cert_chain(files.certificate, files.key, password=_NO_PASSWORD)
+    except ssl.SSLError as fault:
+        what = fault.reason or "not PEM"
+        raise TlsFilesError(
+            f"{files.certificate} and {files.key}: {what}; expected a certificate chain in PEM "
+            "and the unencrypted key of its first certificate"
+        ) from None
+    client_ca = None
+    if files.client_ca is not None:
+        client_ca = files.client_ca.read_bytes()
+        try:
+            context.load_verify_locations(files.client_ca)
+        except ssl.SSLError as fault:
+            what = fault.reason or "not PEM"
+            raise TlsFilesError(
+                f"{files.client_ca}: {what}; expected the CA certificates of clients in PEM"
+            ) from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return TlsMaterial(context, certificate, key, client_ca)
+
+
+def _missing(fault: OSError) -> str:
+    return f"{fault.filename}: {(fault.strerror or 'cannot be read').lower()}"
