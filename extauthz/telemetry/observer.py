@@ -1,0 +1,45 @@
+"""Who is told of every decision: counts it, and writes its line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from extauthz.core.model import Decision, Request
+
+from .counts import DecisionCounts, outcome_of, reason_of
+from .decision_log import DecisionLog, Occasion
+from .recent import RecentDecisions
+
+
+class DecisionObserver:
+    """The ``Observer`` of an ``Authorizer``. Costs about as much as finding the server.
+
+    ``wall`` tells seconds since the epoch, ``monotonic`` seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        counts: DecisionCounts,
+        log: DecisionLog,
+        *,
+        wall: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.log = log
+        self.recent = RecentDecisions(counts, monotonic())
+        self._counts = counts
+        self._wall = wall
+        self._monotonic = monotonic
+
+    def decided(
+        self, request: Request | None, decision: Decision, transport: str, seconds: float
+    ) -> None:
+        """Count one decision, made over ``transport`` in ``seconds``, and log it."""
+        now = self._monotonic()
+        if now >= self.recent.next_minute:
+            self.recent.roll(now)
+        outcome = outcome_of(decision)
+        self._counts.observe(
+            decision.server or "", outcome, reason_of(decision), transport, seconds
+        )
+        self.log.write(request, decision, Occasion(self._wall(), outcome, transport, seconds))
