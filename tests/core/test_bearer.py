@@ -16,7 +16,7 @@ def _judge(value, *, target="/", repeated=()):
 
 
 @pytest.mark.parametrize(
-    "value", ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer a.b.c"]
+    "value", ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer  a.b.c"]
 )
 def test_the_scheme_has_no_case_and_may_be_followed_by_several_spaces(value):
     assert _judge(value) == "a.b.c"

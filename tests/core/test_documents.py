@@ -39,7 +39,9 @@ ENGINE = Engine(
         servers=(
             _server(
                 "a", "two.example", "/a/mcp", scopes=("s1",),
-                tools=RuleMap({"t": Rule(key="t", scopes=("s2", "offline_access"), any_scopes=("s3",))}),
+                tools=RuleMap(
+                    {"t": Rule(key="t", scopes=("s2", "offline_access"), any_scopes=("s3",))}
+                ),
             ),
             _server("b", "two.example", "/b/mcp", [OTHER]),
             _server("c", "one.example", "/c/mcp"),

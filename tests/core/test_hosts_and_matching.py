@@ -83,6 +83,7 @@ def test_the_port_counts_only_where_it_is_named():
     assert index.find("a", None, "/") is None
     assert index.find("b", 4711, "/").name == "other"
     server = index.named("named")
+    assert server is not None
     assert lies_inside(server, "a", 81)
     assert not lies_inside(server, "a", 80)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -19,7 +20,7 @@ ISSUER = Issuer(
 
 
 def _headers(claims=None, *, forwarded=(), **facts):
-    values = {
+    values: dict[str, Any] = {
         "issuer_value": "https://i",
         "expires": 2000.9,
         "not_before": None,

@@ -97,7 +97,7 @@ def test_a_condition_holds_for_an_equal_value_or_a_member(condition, holds):
 
 @pytest.mark.parametrize("name", ["", "/a~2", "/a~"])
 def test_a_bad_claim_name_is_an_error(name):
-    with pytest.raises(ValueError, match="claim name|JSON Pointer"):
+    with pytest.raises(ValueError, match=r"claim name|JSON Pointer"):
         claim_path(name)
 
 
