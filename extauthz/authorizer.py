@@ -9,7 +9,7 @@ from typing import Protocol
 from .core.challenge import Challenger
 from .core.engine import Engine
 from .core.keyset import KeySet
-from .core.model import Decision, Deny, NeedKeys, Reason, Refusal, Request
+from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +81,17 @@ class Authorizer:
         decision = self._decide(request, None)
         if isinstance(decision, NeedKeys):
             decision = await self._with_keys(request, decision, time_left)
+        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        return decision
+
+    def answer(self, request: Request, transport: str) -> Answer | Deny:
+        """Answer a document or a preflight that came to us without a question of a proxy's."""
+        started = self._monotonic()
+        try:
+            decision = self.engine.answer(request)
+        except Exception:  # noqa: BLE001  as in _decide
+            _log.exception("an answer failed; the request is refused")
+            decision = self._outside.deny(_BROKEN, request)
         self._observer.decided(request, decision, transport, self._monotonic() - started)
         return decision
 

@@ -15,7 +15,7 @@ from .challenge import Challenger
 from .documents import is_preflight, preflight
 from .gate import Gate, Permit
 from .keyset import KeySet
-from .model import Answer, Decision, NeedKeys, Reason, Refusal, Request, Trace
+from .model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Trace
 from .policy import Policy, Server
 from .routing import Router
 from .token import check_audience, check_times, issuer_of, parse_token
@@ -24,6 +24,10 @@ from .verified import VerifiedToken
 
 _BAD_ORIGIN = Refusal(Reason.BAD_ORIGIN, "Origin is not in the server's origins")
 _LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
+_NOT_IN_BAND = Refusal(
+    Reason.NO_MATCHING_SERVER, "documents and preflights are answered by the HTTP listener itself"
+)
+_NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a preflight")
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
 
 KeySets = Mapping[str, KeySet]
@@ -73,9 +77,11 @@ class Engine:
         if isinstance(route, Refusal):
             return self._outside.deny(route, request)
         if isinstance(route, Answer):
-            return route
+            return route if request.in_band else self._outside.deny(_NOT_IN_BAND, request)
         gate = route.gate
         if "origin" in request.headers:
+            if not request.in_band and is_preflight(request):
+                return self._outside.deny(_NOT_IN_BAND, request)
             decision = self._origin(request, gate, trace)
             if decision is not None:
                 return decision
@@ -95,6 +101,18 @@ class Engine:
         if isinstance(permit, Permit):
             return gate.allow(request, permit, now)
         return permit
+
+    def answer(self, request: Request) -> Answer | Deny:
+        """Answer a document or a preflight; there is nothing else to be had without a proxy."""
+        route = self._router.find(request)
+        if isinstance(route, Refusal):
+            return self._outside.deny(route, request)
+        if isinstance(route, Answer):
+            return route
+        if is_preflight(request):
+            allowed = route.gate.origin_allowed(request.headers["origin"])
+            return preflight(request, route.gate.server, allowed)
+        return self._outside.deny(_NOT_A_DOCUMENT, request)
 
     @staticmethod
     def _origin(request: Request, gate: Gate, trace: Trace | None) -> Decision | None:

@@ -61,6 +61,8 @@ class Request:
     where the proxy sends none. ``mcp_metadata`` is what Envoy's MCP filter said, None
     where it said nothing. ``server`` is the name the proxy gave the server, if any.
     ``refuse_lookalikes`` is set where the proxy cannot remove headers by pattern (nginx).
+    ``in_band`` is False where the proxy hears only yes or no, so that a document or a
+    preflight cannot be answered in the server's place (contract, section 7).
     """
 
     method: str
@@ -74,6 +76,7 @@ class Request:
     body_truncated: bool = False
     mcp_metadata: Mapping[str, object] | None = None
     refuse_lookalikes: bool = False
+    in_band: bool = True
 
 
 @dataclass(frozen=True, slots=True)
