@@ -45,7 +45,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]{1,2048}")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9+._-]{1,32}")
 
 _ED25519_P = 2**255 - 19
-_ED25519_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD83D3D706A17C7
+_ED25519_ORDER_8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 # The y of every point of small order (RFC 7748 section 6.1 speaks of the same danger): with
 # such a key one signature is good for every message.
 _SMALL_ORDER = frozenset({0, 1, _ED25519_P - 1, _ED25519_ORDER_8, _ED25519_P - _ED25519_ORDER_8})

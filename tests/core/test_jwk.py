@@ -1,0 +1,330 @@
+"""A published key verifies what it signed and nothing else; an odd one is left out."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.core.jwk import has_roca_fingerprint
+from extauthz.core.keyset import (
+    PRIVATE_KEY_PUBLISHED,
+    parse_key_set,
+)
+from extauthz.core.policy import SUPPORTED_ALGORITHMS
+from tests.keys.issuer_keys import (
+    CURVE_OF,
+    GOOD,
+    b64,
+    b64_uint,
+    ec_key,
+    ed_key,
+    jwk,
+    only_key,
+    private_for,
+    reason_skipped,
+    rsa_key,
+    sign,
+)
+
+MESSAGE = b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJpIn0"
+
+RSA_NAMES = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+ED_NAMES = frozenset({"EdDSA", "Ed25519"})
+
+
+class TestVerifying:
+    @pytest.mark.parametrize("algorithm", SUPPORTED_ALGORITHMS)
+    def test_a_signature_by_the_key_verifies_and_nothing_else_does(self, algorithm: str) -> None:
+        private = private_for(algorithm)
+        key = only_key(jwk(private))
+        signature = sign(algorithm, private, MESSAGE)
+        assert key.verify(algorithm, MESSAGE, signature)
+        assert not key.verify(algorithm, MESSAGE + b".", signature)
+        for wrong in (b"", signature[:-1], signature + b"\0", b"\0" + signature):
+            assert not key.verify(algorithm, MESSAGE, wrong)
+        flipped = bytes([signature[0] ^ 1]) + signature[1:]
+        assert not key.verify(algorithm, MESSAGE, flipped)
+
+    @pytest.mark.parametrize(
+        ("signed_with", "said"),
+        [
+            pair
+            for pair in itertools.permutations(SUPPORTED_ALGORITHMS, 2)
+            if set(pair) != ED_NAMES  # two names of one algorithm
+        ],
+    )
+    def test_a_signature_of_one_algorithm_is_none_of_another(
+        self, signed_with: str, said: str
+    ) -> None:
+        private = private_for(signed_with)
+        signature = sign(signed_with, private, MESSAGE)
+        assert not only_key(jwk(private)).verify(said, MESSAGE, signature)
+
+    @pytest.mark.parametrize("name", ["", "none", "HS256", "rs256", "RS256 ", "ES256K", "Ed448"])
+    def test_an_algorithm_outside_the_list_never_verifies(self, name: str) -> None:
+        private = rsa_key()
+        signature = sign("RS256", private, MESSAGE)
+        assert not only_key(jwk(private)).verify(name, MESSAGE, signature)
+
+    @pytest.mark.parametrize(
+        ("r", "s"), list(itertools.product(["0", "1", "n", "n+1", "max"], repeat=2))
+    )
+    def test_psychic_signatures_do_not_verify(self, r: str, s: str) -> None:
+        """CVE-2022-21449: r and s at the edges of the group."""
+        order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+        values = {"0": 0, "1": 1, "n": order, "n+1": order + 1, "max": 2**256 - 1}
+        signature = values[r].to_bytes(32) + values[s].to_bytes(32)
+        assert not only_key(GOOD).verify("ES256", MESSAGE, signature)
+
+    @given(st.sampled_from(SUPPORTED_ALGORITHMS), st.binary(max_size=600))
+    def test_verifying_never_raises_and_no_made_up_signature_passes(
+        self, algorithm: str, signature: bytes
+    ) -> None:
+        for private in (rsa_key(), ec_key(), ec_key("P-521"), ed_key()):
+            assert not only_key(jwk(private)).verify(algorithm, MESSAGE, signature)
+
+
+class TestAlgorithms:
+    @pytest.mark.parametrize(
+        ("private", "names"),
+        [
+            (rsa_key(), RSA_NAMES),
+            (ec_key("P-256"), {"ES256"}),
+            (ec_key("P-384"), {"ES384"}),
+            (ec_key("P-521"), {"ES512"}),
+            (ed_key(), ED_NAMES),
+        ],
+        ids=["RSA", "P-256", "P-384", "P-521", "Ed25519"],
+    )
+    def test_without_alg_they_follow_from_type_and_curve(
+        self, private: Any, names: set[str]
+    ) -> None:
+        assert only_key(jwk(private)).algorithms == names
+
+    @pytest.mark.parametrize("algorithm", SUPPORTED_ALGORITHMS)
+    def test_alg_narrows_them(self, algorithm: str) -> None:
+        key = only_key(jwk(private_for(algorithm), alg=algorithm))
+        assert key.algorithms == (ED_NAMES if algorithm in ED_NAMES else {algorithm})
+
+    def test_a_key_for_one_algorithm_verifies_no_other(self) -> None:
+        key = only_key(jwk(rsa_key(), alg="RS256"))
+        assert not key.verify("RS512", MESSAGE, sign("RS512", rsa_key(), MESSAGE))
+        assert not key.verify("PS256", MESSAGE, sign("PS256", rsa_key(), MESSAGE))
+
+    @pytest.mark.parametrize(
+        "alg", ["none", "RSA-OAEP", "HS256", "ES256", "rs256", "", ["RS256"], None, 5, True]
+    )
+    def test_another_alg_costs_the_key(self, alg: object) -> None:
+        assert "alg" in reason_skipped(jwk(rsa_key(), alg=alg))
+
+    @pytest.mark.parametrize(("alg", "crv"), [("ES256", "P-384"), ("ES512", "P-256")])
+    def test_alg_and_curve_must_fit(self, alg: str, crv: str) -> None:
+        assert "alg" in reason_skipped(jwk(ec_key(crv), alg=alg))
+
+
+class TestUse:
+    @pytest.mark.parametrize(
+        "members",
+        [{}, {"use": "sig"}, {"key_ops": ["verify"]}, {"key_ops": ["sign", "verify"]}],
+    )
+    def test_a_signing_key_is_kept(self, members: dict[str, object]) -> None:
+        assert only_key(jwk(rsa_key(), **members)).kty == "RSA"
+
+    @pytest.mark.parametrize("use", ["enc", "SIG", "wat", "", 1, None, ["sig"]])
+    def test_another_use_costs_the_key(self, use: object) -> None:
+        assert reason_skipped(jwk(rsa_key(), use=use)).startswith("use is ")
+
+    @pytest.mark.parametrize(
+        "operations",
+        ["verify", [], ["encrypt", "wrapKey"], ["sign"], ["verify", 1], {"verify": 1}, None],
+    )
+    def test_other_operations_cost_the_key(self, operations: object) -> None:
+        assert "key_ops" in reason_skipped(jwk(rsa_key(), key_ops=operations))
+
+    def test_certificates_and_urls_in_a_key_are_never_a_source(self) -> None:
+        member = jwk(rsa_key(), x5c=["MIIB"], x5u="https://evil.example/", jku="file:///etc/passwd")
+        assert only_key(member).thumbprint == only_key(jwk(rsa_key())).thumbprint
+        only_certificate = {"kty": "RSA", "x5c": ["MIIB"]}
+        assert "n is not" in reason_skipped(only_certificate)
+
+
+class TestMaterial:
+    @pytest.mark.parametrize(
+        ("bits", "kept"), [(2047, False), (2048, True), (8192, True), (8193, False)]
+    )
+    def test_rsa_length_has_two_bounds(self, bits: int, kept: bool) -> None:
+        modulus = (1 << (bits - 1)) + 1
+        while has_roca_fingerprint(modulus):
+            modulus += 2
+        member = {"kty": "RSA", "n": b64_uint(modulus), "e": "AQAB"}
+        if kept:
+            assert only_key(member).size == bits
+        else:
+            assert f"RSA of {bits} bits" in reason_skipped(member)
+
+    @pytest.mark.parametrize(
+        ("exponent", "kept"),
+        [
+            (0, False),
+            (1, False),
+            (2, False),
+            (3, True),
+            (4, False),
+            (65537, True),
+            (2**32 - 1, True),
+            (2**32 + 1, False),
+            (2**2040 + 1, False),
+        ],
+    )
+    def test_rsa_exponent_is_odd_and_of_ordinary_size(self, exponent: int, kept: bool) -> None:
+        member = jwk(rsa_key(), e=b64_uint(exponent))
+        if kept:
+            assert only_key(member).kty == "RSA"
+        else:
+            assert "exponent" in reason_skipped(member)
+
+    def test_an_even_modulus_costs_the_key(self) -> None:
+        modulus = rsa_key().public_key().public_numbers().n
+        assert "even" in reason_skipped(jwk(rsa_key(), n=b64_uint(modulus - 1)))
+        assert "RSA of 0 bits" in reason_skipped(jwk(rsa_key(), n="AA"))
+
+    def test_a_leading_zero_byte_changes_nothing(self) -> None:
+        """Java writes one; the key is the same, and so is its thumbprint."""
+        modulus = rsa_key().public_key().public_numbers().n
+        padded = jwk(rsa_key(), n=b64(b"\0" + modulus.to_bytes(256)))
+        assert only_key(padded).thumbprint == only_key(jwk(rsa_key())).thumbprint
+
+    def test_a_roca_modulus_costs_the_key(self) -> None:
+        """CVE-2017-15361: primes of the form k*M + (65537^a mod M)."""
+        primorial, found = 1, 1
+        for number in range(2, 700):
+            if all(number % smaller for smaller in range(2, number)):
+                primorial, found = primorial * number, number
+        assert found > 167
+        p = (1 << 1023) // primorial * primorial * 2 + pow(65537, 1234, primorial)
+        q = (1 << 1023) // primorial * primorial * 2 + pow(65537, 987, primorial)
+        assert "ROCA" in reason_skipped({"kty": "RSA", "n": b64_uint(p * q), "e": "AQAB"})
+        assert not has_roca_fingerprint(rsa_key().public_key().public_numbers().n)
+
+    @pytest.mark.parametrize("text", ["", "AQAB=", "AQ AB", "AQ+B", "A", "AQB", None, 65537, [1]])
+    def test_base64url_is_strict(self, text: object) -> None:
+        assert "e is not base64url" in reason_skipped(jwk(rsa_key(), e=text))
+
+    @pytest.mark.parametrize("private", [rsa_key(), ec_key(), ed_key()], ids=["RSA", "EC", "OKP"])
+    def test_a_missing_component_costs_the_key(self, private: Any) -> None:
+        whole = jwk(private)
+        for name in whole:
+            assert reason_skipped({k: v for k, v in whole.items() if k != name})
+
+    @pytest.mark.parametrize("algorithm", CURVE_OF)
+    def test_ec_points_have_full_length_and_lie_on_the_curve(self, algorithm: str) -> None:
+        good = jwk(ec_key(CURVE_OF[algorithm]))
+        length = {"ES256": 32, "ES384": 48, "ES512": 66}[algorithm]
+        too_large = b64(b"\xff" * length)
+        assert "bytes long" in reason_skipped({**good, "y": b64(b"\1" * (length - 1))})
+        assert "bytes long" in reason_skipped({**good, "y": b64(b"\1" * (length + 1))})
+        assert "not on" in reason_skipped({**good, "y": b64(b"\1" * length)})
+        assert "not on" in reason_skipped({**good, "x": too_large})
+        zero = b64(bytes(length))
+        assert "not on" in reason_skipped({**good, "x": zero, "y": zero})
+
+    @pytest.mark.parametrize("crv", ["secp256k1", "P-384", "P-192", "p-256", "", None, 256])
+    def test_another_curve_costs_the_key(self, crv: object) -> None:
+        assert reason_skipped({**jwk(ec_key()), "crv": crv})
+
+    def test_ed25519_points_of_small_order_cost_the_key(self) -> None:
+        """One signature would be good for every message."""
+        encodings = [encoding for y in small_order_ys() for encoding in both_signs(y)]
+        assert len(encodings) == 10
+        for encoding in encodings:
+            member = {"kty": "OKP", "crv": "Ed25519", "x": b64(encoding)}
+            assert "small order" in reason_skipped(member)
+
+    @pytest.mark.parametrize("excess", range(19))
+    def test_ed25519_points_have_one_spelling(self, excess: int) -> None:
+        for encoding in both_signs(2**255 - 19 + excess):
+            member = {"kty": "OKP", "crv": "Ed25519", "x": b64(encoding)}
+            assert "canonical" in reason_skipped(member)
+
+    @pytest.mark.parametrize(
+        "members",
+        [{"crv": "X25519"}, {"crv": "Ed448"}, {"x": b64(b"\5" * 31)}, {"x": b64(b"\5" * 33)}],
+    )
+    def test_other_okp_keys_are_left_out(self, members: dict[str, object]) -> None:
+        assert reason_skipped({**jwk(ed_key()), **members})
+
+    @pytest.mark.parametrize("kty", ["AKP", "rsa", "", None, 1, ["RSA"]])
+    def test_an_unknown_type_costs_the_key(self, kty: object) -> None:
+        assert reason_skipped({**jwk(rsa_key()), "kty": kty}).startswith("kty ")
+
+    @pytest.mark.parametrize("member", [None, 1, "x", [], True, {}])
+    def test_a_member_that_is_no_key_costs_itself_only(self, member: object) -> None:
+        assert reason_skipped(member)
+
+
+class TestSecrets:
+    def test_a_shared_secret_is_never_used(self) -> None:
+        secret = "c2VjcmV0LXNlY3JldA"
+        assert "shared secret" in reason_skipped({"kty": "oct", "k": secret, "alg": "HS256"})
+
+    @pytest.mark.parametrize("name", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
+    @pytest.mark.parametrize("private", [rsa_key(), ec_key(), ed_key()], ids=["RSA", "EC", "OKP"])
+    def test_a_published_private_key_is_dropped_loudly(self, private: Any, name: str) -> None:
+        assert reason_skipped(jwk(private, **{name: "AQAB"})) == PRIVATE_KEY_PUBLISHED
+
+    def test_no_reason_and_no_repr_shows_key_material(self) -> None:
+        secret = "K7gNU3sdo-OL0wNhqoVWhr3g6s1xYv72ol_pe_Unols"
+        members: list[dict[str, object]] = [
+            {**jwk(rsa_key()), name: secret}
+            for name in ("use", "key_ops", "alg", "kty", "d", "n", "e")
+        ]
+        members += [{**jwk(ec_key()), name: secret} for name in ("crv", "x", "y")]
+        members += [{"kty": "OKP", "crv": "Ed25519", "x": secret + "AA"}]
+        key_set = parse_key_set({"keys": [*members, GOOD]})
+        assert len(key_set.skipped) == len(members)
+        assert secret not in "".join(key_set.skipped)
+        assert GOOD["x"] not in repr(key_set)
+
+
+def small_order_ys() -> list[int]:
+    """The y of each Ed25519 point whose order divides 8, found by doubling points."""
+    p = 2**255 - 19
+    d = -121665 * pow(121666, -1, p) % p
+
+    def x_of(y: int) -> int | None:
+        square = (y * y - 1) * pow(d * y * y + 1, -1, p) % p
+        x = pow(square, (p + 3) // 8, p)
+        for root in (x, x * pow(2, (p - 1) // 4, p) % p):
+            if root * root % p == square:
+                return root
+        return None
+
+    def add(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+        product = d * a[0] * b[0] * a[1] * b[1] % p
+        x = (a[0] * b[1] + a[1] * b[0]) * pow(1 + product, -1, p) % p
+        return x, (a[1] * b[1] + a[0] * b[0]) * pow(1 - product, -1, p) % p
+
+    def times(scalar: int, point: tuple[int, int]) -> tuple[int, int]:
+        total = (0, 1)
+        while scalar:
+            if scalar & 1:
+                total = add(total, point)
+            point, scalar = add(point, point), scalar >> 1
+        return total
+
+    # A random point times the large prime order lands in the subgroup of order 8.
+    order = 2**252 + 27742317777372353535851937790883648493
+    found: set[int] = set()
+    for y in range(2, 40):
+        x = x_of(y)
+        if x is not None:
+            found.add(times(order, (x, y))[1])
+    return sorted(found)
+
+
+def both_signs(y: int) -> list[bytes]:
+    return [(y | sign_bit << 255).to_bytes(32, "little") for sign_bit in (0, 1)]
