@@ -31,7 +31,7 @@ from .grants import Clients, Refused, judge
 from .minting import SigningKey, signed, without_none
 from .serving import LOOPBACK, LoopbackServer, Message, Receive, Send, free_port
 
-__all__ = ["Fault", "Issuer"]
+__all__ = ["Endpoint", "Fault", "Form", "Issuer"]
 
 Endpoint = Literal["discovery", "keys", "token", "rotate"]
 Form = Literal["oidc", "oauth", "oidc_inserted"]

@@ -30,12 +30,18 @@ def free_port(pick: Callable[[int, int], int] = random.randint) -> int:
     """
     for _ in range(200):
         port = pick(_FIRST, _LAST)
-        try:
-            _listen(port).close()
-        except OSError:
-            continue
-        return port
+        if is_free(port):
+            return port
     raise RuntimeError(f"no free TCP port between {_FIRST} and {_LAST} on {LOOPBACK}")
+
+
+def is_free(port: int) -> bool:
+    """Whether ``port`` of 127.0.0.1 can be listened on now."""
+    try:
+        _listen(port).close()
+    except OSError:
+        return False
+    return True
 
 
 def _listen(port: int) -> socket.socket:

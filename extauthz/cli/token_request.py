@@ -1,0 +1,207 @@
+"""The conversation of ``extauthz token`` with an issuer: discovery, then the token endpoint.
+
+Bounded: one deadline for all of it, no redirects, a cap on every answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus, urlsplit, urlunsplit
+
+import httpx
+
+from extauthz.config.urls import is_plain_http, split_url, url_host
+from extauthz.core.hosts import is_loopback
+
+TIMEOUT = 15.0
+"""Seconds for discovery and token request together."""
+
+MAX_BYTES = 1024 * 1024
+"""Bytes that are read of an answer."""
+
+_LONGEST_LIFE = 366 * 86_400
+_B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
+_NOT_QUOTABLE = re.compile(r"[^ !#-\[\]-~]")  # RFC 6749 section 5.2, of error_description
+
+
+class TokenError(Exception):
+    """No token; the message says where it went wrong and what was expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenQuestion:
+    """What to ask which issuer for. ``issuer`` is its identifier, byte for byte."""
+
+    issuer: str
+    client_id: str
+    scopes: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+
+    def members(self) -> dict[str, object]:
+        """All of it, for a cache key."""
+        return {
+            "issuer": self.issuer,
+            "client_id": self.client_id,
+            "scopes": self.scopes,
+            "resources": self.resources,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedToken:
+    """An access token; ``lifetime`` is in seconds, None when the issuer did not say."""
+
+    text: str
+    lifetime: float | None
+
+
+def request_token(
+    question: TokenQuestion,
+    secret: str,
+    *,
+    ca_file: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> GrantedToken:
+    """Ask the issuer for a token. Raises `TokenError` when there is none to be had.
+
+    ``ca_file`` holds PEM certificates that are trusted instead of the usual ones.
+    """
+    try:
+        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
+    except (OSError, ssl.SSLError) as error:
+        raise TokenError(f"cannot read certificates from {ca_file}: {error}") from error
+    with httpx.Client(
+        verify=verify,
+        follow_redirects=False,
+        trust_env=not is_loopback(url_host(question.issuer) or ""),
+        headers={"Accept": "application/json"},
+    ) as client:
+        exchange = _Exchange(client, clock() + TIMEOUT, clock)
+        metadata = _discover(question.issuer, exchange)
+        return _grant(question, secret, metadata, exchange)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """Requests that share one deadline, a reading of ``clock``."""
+
+    client: httpx.Client
+    deadline: float
+    clock: Callable[[], float]
+
+    def send(self, method: str, url: str, **parts: Any) -> tuple[int, bytes]:
+        """Status and body. Raises `TokenError` when there is no whole answer in time."""
+        body = b""
+        with self._explained(url):
+            left = self.deadline - self.clock()
+            if left <= 0:
+                raise TokenError(f"{url}: no answer within {TIMEOUT:.0f} s")
+            with self.client.stream(method, url, timeout=left, **parts) as answer:
+                for chunk in answer.iter_bytes():
+                    body += chunk
+                    if len(body) > MAX_BYTES:
+                        raise TokenError(f"{url}: the answer is longer than {MAX_BYTES} bytes")
+                    if self.clock() > self.deadline:
+                        raise TokenError(f"{url}: no whole answer within {TIMEOUT:.0f} s")
+                return answer.status_code, body
+
+    @contextmanager
+    def _explained(self, url: str) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise TokenError(f"{url}: no answer within {TIMEOUT:.0f} s") from error
+        except httpx.HTTPError as error:
+            raise TokenError(f"{url}: {str(error) or type(error).__name__}") from error
+
+
+def _discover(issuer: str, exchange: _Exchange) -> Mapping[str, object]:
+    """The metadata of ``issuer``: the first that names it, byte for byte (RFC 8414, 3.3)."""
+    found = []
+    for url in metadata_urls(issuer):
+        status, body = exchange.send("GET", url)
+        metadata = _json_object(body) if status == 200 else None
+        if metadata is not None and metadata.get("issuer") == issuer:
+            return metadata
+        if status != 200:
+            found.append(f"{url}: status {status}")
+        elif metadata is None:
+            found.append(f"{url}: no JSON object")
+        else:
+            found.append(f"{url}: another `issuer`; --issuer must equal it byte for byte")
+    raise TokenError("no metadata of this issuer:\n  " + "\n  ".join(found))
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """Where metadata may be, in the order in which MCP clients look."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    paths = (
+        f"/.well-known/oauth-authorization-server{path}",
+        f"/.well-known/openid-configuration{path}",
+        f"{path}/.well-known/openid-configuration",
+    )
+    return tuple(dict.fromkeys(urlunsplit((parts.scheme, parts.netloc, p, "", "")) for p in paths))
+
+
+def _grant(
+    question: TokenQuestion, secret: str, metadata: Mapping[str, object], exchange: _Exchange
+) -> GrantedToken:
+    """The token request (RFC 6749 section 4.4.2) and its answer (section 5)."""
+    url = metadata.get("token_endpoint")
+    if not isinstance(url, str) or split_url(url) is None or is_plain_http(url):
+        raise TokenError("the issuer's metadata names no https `token_endpoint`")
+    form: dict[str, str | list[str]] = {"grant_type": "client_credentials"}
+    if question.scopes:
+        form["scope"] = " ".join(question.scopes)
+    if question.resources:
+        form["resource"] = list(question.resources)
+    auth = None
+    methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+    if isinstance(methods, list) and "client_secret_basic" in methods:
+        auth = httpx.BasicAuth(quote_plus(question.client_id), quote_plus(secret))
+    elif isinstance(methods, list) and "client_secret_post" in methods:
+        form |= {"client_id": question.client_id, "client_secret": secret}
+    else:
+        raise TokenError("the issuer takes neither client_secret_basic nor client_secret_post")
+    status, body = exchange.send("POST", url, data=form, auth=auth)
+    if status != 200:
+        raise TokenError(f"{url} refused with status {status}{_oauth_error(body)}")
+    answer = _json_object(body) or {}
+    text, kind = answer.get("access_token"), answer.get("token_type")
+    if not isinstance(text, str) or not _B64TOKEN.fullmatch(text):
+        raise TokenError(f"{url}: no usable `access_token` in the answer")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise TokenError(f"{url}: the token is of another type than Bearer")
+    return GrantedToken(text, _seconds(answer.get("expires_in")))
+
+
+def _json_object(body: bytes) -> Mapping[str, object] | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _seconds(value: object) -> float | None:
+    """A lifetime; None for anything that is no sensible number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value <= _LONGEST_LIFE else None
+
+
+def _oauth_error(body: bytes) -> str:
+    """What RFC 6749 section 5.2 lets an issuer say about a refusal."""
+    content = _json_object(body) or {}
+    words = [content.get("error"), content.get("error_description")]
+    said = [_NOT_QUOTABLE.sub("?", word)[:200] for word in words if isinstance(word, str)]
+    return "".join(f": {word}" for word in said)

@@ -1,0 +1,316 @@
+"""``extauthz token`` against a real issuer on loopback."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import jwt
+import pytest
+import trustme
+
+from extauthz.cli import main
+from extauthz.cli.token_cache import EXPIRY_MARGIN, CachedToken, cache_directory, read, write
+from extauthz.cli.token_request import TokenError, TokenQuestion, metadata_urls, request_token
+from extauthz.demo.issuer import Fault, Form, Issuer
+
+RESOURCE = "https://mcp.example.com/calculator/mcp"
+SECRET = "a secret: with+odd %characters"
+
+Run = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Issuer]:
+    with Issuer(
+        path="/realms/acme",
+        algorithms=["ES256"],
+        clients={"script": SECRET},
+        scopes=["read", "write"],
+    ) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def issuer(shared: Issuer) -> Iterator[Issuer]:
+    shared.counts.clear()
+    yield shared
+    shared.faults.clear()
+    shared.metadata = {}
+    shared.token_ttl = 300.0
+    shared.forms = {"oidc", "oauth", "oidc_inserted"}
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "extauthz" / "tokens"
+
+
+@pytest.fixture
+def token(issuer: Issuer, cache: Path, tmp_path: Path) -> Run:
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(SECRET + "\n")
+
+    def run(*options: str) -> int:
+        given = ["--client-id", "script", "--client-secret-file", str(secret_file)]
+        return main(["token", "--issuer", issuer.url, *given, *options])
+
+    return run
+
+
+def test_the_token_stands_alone_on_stdout(
+    token: Run, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert token("--scope", "read", "--scope", "write", "--resource", RESOURCE) == 0
+    out, err = capsys.readouterr()
+    claims = jwt.decode(out.strip(), options={"verify_signature": False})
+    assert out.count("\n") == 1
+    assert err == ""
+    assert (claims["iss"], claims["aud"]) == (issuer.url, RESOURCE)
+    assert (claims["client_id"], claims["scope"]) == ("script", "read write")
+
+
+def test_two_resources_are_asked_for_at_once(
+    token: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ["https://a.example.com/mcp", "https://b.example.com/mcp"]
+    assert token("--resource", both[0], "--resource", both[1]) == 0
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["aud"] == both
+
+
+def test_a_remembered_token_is_printed_without_asking_the_issuer(
+    token: Run, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token("--scope", "read")
+    first = capsys.readouterr().out
+    asked = issuer.counts.total()
+    assert token("--scope", "read") == 0
+    assert capsys.readouterr().out == first
+    assert issuer.counts.total() == asked
+
+
+def test_another_question_is_never_answered_with_the_remembered_token(
+    token: Run, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token("--scope", "read")
+    token("--scope", "write")
+    token("--scope", "read", "--resource", RESOURCE)
+    assert issuer.counts["token"] == 3
+    token("--scope", "read", "--fresh")
+    assert issuer.counts["token"] == 4
+    assert len(set(capsys.readouterr().out.split())) == 4
+
+
+def test_a_changed_secret_is_tried_out(token: Run, tmp_path: Path, issuer: Issuer) -> None:
+    assert token() == 0
+    (tmp_path / "secret").write_text("another")
+    assert token() == 1
+
+
+@pytest.mark.parametrize(("ttl", "asked"), [(EXPIRY_MARGIN - 1, 2), (EXPIRY_MARGIN + 60, 1)])
+def test_a_token_that_is_about_to_expire_is_replaced(
+    token: Run, issuer: Issuer, ttl: float, asked: int
+) -> None:
+    issuer.token_ttl = ttl
+    token()
+    token()
+    assert issuer.counts["token"] == asked
+
+
+def test_what_is_remembered_is_readable_by_its_owner_only(token: Run, cache: Path) -> None:
+    token()
+    (file,) = cache.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    assert SECRET not in file.read_text()
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning_and_no_token(
+    token: Run, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache.parent.mkdir(parents=True)
+    cache.write_text("a file where the folder should be")
+    assert token() == 0
+    out, err = capsys.readouterr()
+    assert out.count(".") == 2
+    assert err.startswith("extauthz token: not remembered: ")
+
+
+@pytest.mark.parametrize("form", ["oidc", "oauth", "oidc_inserted"])
+def test_one_kind_of_metadata_is_enough(token: Run, issuer: Issuer, form: Form) -> None:
+    issuer.forms = {form}
+    assert token() == 0
+
+
+def test_an_issuer_that_takes_the_secret_only_in_the_form_gets_it_there(
+    token: Run, issuer: Issuer
+) -> None:
+    issuer.metadata = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    assert token() == 0
+
+
+def test_a_private_authority_is_trusted_when_named(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    chain, key, ca_file = tmp_path / "chain.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
+    certificate.private_key_pem.write_to_path(key)
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    authority.cert_pem.write_to_path(ca_file)
+    with Issuer(algorithms=["ES256"], clients={"script": "s"}, tls=(chain, key)) as issuer:
+        question = TokenQuestion(issuer=issuer.url, client_id="script")
+        assert request_token(question, "s", ca_file=ca_file).lifetime == 300
+        with pytest.raises(TokenError, match="CERTIFICATE_VERIFY_FAILED"):
+            request_token(question, "s")
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (("discovery", Fault.ERROR), "no metadata of this issuer"),
+        (("discovery", Fault.REDIRECT), "status 302"),
+        (("discovery", Fault.GARBAGE), "no JSON object"),
+        (("discovery", Fault.WRONG_ISSUER), "another `issuer`; --issuer must equal it"),
+        (("discovery", Fault.BIG), "longer than 1048576 bytes"),
+        (("discovery", Fault.TRUNCATED), "openid-configuration"),
+        (("token", Fault.ERROR), "refused with status 500: server_error"),
+        (("token", Fault.REDIRECT), "refused with status 302"),
+        (("token", Fault.GARBAGE), "no usable `access_token`"),
+        (("token", Fault.BIG), "longer than 1048576 bytes"),
+        (("token", Fault.TRUNCATED), "/token"),
+    ],
+)
+def test_a_failing_issuer_is_exit_1_with_the_cause_on_stderr(
+    token: Run,
+    issuer: Issuer,
+    capsys: pytest.CaptureFixture[str],
+    broken: tuple[Literal["discovery", "token"], Fault],
+    says: str,
+) -> None:
+    issuer.forms = {"oidc"}
+    issuer.faults = dict([broken])
+    assert token() == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("extauthz token: ")
+    assert says in err
+    assert SECRET not in err
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"token_endpoint": None}, "names no https `token_endpoint`"),
+        ({"token_endpoint": "http://idp.example.com/token"}, "names no https `token_endpoint`"),
+        ({"token_endpoint": "file:///etc/passwd"}, "names no https `token_endpoint`"),
+        (
+            {"token_endpoint_auth_methods_supported": ["private_key_jwt"]},
+            "neither client_secret_basic nor client_secret_post",
+        ),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_refused_before_the_secret_leaves(
+    token: Run,
+    issuer: Issuer,
+    capsys: pytest.CaptureFixture[str],
+    metadata: dict[str, object],
+    says: str,
+) -> None:
+    issuer.metadata = metadata
+    assert token() == 1
+    assert says in capsys.readouterr().err
+    assert issuer.counts["token"] == 0
+
+
+def test_a_refusal_is_told_in_the_issuers_words(
+    token: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert token("--scope", "admin") == 1
+    assert "status 400: invalid_scope: scopes to be had here: read write" in capsys.readouterr().err
+
+
+def test_an_issuer_that_is_down_is_named(
+    token: Run, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issuer.stop()
+    try:
+        assert token() == 1
+    finally:
+        issuer.start()
+    assert f"{issuer.origin}/.well-known/" in capsys.readouterr().err
+
+
+def test_a_slow_issuer_is_given_up_at_the_deadline(issuer: Issuer) -> None:
+    """The clock jumps by ten seconds at each look, so the second request has none left."""
+    looks = iter(range(0, 1000, 10))
+    question = TokenQuestion(issuer=issuer.url, client_id="script")
+    with pytest.raises(TokenError, match="within 15 s"):
+        request_token(question, SECRET, clock=lambda: float(next(looks)))
+
+
+@pytest.mark.parametrize("content", [None, "", "\n"])
+def test_a_secret_that_is_not_there_is_named_by_its_file(
+    token: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    file = tmp_path / "other"
+    if content is not None:
+        file.write_text(content)
+    assert token("--client-secret-file", str(file)) == 1
+    assert str(file) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["idp", "http://idp.example.com", "https://idp.example.com/?a=1"])
+def test_an_issuer_that_is_no_https_url_is_a_usage_error(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["token", "--issuer", url, "--client-id", "a", "--client-secret-file", "-"])
+    assert caught.value.code == 2
+    assert "argument --issuer: " in capsys.readouterr().err
+
+
+def test_metadata_is_looked_for_where_mcp_clients_look() -> None:
+    assert metadata_urls("https://as.example/tenant1") == (
+        "https://as.example/.well-known/oauth-authorization-server/tenant1",
+        "https://as.example/.well-known/openid-configuration/tenant1",
+        "https://as.example/tenant1/.well-known/openid-configuration",
+    )
+    assert metadata_urls("https://as.example/") == (
+        "https://as.example/.well-known/oauth-authorization-server",
+        "https://as.example/.well-known/openid-configuration",
+    )
+
+
+def test_the_cache_lies_where_the_xdg_specification_says() -> None:
+    assert cache_directory({"XDG_CACHE_HOME": "/c", "HOME": "/h"}) == Path("/c/extauthz/tokens")
+    assert cache_directory({"XDG_CACHE_HOME": "c", "HOME": "/h"}) == Path(
+        "/h/.cache/extauthz/tokens"
+    )
+    assert cache_directory({}) is None
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
+def test_a_file_that_others_could_have_read_is_not_trusted(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "token.json"
+    write(file, CachedToken("abc", time.time() + 300))
+    file.chmod(mode)
+    assert (read(file, time.time()) is not None) == (mode == 0o600)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"token": "a", "expires_at": NaN}'])
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "token.json"
+    file.write_text(content)
+    file.chmod(0o600)
+    assert read(file, 0.0) is None
+
+
+def test_a_link_in_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    file = tmp_path / "token.json"
+    write(tmp_path / "elsewhere.json", CachedToken("abc", time.time() + 300))
+    file.symlink_to(tmp_path / "elsewhere.json")
+    assert read(file, time.time()) is None
