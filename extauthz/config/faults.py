@@ -46,6 +46,8 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]
         kind = failure["type"]
         if kind == "default_factory_not_called":
             continue  # a default that hangs on a value that is reported itself
+        if kind == "too_short" and failure["input"]:
+            continue  # its entries were refused one by one
         loc: Loc = failure["loc"]
         on_key = kind == "extra_forbidden"
         if loc and loc[-1] == _KEY:
@@ -122,6 +124,17 @@ def _step(annotation: Any, part: str | int) -> Any:
         if origin in (tuple, dict):
             return arguments[1 if origin is dict else 0]
     return None
+
+
+def parts_in(annotation: Any) -> tuple[type[BaseModel], ...]:
+    """The parts of the settings that a field of this type holds, in lists and maps too."""
+    found: list[type[BaseModel]] = []
+    for one in _members(annotation):
+        if _is_part(one):
+            found.append(one)
+        elif get_origin(one) in (tuple, dict):
+            found.extend(part for inner in get_args(one) for part in parts_in(inner))
+    return tuple(found)
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:

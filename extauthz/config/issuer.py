@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
 from extauthz.core.policy import SUPPORTED_ALGORITHMS
-from extauthz.core.token import TENANT
 
 from .base import ClaimConditions, Part, written
 from .urls import FetchedUrl, IssuerText, Url, check_issuer, default_name
@@ -26,6 +25,9 @@ from .values import (
     within,
     wrong,
 )
+
+TENANT: Final = "{tenantid}"
+"""As in ``extauthz.core.token``, which would bring all of cryptography along."""
 
 
 def check_accepted_issuer(text: str) -> str:
@@ -120,7 +122,9 @@ class IssuerSettings(Part):
     allow_http_hosts: tuple[ExactHost, ...] = Field(
         default=(), description="Exact hosts that may be fetched from over plain http."
     )
-    keys: KeySettings = Field(default=KeySettings(), description="How the keys are kept fresh.")
+    keys: KeySettings = Field(
+        default_factory=KeySettings, description="How the keys are kept fresh."
+    )
 
     @property
     def advertised(self) -> str:

@@ -28,8 +28,12 @@ class ListenSettings(Part):
     grpc_transport: Literal["grpcio", "native"] = Field(
         default="grpcio", description="The gRPC server; `native` needs the extra of that name."
     )
-    grpc_tls: TlsSettings = Field(default=TlsSettings(), description="TLS of the gRPC listener.")
-    http_tls: TlsSettings = Field(default=TlsSettings(), description="TLS of the HTTP listener.")
+    grpc_tls: TlsSettings = Field(
+        default_factory=TlsSettings, description="TLS of the gRPC listener."
+    )
+    http_tls: TlsSettings = Field(
+        default_factory=TlsSettings, description="TLS of the HTTP listener."
+    )
     trusted_proxies: tuple[TrustedNetwork, ...] = Field(
         default=written(("127.0.0.0/8", "::1/128")),
         description="Peers whose `X-Original-*`, `X-Forwarded-*` and `X-Mcp-Server` count; "
@@ -44,7 +48,7 @@ class EdgeSettings(Part):
         default=written("0.0.0.0:8443"),
         description="Where the proxy listens.",
     )
-    tls: EdgeTlsSettings = Field(default=EdgeTlsSettings(), description="TLS of the proxy.")
+    tls: EdgeTlsSettings = Field(default_factory=EdgeTlsSettings, description="TLS of the proxy.")
     authz_grpc: ListenAddress | None = Field(
         default=None,
         description="How the proxy reaches the gRPC door. Default: `listen.grpc`.",
@@ -100,14 +104,14 @@ class Settings(Part):
         description="Version of this format."
     )
     listen: ListenSettings = Field(
-        default=ListenSettings(), description="Where the service listens."
+        default_factory=ListenSettings, description="Where the service listens."
     )
     issuers: tuple[IssuerSettings, ...] = Field(description="Whose tokens are taken.")
     servers: tuple[ServerSettings, ...] = Field(description="The protected MCP servers.")
     edge: EdgeSettings = Field(
-        default=EdgeSettings(), description="The edge proxy; read by generate only."
+        default_factory=EdgeSettings, description="The edge proxy; read by generate only."
     )
-    tokens: TokenSettings = Field(default=TokenSettings(), description="Limits on tokens.")
+    tokens: TokenSettings = Field(default_factory=TokenSettings, description="Limits on tokens.")
     state_dir: Text | None = Field(
         default=None, description="Folder for key snapshots. Default: none are kept."
     )
@@ -116,4 +120,4 @@ class Settings(Part):
         default=written("5s"),
         description="Time for requests under way to end; the whole shutdown takes 10 s at most.",
     )
-    log: LogSettings = Field(default=LogSettings(), description="What is logged, and how.")
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")

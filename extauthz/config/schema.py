@@ -29,7 +29,7 @@ def schema_text() -> str:
 
 
 def _tidy(node: Any) -> Any:
-    """Leave out generated titles, and defaults that only repeat those of their parts."""
+    """Leave out the titles that pydantic makes up from names."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
@@ -37,8 +37,6 @@ def _tidy(node: Any) -> Any:
     kept: dict[str, Any] = {}
     for key, value in node.items():
         if key == "title" and isinstance(value, str):
-            continue
-        if key == "default" and isinstance(value, dict) and value:
             continue
         if key in ("properties", "$defs"):
             kept[key] = {name: _tidy(inner) for name, inner in value.items()}

@@ -222,7 +222,7 @@ class ServerSettings(Part):
         "Default: host and path of `resource`.",
     )
     match: MatchSettings = Field(
-        default=MatchSettings(), description="Which requests are for this server."
+        default_factory=MatchSettings, description="Which requests are for this server."
     )
     issuers: Annotated[
         tuple[Text, ...],
@@ -274,7 +274,7 @@ class ServerSettings(Part):
         default=None, description="Where the MCP server is; read by generate, demo and doctor."
     )
     forward: ForwardSettings = Field(
-        default=ForwardSettings(), description="What the MCP server is told about the caller."
+        default_factory=ForwardSettings, description="What the MCP server is told about the caller."
     )
     mode: Literal["enforce", "audit"] = Field(
         default="enforce", description="`audit` turns this server's refusals into logged allows."

@@ -1,0 +1,23 @@
+"""``extauthz schema``: the JSON Schema of the configuration file."""
+
+from __future__ import annotations
+
+import argparse
+
+from extauthz.config.schema import schema_text
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    subparsers.add_parser(
+        "schema",
+        help="print the JSON Schema of the configuration file",
+        description="Print the JSON Schema of the configuration file, for editors: "
+        "`# yaml-language-server: $schema=extauthz.schema.json` as the first line of a file.",
+    )
+
+
+def run(args: argparse.Namespace) -> int:  # noqa: ARG001 - every command takes them
+    """Print the schema."""
+    print(schema_text(), end="")
+    return 0

@@ -1,0 +1,69 @@
+"""``extauthz validate``: is the configuration good, and what in it is risky?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from extauthz.config.compile import compile_policy
+from extauthz.config.load import Loaded, load
+from extauthz.config.problems import ConfigError
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "validate",
+        help="check the configuration; --online also fetches discovery and keys",
+        description="Check the configuration: every problem with its place, warnings for what "
+        "is allowed but risky. Exit code 0 when it can be used, 1 when it cannot.",
+    )
+    parser.add_argument("--config", metavar="FILE", help="configuration file")
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="also fetch discovery and keys of every issuer",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found, one thing a line."""
+    try:
+        loaded = load(args.config, environ=os.environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem)
+        count = len(error.problems)
+        print(f"not usable: {count} problem{'' if count == 1 else 's'}")
+        return 1
+    for warning in loaded.warnings:
+        print(f"warning: {warning}")
+    if args.online and not _online(loaded):
+        return 1
+    print(f"ok: {summary(loaded)}")
+    return 0
+
+
+def summary(loaded: Loaded) -> str:
+    """What the configuration holds, in one line."""
+    policy = compile_policy(loaded)
+    rules = sum(
+        len(kind.rules())
+        for server in policy.servers
+        for kind in (server.tools, server.prompts, server.resources, server.methods)
+    )
+    counts = [
+        _count(len(policy.issuers), "issuer"),
+        _count(len(policy.servers), "server"),
+        _count(rules, "rule"),
+        _count(len(loaded.warnings), "warning"),
+    ]
+    return f"{loaded.source or 'environment'}: {', '.join(counts)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _online(loaded: Loaded) -> bool:
+    raise NotImplementedError
