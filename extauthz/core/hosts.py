@@ -17,6 +17,8 @@ def split_host(text: str) -> tuple[str, int | None] | None:
     None for anything else: an empty host, two hosts joined by a comma, user information,
     a name with odd characters (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
     """
+    if not text.isascii():
+        return None  # some letters outside ASCII have an ASCII lower case
     host, colon, port_text = text.lower().rpartition(":")
     if not colon or "]" in port_text:
         host, port_text = text.lower(), ""

@@ -19,12 +19,14 @@ class ServerIndex:
     def __init__(self, servers: Iterable[Server]) -> None:
         self._by_host: dict[HostPattern, _ByPath] = {}
         self._by_name: dict[str, Server] = {}
+        self._longest = 0
         for server in servers:
             self._by_name[server.name] = server
             for pattern in server.hosts:
                 by_path = self._by_host.setdefault(pattern, {})
                 for path in server.paths:
                     by_path[path] = server
+                    self._longest = max(self._longest, len(path))
 
     def named(self, name: str) -> Server | None:
         """The server of that name."""
@@ -32,6 +34,10 @@ class ServerIndex:
 
     def find(self, host: str, port: int | None, path: str) -> Server | None:
         """The server for a canonical host and path."""
+        if len(path) > self._longest:
+            # No longer prefix can match, and shortening one border by border would cost the
+            # square of its length.
+            path = path[: path.rindex("/", 0, self._longest + 1)]
         for by_path in self._candidates(host, port):
             prefix = path
             while True:

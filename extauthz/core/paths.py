@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 
+MAX_PATH = 8192
+"""Servers differ on longer paths: some refuse, some cut."""
+
 # Everything a path may hold as sent: unreserved and reserved characters of RFC 3986
 # that no server reads differently, and well-formed escapes.
-_PLAIN = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,=:@/|^\"<>`{}\[\]]|%[0-9A-Fa-f]{2})*")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_FORBIDDEN_ESCAPES = frozenset(b"/\\.%;?#") | frozenset(range(0x20)) | {0x7F}
+_PLAIN = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,=:@/|^\"<>`{}\[\]]++|%[0-9A-Fa-f]{2})*+")
+# Escapes of controls and of  # % . / ; ? \ in that order.
+_FORBIDDEN_ESCAPE = re.compile(r"%(?:[01].|7[Ff]|23|25|2[Ee]|2[Ff]|3[Bb]|3[Ff]|5[Cc])")
+# The other unreserved characters: letters, digits and  - _ ~
+_UNRESERVED_ESCAPE = re.compile(
+    r"%(2[Dd]|3[0-9]|4[1-9A-Fa-f]|5[0-9Aa]|5[Ff]|6[1-9A-Fa-f]|7[0-9AaEe])"
+)
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -23,25 +29,23 @@ def canonical_path(target: str) -> str | None:
 
     None when the path could mean different things to different servers: ``//``, a dot
     segment, a backslash, ``;``, ``#``, a control, blank or non-ASCII character, a malformed
-    escape, an escape of one of those or of ``. % ?``, or anything but origin form
-    (RFC 9112 section 3.2.1).
+    escape, an escape of one of those or of ``. % ?``, more than MAX_PATH characters, or
+    anything but origin form (RFC 9112 section 3.2.1).
     """
     path = target.partition("?")[0]
-    if _PLAIN.fullmatch(path) is None or "//" in path:
+    if len(path) > MAX_PATH or _PLAIN.fullmatch(path) is None or "//" in path:
         return None
     if "%" in path:
-        for match in _ESCAPE.finditer(path):
-            if int(match[1], 16) in _FORBIDDEN_ESCAPES:
-                return None
-        path = _ESCAPE.sub(_decoded, path)
+        if _FORBIDDEN_ESCAPE.search(path):
+            return None
+        path = _UNRESERVED_ESCAPE.sub(_decoded, path)
     if "/." in path and any(segment in (".", "..") for segment in path.split("/")):
         return None
     return path
 
 
 def _decoded(match: re.Match[str]) -> str:
-    value = int(match[1], 16)
-    return chr(value) if value in _UNRESERVED else match[0]
+    return chr(int(match[1], 16))
 
 
 def is_inside(path: str, prefix: str) -> bool:

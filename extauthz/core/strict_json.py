@@ -57,9 +57,8 @@ def parse(data: bytes) -> object:
         raise NotStrictJson("not UTF-8") from None
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
-    # Quotes are not looked at, so that text of brackets only ever makes us stricter.
-    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(text):
+        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}, or not one JSON document")
     try:
         value = _DECODER.decode(text)
     except NotStrictJson:
@@ -71,19 +70,19 @@ def parse(data: bytes) -> object:
     return value
 
 
-_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+# Possessive throughout, and an open string runs to the end: time stays linear in the length,
+# whatever the text.
+_NO_BRACKETS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++', re.DOTALL)
 
 
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for match in _BRACKET.finditer(text):
-        token = match[0]
-        if token in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif token in "]}":
-            depth -= 1
-    return deepest
+def _is_deep(text: str) -> bool:
+    # Which closes which is the decoder's business; here only the levels count.
+    brackets = _NO_BRACKETS.sub("", text).replace("{", "[").replace("}", "]")
+    for _ in range(MAX_DEPTH):
+        if not brackets:
+            return False
+        brackets = brackets.replace("[]", "")  # takes the innermost level away
+    return bool(brackets)
 
 
 def _encodable(value: object) -> bool:
