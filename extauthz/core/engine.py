@@ -19,8 +19,8 @@ from .model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, T
 from .policy import Policy, Server
 from .routing import Router
 from .token import check_audience, check_times, issuer_of, parse_token
-from .token_cache import TokenCache, token_digest
-from .verified import VerifiedToken
+from .token_cache import TokenCache, claims_in_use, token_digest
+from .verified import Caller
 
 _BAD_ORIGIN = Refusal(Reason.BAD_ORIGIN, "Origin is not in the server's origins")
 _LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
@@ -52,9 +52,12 @@ class Engine:
 
     def __init__(self, policy: Policy, previous: Engine | None = None) -> None:
         self.policy = policy
-        self.cache = TokenCache(policy.cache_entries)
-        if previous is not None and previous.policy.cache_entries == policy.cache_entries:
+        self.cache: TokenCache
+        self._remembering = (policy.cache_entries, claims_in_use(policy))
+        if previous is not None and previous._remembering == self._remembering:
             self.cache = previous.cache
+        else:
+            self.cache = TokenCache(*self._remembering)
         self._router = Router(policy.servers)
         self._outside = Challenger(None, None)
 
@@ -91,13 +94,13 @@ class Engine:
         if route.public:
             return gate.allow_public(request)
         given = _Given(keys, now, missing_key, trace)
-        token = self._remembered(request, gate.server, given)
-        if token is None:
+        caller = self._remembered(request, gate.server, given)
+        if caller is None:
             found = self._prove(request, gate, given)
-            if not isinstance(found, VerifiedToken):
+            if not isinstance(found, Caller):
                 return found
-            token = found
-        permit = gate.permit(request, token, trace)
+            caller = found
+        permit = gate.permit(request, caller, trace)
         if isinstance(permit, Permit):
             return gate.allow(request, permit, now)
         return permit
@@ -126,17 +129,15 @@ class Engine:
             trace.add("origin", wanted, origin, allowed)
         return None if allowed else gate.refuse(request, _BAD_ORIGIN)
 
-    def _remembered(self, request: Request, server: Server, given: _Given) -> VerifiedToken | None:
-        """A token verified before, if it would pass again; if not, the full path says why."""
+    def _remembered(self, request: Request, server: Server, given: _Given) -> Caller | None:
+        """A caller verified before, if it would pass again; if not, the full path says why."""
         text = usual_bearer(request) if given.trace is None else None
         if text is None or len(text) > self.policy.token_max_bytes:
             return None
-        token = self.cache.get(token_digest(text))
-        return token if token is not None and _still_good(token, server, given) else None
+        caller = self.cache.get(token_digest(text))
+        return caller if caller is not None and _still_good(caller, server, given) else None
 
-    def _prove(
-        self, request: Request, gate: Gate, given: _Given
-    ) -> VerifiedToken | Decision | NeedKeys:
+    def _prove(self, request: Request, gate: Gate, given: _Given) -> Caller | Decision | NeedKeys:
         trace = given.trace
         text = bearer_token(request)
         if trace:
@@ -148,13 +149,11 @@ class Engine:
         verified = self._verify(text, gate.server, given)
         if isinstance(verified, Refusal):
             return gate.refuse(request, verified)
-        if isinstance(verified, VerifiedToken) and trace is None:
+        if isinstance(verified, Caller) and trace is None:
             self.cache.put(token_digest(text), verified)
         return verified
 
-    def _verify(
-        self, text: str, server: Server, given: _Given
-    ) -> VerifiedToken | Refusal | NeedKeys:
+    def _verify(self, text: str, server: Server, given: _Given) -> Caller | Refusal | NeedKeys:
         trace = given.trace
         token = parse_token(text, self.policy.token_max_bytes, trace)
         if isinstance(token, Refusal):
@@ -184,19 +183,20 @@ class Engine:
             if given.missing_key is None:
                 return NeedKeys(issuer.name, kid)
             return Refusal(given.missing_key, "no key of the issuer fits kid and algorithm")
-        return plausible.verify(key_set, candidates, trace)
+        verified = plausible.verify(candidates, trace)
+        return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
 
 
-def _still_good(token: VerifiedToken, server: Server, given: _Given) -> bool:
-    facts = token.facts
+def _still_good(caller: Caller, server: Server, given: _Given) -> bool:
+    facts = caller.token.facts
     issuer = facts.issuer
     if issuer not in server.issuers:
         return False
     key_set = given.keys.get(issuer.name)
-    if key_set is not token.key_set:
-        if key_set is None or not key_set.holds(token.key):
+    if key_set is not caller.key_set:
+        if key_set is None or not key_set.holds(caller.token.key):
             return False
-        token.key_set = key_set
+        caller.key_set = key_set
     return (
         check_times(facts, issuer.leeway, given.now) is None
         and check_audience(server, facts.audiences) is None

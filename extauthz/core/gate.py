@@ -13,7 +13,7 @@ from .identity import Lookalikes, identity_headers, server_header
 from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
 from .policy import CLIENT_CLAIMS, Server
 from .rules import Rule, RuleMap
-from .verified import Pass, VerifiedToken
+from .verified import Caller, Pass, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
 _OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
@@ -58,15 +58,16 @@ class Gate:
         return origin is not None and (allowed is None or origin in allowed)
 
     def permit(
-        self, request: Request, token: VerifiedToken, trace: Trace | None = None
+        self, request: Request, caller: Caller, trace: Trace | None = None
     ) -> Permit | Decision:
         """Judge a verified caller: what is forwarded, which call, denials, scopes."""
-        told = token.passes.get(self._number)
+        token = caller.token
+        told = caller.passes.get(self._number)
         if told is None:
             built = identity_headers(token.facts, self.server)
             if isinstance(built, Refusal):
                 return self.refuse(request, built, token=token)
-            told = self._remember(token, built)
+            told = self._remember(caller, built)
         clients = self.server.allowed_clients
         if clients is not None and not clients.intersection(
             value
@@ -99,9 +100,10 @@ class Gate:
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
         return Permit(token, call, told)
 
-    def _remember(self, token: VerifiedToken, headers: Headers) -> Pass:
-        if len(token.passes) >= _MAX_PASSES:
-            token.passes.clear()
+    def _remember(self, caller: Caller, headers: Headers) -> Pass:
+        token = caller.token
+        if len(caller.passes) >= _MAX_PASSES:
+            caller.passes.clear()
         granted = granted_scopes(token.facts.scopes, self.server.implies)
         allow = Allow(
             server=self.server.name,
@@ -109,7 +111,7 @@ class Gate:
             remove=self._absent(headers, self._withheld),
             token=token,
         )
-        told = token.passes[self._number] = Pass(headers, granted, allow)
+        told = caller.passes[self._number] = Pass(headers, granted, allow)
         return told
 
     def _rule_for(self, call: Call | None) -> Rule:
@@ -217,8 +219,9 @@ class Gate:
         call: Call | None,
     ) -> Allow:
         headers: Headers = ()
-        if token is not None and self._number in token.passes:
-            headers = token.passes[self._number].headers
+        if token is not None:
+            built = identity_headers(token.facts, self.server)
+            headers = () if isinstance(built, Refusal) else built
         return Allow(
             server=self.server.name,
             headers=headers,

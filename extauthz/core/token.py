@@ -14,7 +14,7 @@ from typing import cast
 
 from . import strict_json
 from .claims import MISSING, claim_at, scope_elements
-from .keyset import Key, KeySet
+from .keyset import Key
 from .model import Reason, Refusal, Trace
 from .policy import CLIENT_CLAIMS, SUPPORTED_ALGORITHMS, Issuer, Server
 from .verified import TokenFacts, VerifiedToken
@@ -94,10 +94,8 @@ class PlausibleToken:
     issuer: Issuer
     _facts: TokenFacts
 
-    def verify(
-        self, key_set: KeySet, keys: tuple[Key, ...], trace: Trace | None = None
-    ) -> VerifiedToken | Refusal:
-        """Check the signature with candidate keys of ``key_set``; any one of them will do."""
+    def verify(self, keys: tuple[Key, ...], trace: Trace | None = None) -> VerifiedToken | Refusal:
+        """Check the signature with the candidate keys; any one of them will do."""
         token = self.token
         refusal = Refusal(Reason.BAD_SIGNATURE)
         for key in keys:
@@ -106,7 +104,7 @@ class PlausibleToken:
             elif key.verify(token.header.algorithm, token._signing_input, token._signature):
                 if trace:
                     trace.add("signature", "a key of the issuer verifies it", "it does", True)
-                return VerifiedToken(self._facts, key, key_set)
+                return VerifiedToken(self._facts, key)
         if trace:
             trace.add("signature", "a key of the issuer verifies it", "none does", False)
         return refusal

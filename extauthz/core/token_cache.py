@@ -7,9 +7,19 @@ so that nobody fills it without a key of an issuer.
 
 from __future__ import annotations
 
+import marshal
+from collections.abc import Iterator
 from hashlib import sha256
+from typing import Generic, TypeVar
 
-from .verified import VerifiedToken
+from .keyset import Key
+from .policy import CLIENT_CLAIMS, Issuer, Policy, Server
+from .verified import Caller, TokenFacts, VerifiedToken
+
+_T = TypeVar("_T")
+
+_WARM_ENTRIES = 2048
+_MAX_SIGNERS = 4096
 
 
 def token_digest(text: str) -> bytes:
@@ -17,8 +27,8 @@ def token_digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-class TokenCache:
-    """Verified tokens by SHA-256 of their text, at most ``entries`` of them (0 = off).
+class Generations(Generic[_T]):
+    """A bounded map that forgets what was not used for long.
 
     Two generations stand in for a strict order of use: what is used moves to the young
     one, and when that is full the old one is dropped.
@@ -26,35 +36,119 @@ class TokenCache:
 
     def __init__(self, entries: int) -> None:
         self._half = (entries + 1) // 2
-        self._young: dict[bytes, VerifiedToken] = {}
-        self._old: dict[bytes, VerifiedToken] = {}
-        self.hits = 0
-        self.misses = 0
+        self._young: dict[bytes, _T] = {}
+        self._old: dict[bytes, _T] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def get(self, digest: bytes) -> VerifiedToken | None:
-        """The verified token of that digest, if it is remembered."""
-        token = self._young.get(digest)
-        if token is None:
-            token = self._old.pop(digest, None)
-            if token is None:
-                self.misses += 1
-                return None
-            self.put(digest, token)
-        self.hits += 1
-        return token
+    def get(self, name: bytes) -> _T | None:
+        """What is kept under ``name``, which now counts as used."""
+        value = self._young.get(name)
+        if value is None and self._old:
+            value = self._old.pop(name, None)
+            if value is not None:
+                self.put(name, value)
+        return value
 
-    def put(self, digest: bytes, token: VerifiedToken) -> None:
-        """Remember a token that has verified."""
-        if len(self._young) >= self._half:
-            self._old = self._young
-            self._young = {}
+    def put(self, name: bytes, value: _T) -> None:
+        """Keep ``value``, forgetting the old generation when the young one is full."""
+        if len(self._young) >= self._half and name not in self._young:
+            self._old, self._young = self._young, {}
         if self._half:
-            self._young[digest] = token
+            self._young[name] = value
 
     def clear(self) -> None:
         """Forget everything."""
         self._young.clear()
         self._old.clear()
+
+
+class TokenCache:
+    """Verified tokens by SHA-256 of their text, at most ``entries`` of them (0 = off).
+
+    All are kept as a few hundred packed bytes each; those in steady use are kept whole
+    as well. Of the claims, only ``claims`` (top-level names) are packed.
+    """
+
+    def __init__(self, entries: int, claims: frozenset[str] = frozenset()) -> None:
+        self._warm: Generations[Caller] = Generations(min(entries, _WARM_ENTRIES))
+        self._cold: Generations[bytes] = Generations(entries)
+        self._claims = claims
+        self._signers: list[tuple[Issuer, Key]] = []
+        self._signer_numbers: dict[tuple[int, int], int] = {}
+        self.hits = 0
+        self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._cold)
+
+    def get(self, digest: bytes) -> Caller | None:
+        """The caller whose token has that digest, if it is remembered."""
+        caller = self._warm.get(digest)
+        if caller is None:
+            packed = self._cold.get(digest)
+            if packed is None:
+                self.misses += 1
+                return None
+            caller = Caller(self._unpack(packed), None)
+            self._warm.put(digest, caller)
+        self.hits += 1
+        return caller
+
+    def put(self, digest: bytes, caller: Caller) -> None:
+        """Remember a caller whose token has verified."""
+        self._cold.put(digest, self._pack(caller.token))
+        self._warm.put(digest, caller)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._warm.clear()
+        self._cold.clear()
+        self._signers.clear()
+        self._signer_numbers.clear()
+
+    def _pack(self, token: VerifiedToken) -> bytes:
+        facts = token.facts
+        identity = (id(facts.issuer), id(token.key))
+        number = self._signer_numbers.get(identity)
+        if number is None:
+            if len(self._signers) >= _MAX_SIGNERS:
+                self.clear()
+            number = self._signer_numbers[identity] = len(self._signers)
+            # Kept here, so that their ids stay theirs.
+            self._signers.append((facts.issuer, token.key))
+        return marshal.dumps(
+            (
+                number,
+                facts.issuer_value,
+                facts.expires,
+                facts.not_before,
+                facts.issued_at,
+                facts.audiences,
+                facts.scopes,
+                facts.subject,
+                facts.client_id,
+                facts.token_id,
+                facts.tenant,
+                {name: value for name, value in facts.claims.items() if name in self._claims},
+            )
+        )
+
+    def _unpack(self, packed: bytes) -> VerifiedToken:
+        number, *facts = marshal.loads(packed)  # noqa: S302  packed by the function above
+        issuer, key = self._signers[number]
+        return VerifiedToken(TokenFacts(issuer, *facts), key)
+
+
+def claims_in_use(policy: Policy) -> frozenset[str]:
+    """Top-level names of the claims that some server's answer depends on after verification."""
+    return frozenset(name for server in policy.servers for name in _used_by(server))
+
+
+def _used_by(server: Server) -> Iterator[str]:
+    yield from (extra.claim[0] for extra in server.forwarded)
+    for rules in (server.tools, server.prompts, server.resources, server.methods):
+        yield from (condition.path[0] for rule in rules.rules() for condition in rule.claims)
+    if server.allowed_clients is not None:
+        yield from CLIENT_CLAIMS

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .policy import Issuer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TokenFacts:
     """The well-formed claims of a token. By itself it proves nothing.
 
@@ -33,18 +33,26 @@ class TokenFacts:
     claims: Mapping[str, object]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class VerifiedToken:
     """Who is calling: facts, and the key that signed them.
 
-    Only ``PlausibleToken.verify`` makes one. ``key_set`` is the newest set in which the
-    key was seen. ``passes`` remembers what gates have built for this caller, by the
-    gate's number.
+    Only ``PlausibleToken.verify`` makes one, and the memory of those it made.
     """
 
     facts: TokenFacts
     key: Key
-    key_set: KeySet
+
+
+@dataclass(slots=True)
+class Caller:
+    """A verified token at work. ``key_set`` is the newest set in which its key was seen.
+
+    ``passes`` remembers what gates have built for this caller, by the gate's number.
+    """
+
+    token: VerifiedToken
+    key_set: KeySet | None
     passes: dict[int, Pass] = field(default_factory=dict)
 
 

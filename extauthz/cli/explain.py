@@ -1,0 +1,172 @@
+"""``extauthz explain``: every check of one request in order, and the exact answer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .options import add_config, add_settings, load_or_complain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from extauthz.core.explain import Explanation
+    from extauthz.core.keyset import KeySet
+    from extauthz.core.model import Decision, Request, Step
+
+_HTTP_METHOD = re.compile(r"[A-Z]+")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="show every check of one request, and the exact answer",
+        description="Judge one request as `serve` would and show every check: expected, "
+        "found, the rule that decided, and the exact answer. Exit 0: allowed, 1: refused.",
+    )
+    add_config(parser)
+    parser.add_argument("--token", metavar="T", help="the access token; - reads standard input")
+    parser.add_argument("--url", help="host and path in one")
+    parser.add_argument("--host", help="default: the host of the only server's resource")
+    parser.add_argument("--path", help="default: the path of the only server's resource")
+    parser.add_argument(
+        "--method",
+        metavar="M",
+        help="HTTP method (GET) or JSON-RPC method (tools/list); default: POST with --tool, "
+        "else GET",
+    )
+    parser.add_argument("--tool", metavar="NAME", help="the tool that tools/call names")
+    parser.add_argument("--origin", help="the Origin header of a browser")
+    parser.add_argument("--server", metavar="NAME", help="the server the proxy names")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain one request."""
+    from extauthz.config.compile import compile_policy  # noqa: PLC0415
+    from extauthz.core.engine import Engine  # noqa: PLC0415
+    from extauthz.core.explain import explain  # noqa: PLC0415
+    from extauthz.core.model import Reason  # noqa: PLC0415
+
+    loaded = load_or_complain(options)
+    if loaded is None:
+        return 1
+    policy = compile_policy(loaded)
+    if options.url:
+        parts = urlsplit(options.url)
+        options.host, options.path = parts.netloc, parts.path or "/"
+    if (options.host is None or options.path is None) and len(policy.servers) == 1:
+        where = urlsplit(policy.servers[0].resource or "http://localhost/")
+        options.host = options.host or where.netloc
+        options.path = options.path or where.path or "/"
+    if options.host is None or options.path is None:
+        print("extauthz explain: give --host and --path, or --url", file=sys.stderr)
+        return 2
+    token = sys.stdin.read().strip() if options.token == "-" else options.token
+    request = _request(options, token)
+    keys, failed = asyncio.run(_fetch_keys(loaded))
+    explained = explain(
+        Engine(policy),
+        request,
+        keys,
+        now=time.time(),
+        missing_key=Reason.KEYS_UNAVAILABLE if failed else Reason.UNKNOWN_KEY,
+    )
+    (_print_json if options.json else _print_text)(explained, failed)
+    return 0 if explained.allowed else 1
+
+
+def _request(options: argparse.Namespace, token: str | None) -> Request:
+    from extauthz.core.model import Request  # noqa: PLC0415
+
+    method, call = options.method, None
+    if method is not None and not _HTTP_METHOD.fullmatch(method):
+        method, call = "POST", options.method
+    if options.tool is not None and call is None:
+        call = "tools/call"
+    headers = {"accept": "application/json, text/event-stream"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    if options.origin is not None:
+        headers["origin"] = options.origin
+    said = {"is_mcp_request": True, "method": call}
+    if options.tool is not None:
+        said["params"] = {"name": options.tool, "uri": options.tool}
+    return Request(
+        method=method or ("GET" if call is None else "POST"),
+        host=options.host,
+        target=options.path,
+        headers=headers,
+        server=options.server,
+        mcp_metadata=None if call is None else said,
+    )
+
+
+async def _fetch_keys(loaded: object) -> tuple[Mapping[str, KeySet], dict[str, str]]:
+    from extauthz.service import fetch_keys_once  # noqa: PLC0415
+
+    return await fetch_keys_once(loaded)  # type: ignore[arg-type]
+
+
+def _print_text(explained: Explanation, failed: dict[str, str]) -> None:
+    for name, problem in failed.items():
+        print(f"keys of {name}: {problem}")
+    for step in explained.steps:
+        _print_step(step)
+    print()
+    reason = explained.reason
+    print("allowed" if explained.allowed else "refused", end="")
+    print(f": {reason}" if reason else "")
+    if reason and explained.allowed:
+        print("  (mode: audit lets it through; mode: enforce would refuse)")
+    for hint in explained.hints:
+        print(f"  near miss: {hint}")
+    print("\nanswer:")
+    for line in _answer_lines(explained.decision):
+        print(f"  {line}")
+
+
+def _print_step(step: Step) -> None:
+    mark = "ok  " if step.passed else "FAIL"
+    print(f"{mark} {step.check}")
+    for word, text in (("expected", step.expected), ("found", step.found), ("hint", step.hint)):
+        if text:
+            print(f"       {word:<9}{text}")
+
+
+def _answer_lines(decision: Decision) -> list[str]:
+    from extauthz.core.model import Allow  # noqa: PLC0415
+
+    if isinstance(decision, Allow):
+        set_ = [f"{name}: {value}" for name, value in decision.headers]
+        removed = [f"(removed) {name}" for name in decision.remove]
+        return [f"to the server {decision.server}:", *set_, *removed]
+    lines = [f"HTTP {decision.status}"]
+    lines += [f"{name}: {value}" for name, value in decision.headers]
+    if decision.body:
+        lines += ["", decision.body.decode()]
+    return lines
+
+
+def _print_json(explained: Explanation, failed: dict[str, str]) -> None:
+    steps = [
+        {"check": s.check, "expected": s.expected, "found": s.found, "passed": s.passed}
+        for s in explained.steps
+    ]
+    document = {
+        "allowed": explained.allowed,
+        "reason": explained.reason,
+        "steps": steps,
+        "near_misses": explained.hints,
+        "answer": _answer_lines(explained.decision),
+        "keys": failed,
+    }
+    print(json.dumps(document, indent=2))
