@@ -74,9 +74,10 @@ def envoy(
     wiring: Wiring,
     folder: Path,
     edit: Callable[[dict[str, Any]], None] | None = None,
+    port: int | None = None,
 ) -> Iterator[Edge]:
     """Envoy from ``envoy/<file>``; ``edit`` may change the parsed configuration first."""
-    port, admin = free_port(), free_port()
+    port, admin = port or free_port(), free_port()
     ports = {ENVOY_PORT: port, ENVOY_ADMIN_PORT: admin, **wiring.ports()}
     text = with_ports((REPOSITORY / "envoy" / file).read_text(), ports)
     if edit is not None:
@@ -100,9 +101,9 @@ def envoy(
 
 
 @contextmanager
-def nginx(wiring: Wiring, folder: Path) -> Iterator[Edge]:
+def nginx(wiring: Wiring, folder: Path, port: int | None = None) -> Iterator[Edge]:
     """The nginx of ``nginx/nginx.conf`` with everything it includes."""
-    port = free_port()
+    port = port or free_port()
     ports = {NGINX_PORT: port, **wiring.ports()}
     prefix = folder / "prefix"
     prefix.mkdir(parents=True)

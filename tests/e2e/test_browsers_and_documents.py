@@ -18,9 +18,11 @@ ORIGIN = ("Origin", "https://app.example.com")
 ASKS = ("Access-Control-Request-Method", "POST")
 
 
-def test_resource_metadata(scene: Scene, edge: Edge) -> None:
-    """RFC 9728: open to all origins, with the exact resource."""
-    answer = edge.send("GET", f"{METADATA}/notes/mcp", [("Accept", "application/json")])
+@pytest.mark.parametrize("version", ["2026-07-28", "2025-11-25"])
+def test_resource_metadata(scene: Scene, edge: Edge, version: str) -> None:
+    """RFC 9728: open to all origins, with the exact resource; clients name their version."""
+    headers = [("Accept", "application/json"), ("MCP-Protocol-Version", version)]
+    answer = edge.send("GET", f"{METADATA}/notes/mcp", headers)
     assert answer.status == 200
     assert answer.get("content-type") == "application/json"
     assert answer.get("access-control-allow-origin") == "*"
@@ -63,7 +65,8 @@ def test_older_clients_are_sent_to_the_issuer(scene: Scene, edge: Edge, name: st
 def test_the_gateway_is_no_authorization_server(scene: Scene, edge: Edge, path: str) -> None:
     """404 and no challenge: a client that guessed must not log in here."""
     for method, body in (("GET", b""), ("POST", b'{"redirect_uris":[]}')):
-        answer = edge.send(method, path, [("Content-Type", "application/json")], body)
+        headers = [("Content-Type", "application/json"), ("MCP-Protocol-Version", "2026-07-28")]
+        answer = edge.send(method, path, headers, body)
         assert answer.status == 404
         assert answer.get("www-authenticate") is None
 

@@ -58,8 +58,7 @@ def test_envoy_accepts_the_file(file: Path) -> None:
 @pytest.mark.parametrize("file", ENVOY_FILES, ids=_ids)
 def test_every_field_is_one_of_the_envoy_api(file: Path) -> None:
     """A second reader of the API, which refuses unknown fields inside typed_config too."""
-    # The library is older than this one word of the API.
-    text = file.read_text().replace("traffic_mode: NOOP", "traffic_mode: REJECT_NO_MCP")
+    text = file.read_text()
     for package in re.findall(r'"@type": type.googleapis.com/([a-z0-9_.]+)\.', text):
         importlib.import_module(f"envoy_data_plane.{package}")
     Bootstrap.from_dict(_parsed(text))
@@ -84,6 +83,16 @@ def test_ext_authz_fails_closed_with_room_for_a_wait_for_keys(file: Path) -> Non
     assert ext_authz["validate_mutations"] is True
     assert service["timeout"] == "1s"
     assert "clear_route_cache" not in ext_authz
+
+
+@pytest.mark.parametrize("file", ENVOY_FILES, ids=_ids)
+def test_streams_may_last(file: Path) -> None:
+    """Envoy would end a response after 15 s and a silent one after 5 min."""
+    (virtual_host,) = _connection_manager(_document(file))["route_config"]["virtual_hosts"]
+    servers = [each["route"] for each in virtual_host["routes"] if "idle_timeout" in str(each)]
+    assert {route["cluster"] for route in servers} == {"calculator", "notes"}
+    for route in servers:
+        assert (route["timeout"], route["idle_timeout"]) == ("0s", "0s")
 
 
 @pytest.mark.parametrize("file", ENVOY_FILES, ids=_ids)
@@ -122,7 +131,7 @@ def test_the_mcp_file_differs_in_the_mcp_filter_alone() -> None:
         override = route.get("typed_per_filter_config", {}).pop(name, None)
         exempt = route["name"].endswith("_options") or route["name"] == "everything_else"
         assert (override is not None) == exempt, route["name"]
-        assert override is None or override["traffic_mode"] == "NOOP"
+        assert override is None or override["traffic_mode"] == "PASS_THROUGH"
         if route["name"].endswith("_options"):
             twin = copy.deepcopy(by_name[route["name"].removesuffix("_options")])
             assert route["match"].pop("headers")[0]["string_match"] == {"exact": "OPTIONS"}

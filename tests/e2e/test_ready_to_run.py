@@ -1,0 +1,61 @@
+"""What the pages say to type works: the files and the inventory beside them fit each other."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from tests.e2e import edges
+from tests.e2e.processes import REPOSITORY, free_port, with_ports
+from tests.e2e.scene import Scene, attempt, extauthz
+from tests.e2e.tokens import ISSUER
+
+pytestmark = pytest.mark.e2e
+
+
+def inventory(port: int, keys: Path) -> dict[str, Any]:
+    """The ``extauthz.yaml`` of the page, for another port and with keys that are here."""
+    page = (REPOSITORY / "docs" / "proxies" / "envoy.md").read_text()
+    (block,) = re.findall(r"```yaml\n# extauthz.yaml\n(.*?)```", page, re.DOTALL)
+    document: dict[str, Any] = yaml.load(  # noqa: TID251
+        with_ports(block, {edges.ENVOY_PORT: port}), yaml.CSafeLoader
+    )
+    (issuer,) = document["issuers"]
+    assert issuer == {"issuer": ISSUER}
+    issuer["jwks_file"] = str(keys)
+    del document["version"]
+    return document
+
+
+@pytest.mark.parametrize("name", ["envoy", "envoy-mcp", "envoy-body", "envoy-http", "nginx"])
+def test_the_inventory_of_the_page_fits_the_files(scene: Scene, tmp_path: Path, name: str) -> None:
+    """From the first 401 to an answer, as a client goes: every URL it is given works."""
+    port = free_port()
+    host = f"127.0.0.1:{port}"
+    scene.signer.write_key_set(tmp_path / "jwks.json")
+    with extauthz(inventory(port, tmp_path / "jwks.json"), tmp_path) as service:
+        wiring = scene.wiring(service)
+        starting = (
+            edges.nginx(wiring, tmp_path / name, port)
+            if name == "nginx"
+            else edges.envoy(f"{name}.yaml", wiring, tmp_path / name, port=port)
+        )
+        with starting as edge:
+            for server in ("calculator", "notes"):
+                target = f"/{server}/mcp"
+                refused = attempt(scene, edge, target=target, host=host).response
+                assert refused.status == 401, refused
+                challenge = refused.get("www-authenticate") or ""
+                (url,) = re.findall(r'resource_metadata="([^"]+)"', challenge)
+                assert urlsplit(url).netloc == host
+                document = json.loads(edge.send("GET", urlsplit(url).path, host=host).body)
+                assert document["resource"] == f"http://{host}{target}"
+                token = scene.token(aud=document["resource"])
+                sent = attempt(scene, edge, token=token, target=target, host=host)
+                assert [reached for reached, _ in sent.reached] == [server]
