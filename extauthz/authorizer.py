@@ -66,7 +66,7 @@ class Authorizer:
         decision = self._decide(request, None)
         if isinstance(decision, NeedKeys):
             return None
-        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        self._tell(request, decision, transport, started)
         return decision
 
     async def check(
@@ -81,7 +81,7 @@ class Authorizer:
         decision = self._decide(request, None)
         if isinstance(decision, NeedKeys):
             decision = await self._with_keys(request, decision, time_left)
-        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        self._tell(request, decision, transport, started)
         return decision
 
     def answer(self, request: Request, transport: str) -> Answer | Deny:
@@ -92,14 +92,22 @@ class Authorizer:
         except Exception:  # noqa: BLE001  as in _decide
             _log.exception("an answer failed; the request is refused")
             decision = self._outside.deny(_BROKEN, request)
-        self._observer.decided(request, decision, transport, self._monotonic() - started)
+        self._tell(request, decision, transport, started)
         return decision
 
     def refuse(self, refusal: Refusal, transport: str, request: Request | None = None) -> Deny:
         """The answer to a message that no request could be made of."""
         decision = self._outside.deny(refusal, request)
-        self._observer.decided(request, decision, transport, 0.0)
+        self._tell(request, decision, transport, self._monotonic())
         return decision
+
+    def _tell(
+        self, request: Request | None, decision: Decision, transport: str, started: float
+    ) -> None:
+        try:
+            self._observer.decided(request, decision, transport, self._monotonic() - started)
+        except Exception:  # noqa: BLE001  an answer never waits for, nor falls with, its record
+            _log.exception("a decision could not be recorded")
 
     async def _with_keys(
         self, request: Request, need: NeedKeys, time_left: float | None

@@ -194,7 +194,14 @@ def _method_in_disguise(call: Call, server: Server) -> Refusal | None:
     if not method or method in KNOWN_METHODS or method in server.methods.exact:
         return None
     bare = _bare(method)
-    if bare in _BARE_KNOWN or bare in map(_bare, server.methods.exact):
+    if (
+        bare in _BARE_KNOWN
+        or bare in map(_bare, server.methods.exact)
+        or any(
+            glob.folded().matches(bare) and not glob.matches(method)
+            for glob, _ in server.methods.globs
+        )
+    ):
         return _malformed("the method differs from a known one only in case or blanks")
     return None
 

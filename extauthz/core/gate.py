@@ -11,7 +11,7 @@ from .claims import granted_scopes
 from .documents import cors_headers, metadata_url
 from .identity import Lookalikes, identity_headers, server_header
 from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
-from .policy import CLIENT_CLAIMS, Server
+from .policy import Server
 from .rules import Rule, RuleMap
 from .verified import Caller, Pass, VerifiedToken
 
@@ -69,11 +69,7 @@ class Gate:
                 return self.refuse(request, built, token=token)
             told = self._remember(caller, built)
         clients = self.server.allowed_clients
-        if clients is not None and not clients.intersection(
-            value
-            for name in CLIENT_CLAIMS
-            if isinstance(value := token.facts.claims.get(name), str)
-        ):
+        if clients is not None and token.facts.client_id not in clients:
             refusal = Refusal(Reason.DENIED_BY_RULE, "the client is not an allowed client")
             return self.refuse(request, refusal, token=token)
         call: Call | None = None

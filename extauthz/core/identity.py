@@ -17,6 +17,7 @@ MAX_TOTAL_BYTES = 16 * 1024
 PREFIX = "x-auth-"
 _MAX_KNOWN_NAMES = 256
 _MAX_KNOWN_LENGTH = 64
+_MAX_NEW_NAMES = 64
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Visible ASCII without %, and no space at either end: most claims are sent as they are.
@@ -55,10 +56,11 @@ class Lookalikes:
         found = tuple(
             name for name in headers if name not in self._harmless and self.is_lookalike(name)
         )
-        if len(self._harmless) < _MAX_KNOWN_NAMES:
-            self._harmless.update(
-                name for name in headers if len(name) <= _MAX_KNOWN_LENGTH and name not in found
-            )
+        new = {name for name in headers if len(name) <= _MAX_KNOWN_LENGTH} - set(found)
+        if len(new) <= _MAX_NEW_NAMES:
+            if len(self._harmless) > _MAX_KNOWN_NAMES:
+                self._harmless = set(self.names)  # a caller of odd names may not fill it for good
+            self._harmless |= new
         return found
 
     def is_lookalike(self, name: str) -> bool:

@@ -30,6 +30,10 @@ class Glob:
         """Split a pattern at its stars."""
         return cls(tuple(pattern.split("*")))
 
+    def folded(self) -> Glob:
+        """The same pattern for names whose case was folded away."""
+        return Glob(tuple(part.casefold() for part in self.parts))
+
     @property
     def literals(self) -> int:
         """How many characters are not stars: more beats fewer."""

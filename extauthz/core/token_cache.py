@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Generic, TypeVar
 
 from .keyset import Key
-from .policy import CLIENT_CLAIMS, Issuer, Policy, Server
+from .policy import Issuer, Policy, Server
 from .verified import Caller, TokenFacts, VerifiedToken
 
 _T = TypeVar("_T")
@@ -150,5 +150,3 @@ def _used_by(server: Server) -> Iterator[str]:
     yield from (extra.claim[0] for extra in server.forwarded)
     for rules in (server.tools, server.prompts, server.resources, server.methods):
         yield from (condition.path[0] for rule in rules.rules() for condition in rule.claims)
-    if server.allowed_clients is not None:
-        yield from CLIENT_CLAIMS
