@@ -12,6 +12,7 @@ from .layout import CLIENT_ID, Ports, WorkDirectory
 from .serving import LOOPBACK
 
 _HEADINGS = ("tried", "expected", "got", "")
+_METADATA = "/.well-known/oauth-protected-resource"
 _WIDTHS = (32, 31, 31, 5)
 
 
@@ -50,9 +51,9 @@ def suggestions(ports: Ports, work: WorkDirectory, extauthz: Sequence[str]) -> s
     """Lines for a shell. ``extauthz`` is how this program is called."""
     calculator, notes = ports.resource("calculator"), ports.resource("notes")
     accept = "-H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream'"
-    post = f"curl -si {accept}"
+    post = f"curl -si -w '\\n' {accept}"
 
-    def token(variable: str, resource: str, scope: str) -> str:
+    def token(variable: str, resource: str, scope: str, *more: str) -> str:
         options = {
             "--issuer": ports.issuer_url,
             "--client-id": CLIENT_ID,
@@ -60,7 +61,7 @@ def suggestions(ports: Ports, work: WorkDirectory, extauthz: Sequence[str]) -> s
             "--resource": resource,
             "--scope": scope,
         }
-        words = [*extauthz, "token", *(word for pair in options.items() for word in pair)]
+        words = [*extauthz, "token", *(word for pair in options.items() for word in pair), *more]
         return f"{variable}=$({shlex.join(words)})"
 
     def call(tool: str, arguments: str = "{}") -> str:
@@ -68,13 +69,13 @@ def suggestions(ports: Ports, work: WorkDirectory, extauthz: Sequence[str]) -> s
         return f"""-d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'"""
 
     return f"""\
-Everything keeps running until Ctrl-C. In another shell:
+To try in another shell:
 
 # no token: 401, and a challenge that names the metadata
 {post} {calculator} -d '{{"jsonrpc":"2.0","id":1,"method":"tools/list"}}'
 
 # the metadata names the issuer
-curl -s {calculator.replace("/calculator", "/.well-known/oauth-protected-resource/calculator")}
+curl -s -w '\\n' {calculator.replace("/calculator", f"{_METADATA}/calculator")}
 
 # a fresh token, and what it opens
 {token("TOKEN", calculator, "calculator.use")}
@@ -88,9 +89,12 @@ curl -s {calculator.replace("/calculator", "/.well-known/oauth-protected-resourc
 {token("NOTES", notes, "notes.read")}
 {post} -H "Authorization: Bearer $NOTES" {notes} {call("add_note", '{"text":"milk"}')}
 
-# new keys for the issuer; ask for a token and call again
-curl -s -X POST {ports.issuer_url}/rotate
-"""
+# new keys for the issuer: its next token works at once
+curl -s -w '\\n' -X POST {ports.issuer_url}/rotate
+{token("TOKEN", calculator, "calculator.use", "--fresh")}
+{post} -H "Authorization: Bearer $TOKEN" {calculator} {call("add", '{"a":2,"b":3}')}
+
+Everything keeps running until Ctrl-C."""
 
 
 def logs(files: Sequence[Path]) -> str:
