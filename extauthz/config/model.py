@@ -101,12 +101,12 @@ class Settings(Part):
     """Everything that can be set. Paths of files count from the working directory."""
 
     version: Annotated[Literal[1], BeforeValidator(_version)] = Field(
-        description="Version of this format."
+        description="The version of this format, which is 1."
     )
     listen: ListenSettings = Field(
         default_factory=ListenSettings, description="Where the service listens."
     )
-    issuers: tuple[IssuerSettings, ...] = Field(description="Whose tokens are taken.")
+    issuers: tuple[IssuerSettings, ...] = Field(description="The issuers whose tokens are taken.")
     servers: tuple[ServerSettings, ...] = Field(description="The protected MCP servers.")
     edge: EdgeSettings = Field(
         default_factory=EdgeSettings, description="The edge proxy; read by generate only."

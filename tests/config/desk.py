@@ -18,6 +18,20 @@ servers:
   - resource: https://mcp.example.com/calculator/mcp
 """
 
+HEAD = "version: 1\nissuers:\n  - issuer: https://a.example\n"
+TAIL = "servers:\n  - resource: https://m.example/x\n"
+SERVERS = HEAD + TAIL
+
+
+def at_issuer(lines: str) -> str:
+    """A good file with these lines in its issuer, from line 4."""
+    return HEAD + "".join(f"    {line}\n" for line in lines.split("\n")) + TAIL
+
+
+def at_server(lines: str) -> str:
+    """A good file with these lines in its server, from line 6."""
+    return SERVERS + "".join(f"    {line}\n" for line in lines.split("\n"))
+
 
 @dataclass
 class Desk:
