@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import uuid
 
+import httpx
 import pytest
 
 from extauthz.core.policy import IDENTITY_HEADERS
 from tests.e2e.backend import Received
 from tests.e2e.edges import Edge
-from tests.e2e.scene import Scene, attempt
+from tests.e2e.scene import MCP_HEADERS, PING, Scene, attempt
 from tests.e2e.tokens import CALCULATOR, ISSUER, NOTES, claims_of
 
 pytestmark = pytest.mark.e2e
@@ -138,3 +140,24 @@ def test_the_most_identity_that_extauthz_sends_fits(scene: Scene, edge: Edge) ->
     ((_, received),) = sent.reached
     identity = {name.lower(): value for name, value in identity_of(received)}
     assert identity["x-auth-scopes"] == "notes " + "s" * 8000
+
+
+@pytest.mark.parametrize("name", ["envoy", "envoy-mcp", "envoy-body", "envoy-http", "envoy-bare"])
+def test_the_same_holds_over_http_2(scene: Scene, name: str) -> None:
+    token = scene.token()
+    headers = [*MCP_HEADERS, ("Host", "mcp.example.com"), ("Authorization", f"Bearer {token}")]
+    url = f"http://127.0.0.1:{scene.edge(name).port}/notes/mcp"
+    with httpx.Client(http1=False, http2=True) as client:
+        for spelling in SPELLINGS:
+            mark = uuid.uuid4().hex
+            spoofs = [("X-Mark", mark), (spelling, "spoof"), (spelling, "spoof2")]
+            answer = client.post(url, headers=[*headers, *spoofs], content=PING)
+            assert answer.http_version == "HTTP/2"
+            assert answer.status_code in (200, 400), spelling
+            for _, received in scene.reached(mark):
+                assert dict(identity_of(received)) == expected_identity(token), spelling
+        second = ("Authorization", f"Bearer {scene.token(aud=CALCULATOR)}")
+        mark = uuid.uuid4().hex
+        answer = client.post(url, headers=[*headers, second, ("X-Mark", mark)], content=PING)
+        assert answer.status_code in (400, 401)
+        assert not scene.reached(mark)
