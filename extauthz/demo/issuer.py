@@ -126,7 +126,7 @@ class Issuer:
     def mint(
         self,
         *,
-        alg: str = "RS256",
+        alg: str | None = None,
         ttl: float = 300.0,
         headers: Mapping[str, object] | None = None,
         key: SigningKey | None = None,
@@ -136,8 +136,8 @@ class Issuer:
 
         ``claims`` add to or replace iss, sub, client_id, iat, exp and jti; there is no
         ``aud`` unless given. ``headers`` do the same for alg, kid and typ. None takes a
-        default away. ``ttl`` is in seconds from now and may be negative. ``key`` signs
-        instead of the issuer's key for ``alg``.
+        default away. ``ttl`` is in seconds from now and may be negative. The issuer's key
+        for ``alg`` signs, without ``alg`` its first one, or else ``key``.
         """
         now = int(self._clock())
         defaults = {
@@ -149,7 +149,7 @@ class Issuer:
             "jti": secrets.token_hex(8),
         }
         return signed(
-            key or self.key(alg),
+            key or (self.key(alg) if alg else self.keys[0]),
             without_none({**defaults, **claims}),
             {"typ": "at+jwt", **(headers or {})},
         )
@@ -265,7 +265,6 @@ class Issuer:
             challenge = {"www_authenticate": "Basic"} if outcome.status == 401 else {}
             return as_json(problem, status=outcome.status, cache_control="no-store", **challenge)
         token = self.mint(
-            alg=self.keys[0].alg,
             ttl=self.token_ttl,
             sub=outcome.client_id,
             client_id=outcome.client_id,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,7 @@ def test_minting_takes_any_claim_header_key_and_life(issuer: Issuer) -> None:
 
 def test_minting_reads_the_clock_it_was_given() -> None:
     issuer = Issuer(algorithms=["ES256"], clock=lambda: 1_000.9)
-    claims = jwt.decode(issuer.mint(alg="ES256", ttl=5), options={"verify_signature": False})
+    claims = jwt.decode(issuer.mint(ttl=5), options={"verify_signature": False})
     assert (claims["iat"], claims["exp"]) == (1000, 1005)
 
 
@@ -264,3 +266,23 @@ def test_an_issuer_can_speak_tls(tmp_path: Path) -> None:
     with Issuer(algorithms=["ES256"], tls=(chain, key)) as issuer:
         answer = httpx.get(f"{issuer.url}/.well-known/openid-configuration", verify=context)
     assert answer.json()["issuer"] == f"https://127.0.0.1:{issuer.port}"
+
+
+def test_as_a_program_it_prints_its_url_and_ends_well(tmp_path: Path) -> None:
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(f"{SECRET}\n")
+    module, option = "extauthz.demo.issuer", "--client-secret-file"
+    command = [sys.executable, "-m", module, option, str(secret_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        metadata = httpx.get(f"{url}/.well-known/oauth-authorization-server").json()
+        granted = httpx.post(
+            metadata["token_endpoint"],
+            data={"grant_type": "client_credentials", "resource": RESOURCE},
+            auth=("demo-client", quote(SECRET)),
+        )
+        process.terminate()
+    assert metadata["issuer"] == url
+    assert granted.status_code == 200
+    assert process.returncode == 0
