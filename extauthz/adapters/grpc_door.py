@@ -19,10 +19,10 @@ from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address, TcpAddress
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Reason, Refusal
+from extauthz.core.model import Decision, Reason, Refusal
 
 from .envoy import MCP_NAMESPACE, to_request, to_response
-from .envoy_bytes import ReplyBytes
+from .replies import Replies
 from .tls import TlsMaterial, TlsSource
 
 _log = logging.getLogger(__name__)
@@ -82,10 +82,10 @@ class CheckServicer:
     def __init__(self, authorizer: Authorizer, mcp_namespace: str = MCP_NAMESPACE) -> None:
         self._authorizer = authorizer
         self._mcp_namespace = mcp_namespace
-        self._replies = ReplyBytes()
+        self._replies = Replies(_serialised)
         # Made beforehand, so that nothing is left that could fail.
         last_resort = Challenger(None, None).deny(_BROKEN, None)
-        self._last_resort = to_response(last_resort).SerializeToString()
+        self._last_resort = _serialised(last_resort)
 
     async def check(self, data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """Decide one request. Never raises, but for cancellation."""
@@ -104,6 +104,10 @@ class CheckServicer:
         except Exception:  # noqa: BLE001  a gRPC error could be taken for an allow
             _log.exception("a check failed; the request is refused")
             return self._last_resort
+
+
+def _serialised(decision: Decision) -> bytes:
+    return to_response(decision).SerializeToString()
 
 
 class GrpcDoor:

@@ -1,0 +1,105 @@
+"""The HTTP door: forward-auth for other proxies, and the OAuth documents, as a handler of requests.
+
+docs/contract.md, section 7. Each proxy flavour has a URL of its own, so that no flavour's
+headers are believed by another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from extauthz.authorizer import Authorizer
+from extauthz.core.challenge import Challenger
+from extauthz.core.model import Reason, Refusal, Request
+
+from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
+from .http_message import HttpRequest, HttpResponse, RawHeaders
+from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
+from .replies import Replies
+from .trust import TrustedPeers
+
+_log = logging.getLogger(__name__)
+
+TRANSPORT: Final = "http"
+
+NGINX: Final = "/auth/nginx"
+FORWARD: Final = "/auth/forward"
+ENVOY: Final = "/auth/envoy"
+_ENVOY_PREFIX: Final = ENVOY + "/"
+_DOORS: Final = "/auth/"
+
+_Replies = Replies[HttpResponse]
+
+_NO_DOOR: Final = Refusal(Reason.NO_MATCHING_SERVER, "there is no such URL under /auth/")
+_BROKEN: Final = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
+_LAST_RESORT: Final = Challenger(None, None).deny(_BROKEN, None)
+
+
+class HttpDoor:
+    """Answers HTTP requests.
+
+    ``trusted`` says whose ``X-Original-*``, ``X-Forwarded-*`` and ``X-Mcp-Server`` count;
+    it may be replaced at any time.
+    """
+
+    def __init__(self, authorizer: Authorizer, trusted: TrustedPeers) -> None:
+        self.trusted = trusted
+        self._authorizer = authorizer
+        self._nginx = Replies(lambda decision: _written(to_nginx(decision)))
+        self._forward = Replies(lambda decision: _written(to_forwarder(decision)))
+        self._envoy = Replies(lambda decision: _written(to_envoy(decision)))
+        self._client = Replies(lambda decision: _written(to_client(decision)))
+        self._last_resort = _written(to_nginx(_LAST_RESORT))
+
+    def __call__(self, asked: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """The response, or a promise of it where a key has to be looked for first.
+
+        Never raises, nor does the promise, but for cancellation.
+        """
+        try:
+            request, replies = self._understand(asked)
+            if isinstance(request, Refusal):
+                return replies.of(self._authorizer.refuse(request, TRANSPORT))
+            if request.in_band:
+                return replies.of(self._authorizer.answer(request, TRANSPORT))
+            decision = self._authorizer.check_now(request, TRANSPORT)
+            return self._wait(request, replies) if decision is None else replies.of(decision)
+        except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it
+            _log.exception("an HTTP request failed; it is refused")
+            return self._last_resort
+
+    async def _wait(self, request: Request, replies: _Replies) -> HttpResponse:
+        try:
+            return replies.of(await self._authorizer.check(request, TRANSPORT))
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("an HTTP request failed; it is refused")
+            return self._last_resort
+
+    def _understand(self, asked: HttpRequest) -> tuple[Request | Refusal, _Replies]:
+        target = asked.target
+        path = target.partition("?")[0]
+        if path == NGINX:
+            return self._believed(from_nginx, asked), self._nginx
+        if path == FORWARD:
+            return self._believed(from_forwarder, asked), self._forward
+        if path.startswith(_ENVOY_PREFIX):
+            original = target.removeprefix(ENVOY)
+            return from_envoy(asked.method, original, asked.lines), self._envoy
+        if path.startswith(_DOORS):
+            return _NO_DOOR, self._client
+        return from_client(asked.method, target, asked.lines), self._client
+
+    def _believed(
+        self, read: Callable[[RawHeaders], Request | Refusal], asked: HttpRequest
+    ) -> Request | Refusal:
+        if self.trusted.trusts(asked.peer):
+            return read(asked.lines)
+        whom = asked.peer or "a peer without an address"
+        return Refusal(Reason.UNTRUSTED_PROXY, f"{whom} is not in listen.trusted_proxies")
+
+
+def _written(reply: Reply) -> HttpResponse:
+    lines = [(name.encode("ascii"), value.encode("latin-1")) for name, value in reply.headers]
+    return HttpResponse.make(reply.status, lines, reply.body)

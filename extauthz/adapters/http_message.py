@@ -1,0 +1,60 @@
+"""HTTP requests and responses between our server and whoever answers them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Header lines in order of arrival; names in lower case."""
+
+# RFC 9110 section 5.6.2 and 5.5.
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One request. ``target`` is the request target as it came, one character a byte.
+
+    ``peer`` is the address that the connection is from; None where that is not known, as
+    on a Unix socket.
+    """
+
+    method: str
+    target: str
+    lines: RawHeaders
+    peer: str | None
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """A whole response. ``head`` is its beginning as sent, without the line that ends it."""
+
+    status: int
+    lines: RawHeaders
+    body: bytes
+    head: bytes
+
+    @classmethod
+    def make(cls, status: int, lines: RawHeaders, body: bytes = b"") -> HttpResponse:
+        """Write a response down, with its content length.
+
+        Raises ValueError for a header that would not arrive as the one it is.
+        """
+        if status != HTTPStatus.NO_CONTENT:
+            lines = (*lines, (b"content-length", b"%d" % len(body)))
+        for name, value in lines:
+            if _NAME.fullmatch(name) is None or _UNSAFE.search(value):
+                raise ValueError("a response header holds a character that it may not hold")
+        phrase = HTTPStatus(status).phrase.encode("ascii")
+        head = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+        head += b"".join(b"%b: %b\r\n" % line for line in lines)
+        return cls(status, lines, body, head)
+
+
+HttpHandler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
+"""Answers a request, at once or by a promise."""

@@ -1,0 +1,285 @@
+"""HTTP/1.1 on one connection: httptools reads, a handler answers, limits hold (RFC 9112)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+import httptools
+
+from .http_message import HttpHandler, HttpRequest, HttpResponse
+
+_log = logging.getLogger(__name__)
+
+_NEVER: Final = float("inf")
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST: Final = b"connection: close\r\n"
+_END: Final = b"\r\n"
+_NO_BODY: Final = b"content-length: 0\r\n"
+
+_JSON: Final = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+_BAD_REQUEST: Final = HttpResponse.make(400, _JSON, b'{"error":"bad_request"}')
+_TOO_LARGE: Final = HttpResponse.make(413, _JSON, b'{"error":"content_too_large"}')
+_HEAD_TOO_LARGE: Final = HttpResponse.make(431, _JSON, b'{"error":"header_fields_too_large"}')
+_FAILED: Final = HttpResponse.make(500, _JSON, b'{"error":"internal_error"}')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """What one client may take of us. Sizes are in bytes, times in seconds.
+
+    ``read_seconds`` is how long a request may take to arrive; a connection without one is
+    closed after ``idle_seconds``, which should be longer than a proxy keeps idle
+    connections to us.
+    """
+
+    head_bytes: int = 64 * 1024
+    header_lines: int = 256
+    body_bytes: int = 1024 * 1024
+    read_seconds: float = 5.0
+    idle_seconds: float = 90.0
+    connections: int = 4096
+
+
+class Host(Protocol):
+    """What a connection needs of the server it belongs to.
+
+    ``tick`` is the event loop's time as of late, ``date`` the header line of that time.
+    """
+
+    handler: HttpHandler
+    limits: HttpLimits
+    tick: float
+    date: bytes
+    draining: bool
+
+    def opened(self, connection: HttpConnection) -> bool:
+        """Count a connection in; False where there are too many."""
+
+    def closed(self, connection: HttpConnection) -> None:
+        """Count a connection out."""
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A request whose answer goes out after those before it."""
+
+    headless: bool
+    last: bool
+    response: HttpResponse | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client's connection. Requests are answered in the order in which they came."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._limits = host.limits
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer: str | None = None
+        self._turns: deque[_Turn] = deque()
+        self._closing = False
+        self._deadline = _NEVER
+        # Of the request that is being read.
+        self._reading = False
+        self._in_head = True
+        self._unread = 0
+        self._url = b""
+        self._lines: list[tuple[bytes, bytes]] = []
+        self._body = b""
+        self._method = ""
+        self._last = False
+
+    # ---- called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many connections."""
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        # On a Unix socket it is the name of a socket, if anything.
+        self._peer = peer[0] if isinstance(peer, tuple) else None
+        self._deadline = self._host.tick + self._limits.read_seconds
+        if not self._host.opened(self):
+            self._closing = True
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """End: nobody waits for the answers any more."""
+        self._closing = True
+        self._host.closed(self)
+        for turn in self._turns:
+            if turn.task is not None:
+                turn.task.cancel()
+        self._turns.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; the parser's calls answer whatever is whole."""
+        if self._closing:
+            return
+        self._unread += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # Answered like any request; what follows is in a protocol that we do not speak.
+            self.finish()
+        except httptools.HttpParserError as fault:
+            _log.debug("not an HTTP request: %s", type(fault).__name__)
+            self._refuse(_BAD_REQUEST)
+        else:
+            if self._in_head and self._unread > self._limits.head_bytes:
+                self._refuse(_HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        """Take no requests from a client that does not take our answers."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on reading."""
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # ---- called by the parser
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        self._url = b""
+        self._lines = []
+        self._body = b""
+        self._reading = True
+        self._deadline = self._host.tick + self._limits.read_seconds
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line."""
+        self._lines.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The end of the head."""
+        parser, limits = self._parser, self._limits
+        if len(self._lines) > limits.header_lines or (
+            self._unread > limits.head_bytes and self._head_size() > limits.head_bytes
+        ):
+            self._refuse(_HEAD_TOO_LARGE)
+            return
+        self._in_head = False
+        self._method = parser.get_method().decode("ascii")
+        self._last = (
+            not parser.should_keep_alive()
+            or parser.should_upgrade()
+            or parser.get_http_version() != "1.1"
+        )
+        if not self._closing and (b"expect", b"100-continue") in self._lines:
+            self._write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._closing:
+            return
+        self._body += body
+        if len(self._body) > self._limits.body_bytes:
+            self._refuse(_TOO_LARGE)
+
+    def on_message_complete(self) -> None:
+        """A request is whole: answer it, or have it answered in its turn."""
+        self._reading, self._in_head, self._unread = False, True, 0
+        if self._closing:
+            return
+        self._deadline = _NEVER
+        url = str(self._url, "latin-1")
+        request = HttpRequest(self._method, url, self._lines, self._peer, self._body)
+        try:
+            answer = self._host.handler(request)
+        except Exception:  # noqa: BLE001  the client gets an answer all the same
+            _log.exception("an HTTP request failed")
+            answer = _FAILED
+        turn = _Turn(self._method == "HEAD", self._last)
+        if isinstance(answer, HttpResponse):
+            turn.response = answer
+            if not self._turns:
+                self._send(turn, answer)
+                return
+        else:
+            turn.task = asyncio.ensure_future(self._wait(turn, answer))
+        self._turns.append(turn)
+
+    # ---- our own
+
+    def finish(self) -> None:
+        """Take no further request, and close once those taken are answered."""
+        self._closing = True
+        if not self._turns and self._transport is not None:
+            self._transport.close()
+
+    def drain(self) -> None:
+        """Close now if idle, else after the requests that are here or on their way."""
+        if not self._reading:
+            self.finish()
+
+    def abort(self) -> None:
+        """Close without another word."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def end_if_overdue(self, now: float) -> None:
+        """Close a connection whose client took too long."""
+        if now > self._deadline:
+            self._deadline = _NEVER
+            self.abort()
+
+    def _head_size(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._lines)
+
+    async def _wait(self, turn: _Turn, answer: Awaitable[HttpResponse]) -> None:
+        try:
+            turn.response = await answer
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("an HTTP request failed")
+            turn.response = _FAILED
+        self._send_those_ready()
+
+    def _send_those_ready(self) -> None:
+        while self._turns and self._turns[0].response is not None:
+            turn = self._turns.popleft()
+            if turn.response is not None:
+                self._send(turn, turn.response)
+
+    def _refuse(self, response: HttpResponse) -> None:
+        """Answer what is no request to answer, and end."""
+        if self._closing:
+            return
+        self._closing = True
+        self._turns.append(_Turn(headless=False, last=True, response=response))
+        self._send_those_ready()
+
+    def _send(self, turn: _Turn, response: HttpResponse) -> None:
+        host = self._host
+        head, body = response.head, response.body
+        if turn.headless:
+            # Nobody knows here how long the body would have been, had it been asked for.
+            if not body:
+                head = head.replace(_NO_BODY, b"")
+            body = b""
+        if turn.last or ((host.draining or self._closing) and not self._turns):
+            self._closing = True
+            self._turns.clear()
+            self._write(b"".join((head, host.date, _LAST, _END, body)))
+            if self._transport is not None:
+                self._transport.close()
+            return
+        self._write(b"".join((head, host.date, _END, body)))
+        if not self._reading and not self._turns:
+            self._deadline = host.tick + self._limits.idle_seconds
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)

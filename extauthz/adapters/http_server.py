@@ -1,0 +1,114 @@
+"""The HTTP server of the HTTP and the admin listener: sockets, TLS, time limits, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from email.utils import formatdate
+from pathlib import Path
+from typing import Final
+
+from extauthz.config.addresses import Address, UnixAddress
+
+from .http_message import HttpHandler
+from .http_protocol import HttpConnection, HttpLimits
+from .sockets import bind, bound_address
+from .tls import TlsSource
+
+_TICK: Final = 0.5
+_HANDSHAKE: Final = 5.0
+_GOODBYE: Final = 1.0
+_USUAL_LIMITS: Final = HttpLimits()
+
+
+class HttpServer:
+    """Serves ``handler`` on one address, from ``start`` to ``stop``.
+
+    ``tls`` makes it a TLS server, with client certificates where its files name a client
+    CA. ``reuse_port`` is for several worker processes.
+    """
+
+    def __init__(
+        self,
+        handler: HttpHandler,
+        address: Address,
+        *,
+        tls: TlsSource | None = None,
+        limits: HttpLimits = _USUAL_LIMITS,
+        reuse_port: bool = False,
+    ) -> None:
+        self.address = address
+        self.handler = handler
+        self.limits = limits
+        self.draining = False
+        self.tick = 0.0
+        self.date = b""
+        self._context: ssl.SSLContext | None = None if tls is None else tls.server_context()
+        self._reuse_port = reuse_port
+        self._listening: list[asyncio.Server] = []
+        self._connections: set[HttpConnection] = set()
+        self._ticking: asyncio.TimerHandle | None = None
+        self._all_closed = asyncio.Event()
+
+    async def start(self) -> Address:
+        """Listen, and say which address that is: port 0 becomes a real one.
+
+        Raises OSError when the address cannot be had.
+        """
+        loop = asyncio.get_running_loop()
+        self._look_at_the_clock()
+        tls = self._context is not None
+        sockets = bind(self.address, reuse_port=self._reuse_port)
+        self.address = bound_address(sockets[0])
+        for one in sockets:
+            server = await loop.create_server(
+                lambda: HttpConnection(self),
+                sock=one,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE if tls else None,
+                ssl_shutdown_timeout=_GOODBYE if tls else None,
+            )
+            self._listening.append(server)
+        return self.address
+
+    async def stop(self, grace: float) -> None:
+        """Take no new requests, and give those under way ``grace`` seconds."""
+        self.draining = True
+        for server in self._listening:
+            server.close()
+        self._listening.clear()
+        if isinstance(self.address, UnixAddress):
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(Path(self.address.path).unlink)
+        for connection in tuple(self._connections):
+            connection.drain()
+        if self._connections:
+            self._all_closed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._all_closed.wait()
+        for connection in tuple(self._connections):
+            connection.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+
+    def opened(self, connection: HttpConnection) -> bool:
+        """Count a connection in; False where there are too many."""
+        self._connections.add(connection)
+        return len(self._connections) <= self.limits.connections
+
+    def closed(self, connection: HttpConnection) -> None:
+        """Count a connection out."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_closed.set()
+
+    def _look_at_the_clock(self) -> None:
+        # One timer for all connections: one for each would cost every request a microsecond.
+        loop = asyncio.get_running_loop()
+        self.tick = loop.time()
+        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
+        for connection in tuple(self._connections):
+            connection.end_if_overdue(self.tick)
+        self._ticking = loop.call_later(_TICK, self._look_at_the_clock)
