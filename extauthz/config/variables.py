@@ -64,8 +64,10 @@ class Variables:
         for name, one in self.by_name.items():
             if not name.startswith(names.PREFIX) or name in known or names.is_injected(name):
                 continue
-            near = get_close_matches(name, known, n=1, cutoff=0.7)
-            hint = f"{near[0]}?" if near else "a setting's path in upper case"
+            # Compared without the prefix, which alone would make any two names look alike.
+            ends = [other.removeprefix(names.PREFIX) for other in known]
+            near = get_close_matches(name.removeprefix(names.PREFIX), ends, n=1, cutoff=0.7)
+            hint = f"{names.PREFIX}{near[0]}?" if near else "a setting's path in upper case"
             yield one.problem(f"unknown variable; expected {hint}")
 
 
