@@ -1,79 +1,110 @@
-"""Keys made once a run, and tokens signed with them."""
+"""Tokens, good and bad, signed with keys that are made once for a run."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import get_default_algorithms
+from extauthz.demo.minting import SigningKey, compact
 
-from extauthz.core.keyset import KeySet, parse_key_set
+NOW: Final = 1_800_000_000.0
+"""The time that tests without a clock of their own live in, seconds since the epoch."""
 
-ISSUER = "https://idp.example.com/realms/acme"
-NOW = 1_790_000_000.0
-"""The time of tests: far from the clock on the wall, which nothing may look at."""
+ISSUER: Final = "https://idp.example.com/realms/acme"
+NOTES: Final = "https://mcp.example.com/notes/mcp"
+CALCULATOR: Final = "https://mcp.example.com/calculator/mcp"
+
+ABSENT: Final = object()
+"""Takes a claim or a header away, where None would be a JSON null."""
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """A private key, the algorithm it signs with, and the id it is published under."""
-
-    algorithm: str
-    kid: str
-    private: Any
-
-    def public_jwk(self, **changes: Any) -> dict[str, Any]:
-        """The key as an issuer publishes it (RFC 7517)."""
-        algorithm = get_default_algorithms()[self.algorithm]
-        text = type(algorithm).to_jwk(self.private.public_key())
-        members = {"kid": self.kid, "use": "sig", "alg": self.algorithm}
-        return {**json.loads(text), **members, **changes}
-
-    def sign(self, claims: Mapping[str, Any], **header: Any) -> str:
-        """A JWT of these claims; ``header`` adds to its header or replaces."""
-        headers = {"kid": self.kid, "typ": "at+jwt", **header}
-        return jwt.encode(dict(claims), self.private, algorithm=self.algorithm, headers=headers)
+def signer(algorithm: str = "ES256", kid: str | None = None) -> SigningKey:
+    """The key of that algorithm and id, the same on every call."""
+    return _generated(algorithm, kid or algorithm.lower())
 
 
 @cache
-def signing_key(algorithm: str = "ES256", kid: str = "") -> SigningKey:
-    """The key of that algorithm and id, the same for the whole run."""
-    private: Any
-    if algorithm.startswith(("RS", "PS")):
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    elif algorithm == "EdDSA":
-        private = ed25519.Ed25519PrivateKey.generate()
-    else:
-        curves = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
-        private = ec.generate_private_key(curves[algorithm])
-    return SigningKey(algorithm, kid or algorithm.lower(), private)
+def _generated(algorithm: str, kid: str) -> SigningKey:
+    return SigningKey.generate(algorithm, kid=kid)
 
 
-def key_set(*keys: SigningKey) -> KeySet:
-    """The keys as a key set, as if they had been fetched."""
-    return parse_key_set({"keys": [key.public_jwk() for key in keys]})
+def renamed(key: SigningKey, kid: str) -> SigningKey:
+    """The same key under another key id."""
+    return replace(key, kid=kid)
 
 
-def claims(**changes: Any) -> dict[str, Any]:
-    """Claims of a good token at NOW; ``changes`` replace some, None takes one away."""
-    usual = {
+def good_claims(now: float = NOW, **changes: object) -> dict[str, object]:
+    """The claims of a token that the notes server takes, with changes."""
+    claims: dict[str, object] = {
         "iss": ISSUER,
         "sub": "alice",
-        "aud": "https://mcp.example.com/calculator/mcp",
+        "aud": NOTES,
         "client_id": "inspector",
-        "scope": "mcp calculator.add",
+        "scope": "notes",
         "jti": "token-1",
-        "iat": int(NOW) - 60,
-        "exp": int(NOW) + 240,
+        "iat": int(now) - 10,
+        "exp": int(now) + 300,
     }
-    return {name: value for name, value in {**usual, **changes}.items() if value is not None}
+    return present(claims | changes)
 
 
-def token(key: SigningKey | None = None, **changes: Any) -> str:
-    """A good token at NOW, but for ``changes`` (see ``claims``)."""
-    return (key or signing_key()).sign(claims(**changes))
+def present(members: Mapping[str, object]) -> dict[str, object]:
+    """The members that are not ABSENT."""
+    return {name: value for name, value in members.items() if value is not ABSENT}
+
+
+def mint(
+    claims: Mapping[str, object] | bytes | None = None,
+    *,
+    key: SigningKey | None = None,
+    header: Mapping[str, object] | bytes | None = None,
+    sign: Callable[[bytes], bytes] | None = None,
+    now: float = NOW,
+) -> str:
+    """A token. ``claims`` and ``header`` are changes to good ones, or raw bytes in their place.
+
+    ``sign`` makes the signature; by default ``key`` does, whatever the header says.
+    """
+    key = key or signer()
+    if not isinstance(claims, bytes):
+        claims = good_claims(now, **(claims or {}))
+    if not isinstance(header, bytes):
+        header = present({"alg": key.alg, "kid": key.kid, "typ": "at+jwt", **(header or {})})
+    return compact(header, claims, sign or key.sign)
+
+
+def b64(data: bytes | str) -> str:
+    """base64url without padding."""
+    return (
+        base64.urlsafe_b64encode(data.encode() if isinstance(data, str) else data)
+        .rstrip(b"=")
+        .decode("ascii")
+    )
+
+
+def unb64(text: str) -> bytes:
+    """The bytes of unpadded base64url."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def as_json(value: object) -> bytes:
+    """Compact JSON, with whatever Python calls JSON (NaN, lone surrogates as escapes)."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def with_member(claims: Mapping[str, object], name: str, literal: str | bytes) -> bytes:
+    """JSON of ``claims`` with a further member whose value is ``literal`` as it stands."""
+    text = literal.encode() if isinstance(literal, str) else literal
+    rest = as_json({key: value for key, value in claims.items() if key != name})
+    return rest[:-1] + b"," + as_json(name) + b":" + text + b"}"
+
+
+def jwks(*keys: SigningKey | Mapping[str, Any]) -> dict[str, Any]:
+    """A JWK set of these keys."""
+    return {
+        "keys": [key.public_jwk() if isinstance(key, SigningKey) else dict(key) for key in keys]
+    }
