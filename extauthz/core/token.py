@@ -24,7 +24,8 @@ _UNSIGNED = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
 _MAX_KID = 1024
-_TEXT_CLAIMS = ("sub", "jti", "tid", *CLIENT_CLAIMS)
+# Not of RFC 7519, which knows no null: some issuers write one where they have no value.
+_PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
 
 TENANT = "{tenantid}"
 
@@ -262,20 +263,21 @@ def _facts(
     token: UnverifiedToken, issuer: Issuer, claims: Mapping[str, object]
 ) -> TokenFacts | Refusal:
     get = claims.get
+    expires = get("exp")
+    if expires is None:
+        return Refusal(Reason.MISSING_CLAIM, "exp")
     for name in ("exp", "nbf", "iat"):
-        value = get(name)
-        if value is None:
-            continue
+        value = get(name, expires)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
         if not -_LATEST < value < _LATEST:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not in seconds")
-    for name in _TEXT_CLAIMS:
+    for name in ("sub", "jti"):
+        if not isinstance(get(name, ""), str):
+            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
+    for name in _PRIVATE_CLAIMS:
         if not isinstance(get(name, ""), str | None):
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
-    expires = get("exp")
-    if expires is None:
-        return Refusal(Reason.MISSING_CLAIM, "exp")
     audience = claim_at(claims, issuer.audience_claim)
     if audience is MISSING:
         return Refusal(Reason.MISSING_CLAIM, "the audience claim")
