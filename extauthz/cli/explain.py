@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -17,10 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from extauthz.core.explain import Explanation
-    from extauthz.core.keyset import KeySet
-    from extauthz.core.model import Decision, Request, Step
-
-_HTTP_METHOD = re.compile(r"[A-Z]+")
+    from extauthz.core.model import Decision, Step
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,8 +49,9 @@ def run(options: argparse.Namespace) -> int:
     """Explain one request."""
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
     from extauthz.core.engine import Engine  # noqa: PLC0415
-    from extauthz.core.explain import explain  # noqa: PLC0415
+    from extauthz.core.explain import explain, question  # noqa: PLC0415
     from extauthz.core.model import Reason  # noqa: PLC0415
+    from extauthz.service.keys_once import fetch_keys_once  # noqa: PLC0415
 
     loaded = load_or_complain(options)
     if loaded is None:
@@ -71,8 +68,16 @@ def run(options: argparse.Namespace) -> int:
         print("extauthz explain: give --host and --path, or --url", file=sys.stderr)
         return 2
     token = sys.stdin.read().strip() if options.token == "-" else options.token
-    request = _request(options, token)
-    keys, failed = asyncio.run(_fetch_keys(loaded))
+    request = question(
+        host=options.host,
+        path=options.path,
+        method=options.method,
+        tool=options.tool,
+        token=token,
+        origin=options.origin,
+        server=options.server,
+    )
+    keys, failed = asyncio.run(fetch_keys_once(loaded))
     explained = explain(
         Engine(policy),
         request,
@@ -84,39 +89,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if explained.allowed else 1
 
 
-def _request(options: argparse.Namespace, token: str | None) -> Request:
-    from extauthz.core.model import Request  # noqa: PLC0415
-
-    method, call = options.method, None
-    if method is not None and not _HTTP_METHOD.fullmatch(method):
-        method, call = "POST", options.method
-    if options.tool is not None and call is None:
-        call = "tools/call"
-    headers = {"accept": "application/json, text/event-stream"}
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    if options.origin is not None:
-        headers["origin"] = options.origin
-    said = {"is_mcp_request": True, "method": call}
-    if options.tool is not None:
-        said["params"] = {"name": options.tool, "uri": options.tool}
-    return Request(
-        method=method or ("GET" if call is None else "POST"),
-        host=options.host,
-        target=options.path,
-        headers=headers,
-        server=options.server,
-        mcp_metadata=None if call is None else said,
-    )
-
-
-async def _fetch_keys(loaded: object) -> tuple[Mapping[str, KeySet], dict[str, str]]:
-    from extauthz.service import fetch_keys_once  # noqa: PLC0415
-
-    return await fetch_keys_once(loaded)  # type: ignore[arg-type]
-
-
-def _print_text(explained: Explanation, failed: dict[str, str]) -> None:
+def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:
     for name, problem in failed.items():
         print(f"keys of {name}: {problem}")
     for step in explained.steps:
@@ -156,7 +129,7 @@ def _answer_lines(decision: Decision) -> list[str]:
     return lines
 
 
-def _print_json(explained: Explanation, failed: dict[str, str]) -> None:
+def _print_json(explained: Explanation, failed: Mapping[str, str]) -> None:
     steps = [
         {"check": s.check, "expected": s.expected, "found": s.found, "passed": s.passed}
         for s in explained.steps
@@ -167,6 +140,6 @@ def _print_json(explained: Explanation, failed: dict[str, str]) -> None:
         "steps": steps,
         "near_misses": explained.hints,
         "answer": _answer_lines(explained.decision),
-        "keys": failed,
+        "keys": dict(failed),
     }
     print(json.dumps(document, indent=2))

@@ -24,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
     loaded = load_or_complain(options)
     if loaded is None:
         return 1
-    from extauthz.service import serve  # noqa: PLC0415  everything else is imported here
+    from extauthz.service.run import serve  # noqa: PLC0415  everything else is imported here
 
     return serve(loaded, lambda: load_again(options))

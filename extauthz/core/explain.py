@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +12,8 @@ from .model import Allow, Answer, Decision, Deny, Reason, Request, Step, Trace
 from .near_misses import near_misses
 from .policy import Server
 from .token import UnverifiedToken, parse_token
+
+_HTTP_METHOD = re.compile(r"[A-Z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,40 @@ class Explanation:
         if isinstance(self.decision, Deny):
             return self.decision.reason
         return self.decision.audited if isinstance(self.decision, Allow) else None
+
+
+def question(
+    *,
+    host: str,
+    path: str,
+    method: str | None = None,
+    tool: str | None = None,
+    token: str | None = None,
+    origin: str | None = None,
+    server: str | None = None,
+) -> Request:
+    """The request that a person asks about, as Envoy with its MCP filter would present it.
+
+    ``method`` is an HTTP method or, for a POST, a JSON-RPC method; by default it is a
+    ``tools/call`` where a ``tool`` is named, else a GET.
+    """
+    call = "tools/call" if tool else None
+    if method is not None and _HTTP_METHOD.fullmatch(method) is None:
+        method, call = None, method
+    headers = {"accept": "application/json, text/event-stream"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    if origin is not None:
+        headers["origin"] = origin
+    said = {"is_mcp_request": True, "method": call, "params": {"name": tool, "uri": tool}}
+    return Request(
+        method=method or ("POST" if call else "GET"),
+        host=host,
+        target=path,
+        headers=headers,
+        server=server,
+        mcp_metadata=said if call else None,
+    )
 
 
 def explain(

@@ -1,0 +1,38 @@
+"""Noticing that the configuration has changed, however it was replaced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from extauthz.config.load import DOTENV, Loaded, read_file
+
+POLL_SECONDS: Final = 5.0
+
+
+class ConfigWatch:
+    """Tells by its content whether the file in force has changed.
+
+    Content and not time stamps, since Kubernetes swaps a link and editors replace files.
+    ``read`` is the reader the settings were loaded with.
+    """
+
+    def __init__(self, loaded: Loaded, read: Callable[[str], bytes] = read_file) -> None:
+        self._path = loaded.source or DOTENV
+        self._read = read
+        self._seen = self._digest()
+
+    def changed(self) -> bool:
+        """Whether the content differs from what was last seen here. May read a file."""
+        digest = self._digest()
+        if digest == self._seen:
+            return False
+        self._seen = digest
+        return True
+
+    def _digest(self) -> str | None:
+        try:
+            return hashlib.sha256(self._read(self._path)).hexdigest()
+        except OSError:
+            return None

@@ -1,0 +1,103 @@
+"""From settings to a running service, and through SIGTERM to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from extauthz.adapters.tls import TlsFilesError
+from extauthz.config.load import Loaded
+from extauthz.telemetry.formats import FORMATS
+from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink
+from extauthz.telemetry.records import send_logs_to
+
+from .reload import POLL_SECONDS, ConfigWatch
+from .service import Service
+
+_log = logging.getLogger(__name__)
+
+_STDOUT: Final = 1
+_LAME_DUCK_SHARE: Final = 0.4
+
+
+def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. ``load_again`` reads the settings anew."""
+    pipe = LogPipe(descriptor_sink(_STDOUT), FORMATS[loaded.settings.log.format])
+    send_logs_to(pipe, level=loaded.settings.log.level)
+    try:
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            runner.run(_serve(Service(loaded, pipe), loaded, load_again))
+    except (OSError, TlsFilesError) as fault:
+        _log.critical("cannot serve: %s", fault)
+        return 1
+    finally:
+        pipe.close()
+    return 0
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  faster where there is one
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Loaded]) -> None:
+    for warning in loaded.warnings:
+        _log.warning("%s", warning)
+    signals = _Signals()
+    await service.start()
+    reloading = asyncio.create_task(_keep_reloading(service, loaded, load_again, signals))
+    try:
+        await signals.stop.wait()
+    finally:
+        reloading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reloading
+    drain = service.loaded.settings.drain
+    _log.info("stopping", extra={"drain_seconds": drain})
+    await service.begin_drain()
+    # Load balancers need a moment to see that this replica wants no more requests.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0 if signals.interactive else drain * _LAME_DUCK_SHARE):
+            await signals.hurry.wait()
+    await service.stop(0 if signals.hurry.is_set() else drain * (1 - _LAME_DUCK_SHARE))
+
+
+class _Signals:
+    """SIGTERM and SIGINT stop, a second one stops at once, SIGHUP reloads."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.hurry = asyncio.Event()
+        self.reload = asyncio.Event()
+        self.interactive = False
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+
+    def _stop(self, number: int) -> None:
+        if self.stop.is_set():
+            self.hurry.set()
+        self.interactive = number == signal.SIGINT
+        self.stop.set()
+
+
+async def _keep_reloading(
+    service: Service, loaded: Loaded, load_again: Callable[[], Loaded], signals: _Signals
+) -> None:
+    watch = ConfigWatch(loaded)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await signals.reload.wait()
+        asked = signals.reload.is_set()
+        signals.reload.clear()
+        if await asyncio.to_thread(watch.changed) or asked:
+            await service.reload(load_again)

@@ -1,0 +1,141 @@
+"""What a service tells about itself: health, status, metrics asked for when scraped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import extauthz
+from extauthz.adapters.explain_page import Question
+from extauthz.adapters.server_status import server_statuses, traffic_by_server
+from extauthz.adapters.status import (
+    CacheStatus,
+    ConfigStatus,
+    Health,
+    IssuerStatus,
+    KeyStatus,
+    Status,
+)
+from extauthz.core.explain import Explanation, explain, question
+from extauthz.core.model import Reason
+from extauthz.telemetry.log_pipe import LogPipe
+from extauthz.telemetry.metrics import KeyGauge
+
+if TYPE_CHECKING:
+    from .service import Service
+
+
+class View:
+    """Reads a service and changes nothing, but for remembering how the last reload went."""
+
+    def __init__(self, service: Service, pipe: LogPipe) -> None:
+        self._service = service
+        self._pipe = pipe
+        self._loaded_at = time.time()
+        self._failed_at: float | None = None
+        self._problems: tuple[str, ...] = ()
+
+    def reload_failed(self, problems: tuple[str, ...]) -> None:
+        """Remember why a changed configuration was not taken."""
+        self._failed_at, self._problems = time.time(), problems
+
+    def reload_succeeded(self) -> None:
+        """Remember that the newest configuration is in force."""
+        self._loaded_at, self._failed_at, self._problems = time.time(), None, ()
+
+    def health(self) -> Health:
+        """Whether this process should get traffic."""
+        service = self._service
+        loaded = service.loaded
+        return Health(
+            draining=service.draining,
+            issuers=tuple(self._issuers()),
+            config=ConfigStatus(
+                source=loaded.source or "the environment",
+                digest=loaded.digest[:12],
+                loaded_at=self._loaded_at,
+                warnings=tuple(map(str, loaded.warnings)),
+                problems=self._problems,
+                failed_at=self._failed_at,
+                client_id=loaded.environment and loaded.environment.registered_client_id,
+            ),
+        )
+
+    def status(self) -> Status:
+        """Everything that the status page shows."""
+        service = self._service
+        engine = service.authorizer.engine
+        traffic = traffic_by_server(
+            service.metrics.decisions, service.observer.recent, time.monotonic()
+        )
+        return Status(
+            version=extauthz.__version__,
+            now_at=time.time(),
+            started_at=service.started_at,
+            health=self.health(),
+            servers=server_statuses(engine.policy, traffic),
+            elsewhere=traffic[""].outcomes if "" in traffic else (),
+            cache=CacheStatus(
+                entries=len(engine.cache),
+                capacity=engine.policy.cache_entries,
+                hits=engine.cache.hits,
+                misses=engine.cache.misses,
+            ),
+            dropped_lines=self._pipe.dropped,
+        )
+
+    def key_gauges(self) -> Iterator[KeyGauge]:
+        """The age and number of every issuer's keys."""
+        now = time.time()
+        for issuer in self._service.keys.status():
+            fetched = issuer.fetched_at
+            age = None if fetched is None else max(0.0, now - fetched)
+            yield KeyGauge(issuer.name, len(issuer.keys), age)
+
+    def token_cache(self) -> Mapping[str, int]:
+        """How often a token was found remembered, and how often not."""
+        cache = self._service.authorizer.engine.cache
+        return {"hit": cache.hits, "miss": cache.misses}
+
+    async def explain(self, asked: Question) -> Explanation:
+        """Judge a question as a request would be; nothing of it is kept."""
+        keys = self._service.keys.snapshot()
+        engine = self._service.authorizer.engine
+        complete = all(issuer.name in keys for issuer in engine.policy.issuers)
+        return explain(
+            engine,
+            question(
+                host=asked.host,
+                path=asked.path,
+                method=asked.method or None,
+                tool=asked.tool or None,
+                token=asked.token,
+            ),
+            keys,
+            now=time.time(),
+            missing_key=Reason.UNKNOWN_KEY if complete else Reason.KEYS_UNAVAILABLE,
+        )
+
+    def _issuers(self) -> Iterator[IssuerStatus]:
+        for issuer in self._service.keys.status():
+            yield IssuerStatus(
+                name=issuer.name,
+                issuer=issuer.issuer,
+                source=issuer.source,
+                attempted=issuer.attempted,
+                keys=tuple(
+                    KeyStatus(
+                        kid=key.kid,
+                        kind=key.kty,
+                        algorithms=tuple(sorted(key.algorithms)),
+                        first_seen_at=None,
+                    )
+                    for key in issuer.keys
+                ),
+                skipped=issuer.skipped,
+                confirmed_at=issuer.fetched_at,
+                next_refresh_at=issuer.next_refresh_at,
+                last_error=issuer.last_error,
+                last_error_at=issuer.last_error_at,
+            )
