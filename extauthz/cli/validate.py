@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 
 from extauthz.config.compile import compile_policy
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for warning in loaded.warnings:
         print(f"warning: {warning}")
     if args.online and not _online(loaded):
+        print("not usable: an issuer has no usable keys")
         return 1
     print(f"ok: {summary(loaded)}")
     return 0
@@ -66,4 +68,10 @@ def _count(number: int, noun: str) -> str:
 
 
 def _online(loaded: Loaded) -> bool:
-    raise NotImplementedError
+    """Print what was found about every issuer; False when one has no usable keys."""
+    from .online import survey  # noqa: PLC0415 - needs an HTTP client, which nothing else here does
+
+    findings = asyncio.run(survey(loaded))
+    for finding in findings:
+        print(finding)
+    return all(finding.level != "error" for finding in findings)

@@ -34,26 +34,22 @@ def check_server_settings(server: ServerSettings, at: Loc) -> Iterator[Fault]:
 
 def _ties(rules: Rules, at: Loc) -> Iterator[Fault]:
     """Two globs of equal weight that some name matches both of."""
-    by_weight: dict[int, list[str]] = defaultdict(list)
+    by_weight: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
     for key in rules:
         if "*" not in key:
             continue
-        equals = by_weight[Glob.parse(key).literals]
-        for other in equals:
-            if _could_meet(key, other) and globs_overlap(key, other):
+        glob = Glob.parse(key)
+        head, tail = glob.parts[0], glob.parts[-1]
+        equals = by_weight[glob.literals]
+        for other, head2, tail2 in equals:
+            # Most pairs differ before their first star or after their last.
+            if not (head.startswith(head2) or head2.startswith(head)):
+                continue
+            if (tail.endswith(tail2) or tail2.endswith(tail)) and globs_overlap(key, other):
                 what = f"ties with {quoted(other)}: a name can match both, and neither is longer"
                 yield Fault((*at, key), f"{what}; expected one of them to be more exact", True)
                 break
-        equals.append(key)
-
-
-def _could_meet(one: str, other: str) -> bool:
-    """A cheap test that most pairs fail: beginnings and ends up to the first star."""
-    head, head2 = one.partition("*")[0], other.partition("*")[0]
-    tail, tail2 = one.rpartition("*")[2], other.rpartition("*")[2]
-    return (head.startswith(head2) or head2.startswith(head)) and (
-        tail.endswith(tail2) or tail2.endswith(tail)
-    )
+        equals.append((key, head, tail))
 
 
 def _rules_without_effect(server: ServerSettings, at: Loc) -> Iterator[Fault]:

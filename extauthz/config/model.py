@@ -121,3 +121,15 @@ class Settings(Part):
         description="Time for requests under way to end; the whole shutdown takes 10 s at most.",
     )
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that the settings name and that is read while serving, each once."""
+        named = [
+            name
+            for tls in (self.listen.grpc_tls, self.listen.http_tls)
+            for name in (tls.cert_file, tls.key_file, tls.client_ca_file)
+        ]
+        for issuer in self.issuers:
+            named += [issuer.jwks_file, issuer.ca_file]
+        return tuple(dict.fromkeys(name for name in named if name is not None))

@@ -300,7 +300,8 @@ class ServerSettings(Part):
         A resource without a path is accepted with and without its final slash.
         """
         given = self.audiences or (self.resource,)
-        if self.resource in given and urlsplit(self.resource).path in ("", "/"):
-            bare = self.resource.rstrip("/")
-            given = (*given, bare, bare + "/")
+        if urlsplit(self.resource).path in ("", "/"):
+            bare = self.resource.removesuffix("/")
+            if bare in given or bare + "/" in given:
+                given = (*given, bare, bare + "/")
         return tuple(dict.fromkeys(given))

@@ -1,0 +1,126 @@
+"""What ``extauthz validate --online`` finds out: does every issuer have usable keys?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from extauthz.config.environment import EnvironmentMode
+from extauthz.config.issuer import IssuerSettings
+from extauthz.config.load import Loaded
+from extauthz.keys.discovery import discover
+from extauthz.keys.fetch import FetchError, fetch
+from extauthz.keys.load import load_keys
+from extauthz.keys.source import IssuerSource
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found about an issuer. ``level`` is ``ok``, ``warning`` or ``error``."""
+
+    level: str
+    issuer: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.level}: issuer {self.issuer}: {self.text}"
+
+
+def issuer_source(issuer: IssuerSettings, mode: EnvironmentMode | None) -> IssuerSource:
+    """Where the keys of an issuer come from, as its settings say."""
+    named = issuer.templates
+    if mode is not None:
+        # The issuer is taken with and without its final slash there.
+        named = (*named, *(issuer.accepted - {issuer.issuer}))
+    return IssuerSource(
+        name=issuer.name,
+        issuer=issuer.issuer,
+        jwks_uri=issuer.jwks_uri,
+        jwks_file=issuer.jwks_file,
+        discovery=issuer.discovery,
+        well_known_url=mode.metadata_url if mode else None,
+        issuer_templates=named,
+        ca_file=issuer.ca_file,
+        allow_http_hosts=frozenset(host.lower() for host in issuer.allow_http_hosts),
+        refresh=issuer.keys.refresh,
+        cooldown=issuer.keys.cooldown,
+        max_stale=issuer.keys.max_stale,
+        timeout=issuer.keys.timeout,
+        max_bytes=issuer.keys.max_bytes,
+    )
+
+
+async def survey(loaded: Loaded) -> list[Finding]:
+    """Fetch discovery and keys of every issuer, all at the same time."""
+    found = await asyncio.gather(
+        *(_survey(issuer, loaded.environment) for issuer in loaded.settings.issuers)
+    )
+    return [finding for findings in found for finding in findings]
+
+
+async def _survey(issuer: IssuerSettings, mode: EnvironmentMode | None) -> list[Finding]:
+    source = issuer_source(issuer, mode)
+    try:
+        keys = await load_keys(source)
+    except FetchError as fault:
+        return [Finding("error", issuer.name, str(fault))]
+    algorithms = {name for key in keys.key_set.keys for name in key.algorithms}
+    usable = sorted(algorithms.intersection(issuer.algorithms))
+    number = len(keys.key_set.keys)
+    what = f"{number} key{'' if number == 1 else 's'} from {keys.jwks_uri or issuer.jwks_file}"
+    found = [Finding("ok", issuer.name, f"{what} for {', '.join(usable) or 'nothing'}")]
+    if not usable:
+        text = f"no key fits its algorithms; the keys are for {', '.join(sorted(algorithms))}"
+        found.append(Finding("error", issuer.name, text))
+    found += [
+        Finding("warning", issuer.name, f"key skipped: {one}") for one in keys.key_set.skipped
+    ]
+    if keys.note:
+        found.append(Finding("warning", issuer.name, keys.note))
+    metadata = keys.metadata or await _metadata_for_clients(issuer, source)
+    if isinstance(metadata, Finding):
+        return [*found, metadata]
+    return [*found, *_for_clients(issuer, metadata)]
+
+
+async def _metadata_for_clients(
+    issuer: IssuerSettings, source: IssuerSource
+) -> Mapping[str, object] | Finding:
+    """The metadata that clients will look for, where the keys were had without it."""
+    asked = replace(source, issuer=issuer.advertised, jwks_uri=None, jwks_file=None)
+    if asked.discovery == "off":
+        asked = replace(asked, discovery="auto")
+    try:
+        async with asyncio.timeout(source.timeout):
+            return (await discover(asked, fetch)).metadata
+    except (FetchError, TimeoutError) as fault:
+        text = str(fault) or "no answer in time"
+        return Finding("warning", issuer.name, f"clients will find no metadata: {text}")
+
+
+def _for_clients(issuer: IssuerSettings, metadata: Mapping[str, object]) -> Iterator[Finding]:
+    """What keeps MCP clients from logging in, although tokens could be judged."""
+
+    def warning(text: str) -> Finding:
+        return Finding("warning", issuer.name, text)
+
+    named = metadata.get("issuer")
+    if isinstance(named, str) and named != issuer.advertised and "{" not in named:
+        yield warning(
+            f"its metadata says {named!r} where {issuer.advertised!r} is advertised: strict "
+            "clients refuse that (RFC 8414 section 3.3); use the exact value"
+        )
+    methods = metadata.get("code_challenge_methods_supported")
+    if not isinstance(methods, list) or "S256" not in methods:
+        yield warning(
+            "its metadata lacks code_challenge_methods_supported with S256: MCP clients must "
+            "refuse to log in there"
+        )
+    if not metadata.get("registration_endpoint") and not metadata.get(
+        "client_id_metadata_document_supported"
+    ):
+        yield warning(
+            "its metadata offers no way for clients to register themselves: each one needs a "
+            "client id from you"
+        )

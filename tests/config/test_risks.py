@@ -1,0 +1,140 @@
+"""What is allowed but risky is said aloud, with its place; what is not risky is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config.desk import SERVERS, Desk, at_issuer, at_server
+
+ISSUER = {
+    "jwks_uri: http://k.example/k\nallow_http_hosts: [k.example]": [
+        (
+            '4:15: issuers[0].jwks_uri: "http://k.example/k" is plain http: anyone on the way '
+            "can forge the keys"
+        ),
+        (
+            "5:23: issuers[0].allow_http_hosts: plain http to k.example: anyone on the way can "
+            "forge the keys"
+        ),
+    ],
+    "leeway: 301s": [
+        "4:13: issuers[0].leeway: expired tokens are taken for 301 s more; a minute is plenty"
+    ],
+    "keys: {cooldown: 999ms}": [
+        (
+            "4:22: issuers[0].keys.cooldown: made-up key ids can make this service ask the issuer "
+            "more than once a second"
+        )
+    ],
+}
+SERVER = {
+    "mode: audit": [
+        "6:11: servers[0].mode: audit: nothing is refused for this server, only logged"
+    ],
+    "tools: {a: deny}\nunverified_calls: allow_without_rules": [
+        (
+            "7:23: servers[0].unverified_calls: a POST whose call cannot be known passes without "
+            "the rules for tools and others"
+        )
+    ],
+    "header_versions: [2026-07-28]": [
+        (
+            "6:22: servers[0].header_versions: Mcp-* headers are the client's word: they hold only "
+            "if this backend refuses a body that differs (`extauthz doctor` probes it)"
+        )
+    ],
+    'origins: "*"': [
+        "6:14: servers[0].origins: pages of any origin may call this server from a browser"
+    ],
+    "forward: {token: keep}": [
+        (
+            "6:22: servers[0].forward.token: the MCP server gets the caller's token and can use it "
+            "elsewhere"
+        )
+    ],
+    "public_paths: ['/x/*']": [
+        '6:20: servers[0].public_paths[0]: "/x/*" is all of /x: no token is asked for'
+    ],
+    "scopes: [offline_access]": [
+        (
+            "6:13: servers[0].scopes: offline_access asks for a refresh token and is in hardly any "
+            "access token: demanding it may refuse everybody"
+        )
+    ],
+    "tools: {a: [offline_access]}": [
+        (
+            "6:16: servers[0].tools.a: offline_access asks for a refresh token and is in hardly "
+            "any access token: demanding it may refuse everybody"
+        )
+    ],
+    "tools: {a: [], b: {}}": [
+        (
+            "6:16: servers[0].tools.a: demands nothing, which is the same as allow; write allow "
+            "or deny"
+        ),
+        (
+            "6:23: servers[0].tools.b: demands nothing, which is the same as allow; write allow "
+            "or deny"
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize(("lines", "warnings"), ISSUER.items(), ids=list(ISSUER))
+def test_issuers(desk: Desk, lines: str, warnings: list[str]) -> None:
+    assert desk.warnings(at_issuer(lines)) == warnings
+
+
+@pytest.mark.parametrize(("lines", "warnings"), SERVER.items(), ids=list(SERVER))
+def test_servers(desk: Desk, lines: str, warnings: list[str]) -> None:
+    assert desk.warnings(at_server(lines)) == warnings
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_trusting_every_proxy(desk: Desk, network: str) -> None:
+    assert desk.warnings(f"{SERVERS}listen: {{trusted_proxies: ['{network}']}}\n") == [
+        (
+            "6:28: listen.trusted_proxies[0]: every peer is trusted to say which request is "
+            "judged; name the proxies instead"
+        )
+    ]
+
+
+def test_rules_that_no_door_can_apply(desk: Desk) -> None:
+    text = at_server("tools: {a: deny}") + "listen: {grpc: off}\n"
+    assert desk.warnings(text) == [
+        (
+            "5:5: servers[0]: listen.grpc is off and forward-auth sends no body, so which tool is "
+            "called cannot be known: every POST will be refused"
+        )
+    ]
+    assert "which tool" not in str(
+        desk.warnings(text.replace("    tools", "    header_versions: [2026-07-28]\n    tools"))
+    )
+
+
+def test_a_shared_audience(desk: Desk) -> None:
+    text = at_server("audiences: [api]") + (
+        "  - {resource: https://m.example/y, audiences: [https://m.example/y, api]}\n"
+    )
+    assert desk.warnings(text) == [
+        (
+            '7:48: servers[1].audiences: "api" is an audience of m.example/x too: a token for one '
+            "of them is good for the other"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SERVERS,
+        at_issuer("leeway: 300s\nkeys: {cooldown: 1s}"),
+        at_issuer("jwks_uri: http://localhost:1/k"),
+        at_server("unverified_calls: allow_without_rules"),
+        at_server("public_paths: ['/x/y/*']"),
+        SERVERS + "listen: {grpc: off}\n",
+    ],
+)
+def test_no_false_alarms(desk: Desk, text: str) -> None:
+    assert desk.warnings(text) == []
