@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from extauthz.config.environment import EnvironmentMode
 from extauthz.config.issuer import IssuerSettings
 from extauthz.config.load import Loaded
 from extauthz.keys.discovery import discover
 from extauthz.keys.fetch import FetchError, fetch
 from extauthz.keys.load import load_keys
 from extauthz.keys.source import IssuerSource
+from extauthz.service.sources import issuer_sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +27,13 @@ class Finding:
         return f"{self.level}: issuer {self.issuer}: {self.text}"
 
 
-def issuer_source(issuer: IssuerSettings, mode: EnvironmentMode | None) -> IssuerSource:
-    """Where the keys of an issuer come from, as its settings say."""
-    named = issuer.templates
-    if mode is not None:
-        # The issuer is taken with and without its final slash there.
-        named = (*named, *(issuer.accepted - {issuer.issuer}))
-    return IssuerSource(
-        name=issuer.name,
-        issuer=issuer.issuer,
-        jwks_uri=issuer.jwks_uri,
-        jwks_file=issuer.jwks_file,
-        discovery=issuer.discovery,
-        well_known_url=mode.metadata_url if mode else None,
-        issuer_templates=named,
-        ca_file=issuer.ca_file,
-        allow_http_hosts=frozenset(host.lower() for host in issuer.allow_http_hosts),
-        refresh=issuer.keys.refresh,
-        cooldown=issuer.keys.cooldown,
-        max_stale=issuer.keys.max_stale,
-        timeout=issuer.keys.timeout,
-        max_bytes=issuer.keys.max_bytes,
-    )
-
-
 async def survey(loaded: Loaded) -> list[Finding]:
     """Fetch discovery and keys of every issuer, all at the same time."""
-    found = await asyncio.gather(
-        *(_survey(issuer, loaded.environment) for issuer in loaded.settings.issuers)
-    )
+    found = await asyncio.gather(*map(_survey, loaded.settings.issuers, issuer_sources(loaded)))
     return [finding for findings in found for finding in findings]
 
 
-async def _survey(issuer: IssuerSettings, mode: EnvironmentMode | None) -> list[Finding]:
-    source = issuer_source(issuer, mode)
+async def _survey(issuer: IssuerSettings, source: IssuerSource) -> list[Finding]:
     try:
         keys = await load_keys(source)
     except FetchError as fault:

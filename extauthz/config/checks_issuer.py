@@ -42,7 +42,6 @@ def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> It
 
 
 def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
-    allowed = {host.lower().rstrip(".") for host in issuer.allow_http_hosts}
     urls: list[tuple[Loc, str | None]] = [
         ((*at, "issuer"), issuer.issuer),
         *(((*at, "accepted_issuers", i), v) for i, v in enumerate(issuer.accepted_issuers)),
@@ -50,7 +49,11 @@ def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
         ((*at, "jwks_uri"), issuer.jwks_uri),
     ]
     for loc, url in urls:
-        if url and is_plain_http(url) and url_host(url) not in allowed:
+        if (
+            url
+            and is_plain_http(url)
+            and (url_host(url) or "").strip("[]") not in issuer.allow_http_hosts
+        ):
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
             yield Fault(loc, f"{what}; expected https, or its host in the file's allow_http_hosts")
 

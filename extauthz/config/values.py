@@ -178,11 +178,11 @@ def check_host_pattern(text: str) -> str:
 
 
 def check_exact_host(text: str) -> str:
-    """One host without port or wildcard."""
+    """One host without port or wildcard; lower-case, and IPv6 without brackets."""
     where = split_host(text)
     if where is None or where[1] is not None:
         raise wrong(f"{shown(text)} is not a host", "one exact host, without scheme and port")
-    return text
+    return where[0].strip("[]")
 
 
 def check_path(text: str) -> str:

@@ -216,8 +216,9 @@ def test_issuer_settings(desk: Desk) -> None:
 
 
 def test_plain_http_is_taken_where_it_is_allowed(desk: Desk) -> None:
-    found = issuer(desk, "jwks_uri: http://Keys.example/x\nallow_http_hosts: [keys.example]")
+    found = issuer(desk, "jwks_uri: http://Keys.example/x\nallow_http_hosts: [KEYS.example.]")
     assert found.name == "a.example"
+    issuer(desk, "jwks_uri: 'http://[fd00::1]/x'\nallow_http_hosts: ['[fd00::1]']")
     for url in ("http://localhost:1/x", "http://127.9.9.9/x", "http://[::1]/x"):
         issuer(desk, f"jwks_uri: '{url}'")
 
