@@ -41,9 +41,11 @@ def lint(tree: Path) -> subprocess.CompletedProcess[str]:
         ("core/planted.py", "import extauthz.config", "Imports point inwards"),
         ("config/planted.py", "import extauthz.keys", "Imports point inwards"),
         ("keys/planted.py", "import extauthz.adapters", "Imports point inwards"),
-        ("service.py", "import extauthz.demo", "Imports point inwards"),
+        ("adapters/planted.py", "import extauthz.demo", "Imports point inwards"),
+        ("authorizer.py", "import extauthz.adapters", "Imports point inwards"),
         ("planted.py", "", "Imports point inwards"),
         ("config/planted.py", "import httpx", "Only the keys reach out"),
+        ("adapters/envoy.py", "import extauthz.adapters.forward_auth", "One proxy's dialect"),
         ("cli/planted.py", "import extauthz._pb", "Wire types stop at the door"),
     ],
 )
