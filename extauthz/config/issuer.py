@@ -49,22 +49,22 @@ class KeySettings(Part):
     refresh: Annotated[Duration, within("1s", "24h", parse_duration)] = Field(
         default=written("10m"),
         description="Time between scheduled refreshes; Cache-Control may shorten it, "
-        "never under 30s.",
+        "never under 30s. From 1s to 24h.",
     )
     cooldown: Annotated[Duration, within("10ms", "1h", parse_duration)] = Field(
         default=written("10s"),
-        description="Least time between two refreshes asked for by unknown key ids.",
+        description="Least time between two refreshes asked for by unknown key ids. From 10ms to 1h.",
     )
     max_stale: Annotated[Duration, within("0s", "8760h", parse_duration)] = Field(
         default=written("24h"),
-        description="How long the last good keys serve while the issuer is down.",
+        description="How long the last good keys serve while the issuer is down. At most 8760h.",
     )
     timeout: Annotated[Duration, within("10ms", "60s", parse_duration)] = Field(
         default=written("5s"),
-        description="One overall deadline for discovery and keys together.",
+        description="One overall deadline for discovery and keys together. From 10ms to 60s.",
     )
     max_bytes: Annotated[Size, within("1KiB", "64MiB", parse_size)] = Field(
-        default=written("1MiB"), description="Largest answer that is read."
+        default=written("1MiB"), description="Largest answer that is read. From 1KiB to 64MiB."
     )
 
 
@@ -114,7 +114,8 @@ class IssuerSettings(Part):
         default={}, description="Conditions every token must meet, as `claims` in rules."
     )
     leeway: Annotated[Duration, within("0s", "1h", parse_duration)] = Field(
-        default=written("30s"), description="Clock difference allowed for `exp`, `nbf` and `iat`."
+        default=written("30s"),
+        description="Clock difference allowed for `exp`, `nbf` and `iat`. At most 1h.",
     )
     ca_file: Text | None = Field(
         default=None, description="Private CA (PEM) for discovery and keys."

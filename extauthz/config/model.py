@@ -63,13 +63,13 @@ class TokenSettings(Part):
     """Limits on tokens."""
 
     max_bytes: Annotated[Size, within("1KiB", "1MiB", parse_size)] = Field(
-        default=written("16KiB"), description="Longest token that is looked at."
+        default=written("16KiB"), description="Longest token that is looked at. From 1KiB to 1MiB."
     )
     cache_entries: int = Field(
         default=100_000,
         ge=0,
         le=10_000_000,
-        description="Verified tokens remembered, by SHA-256; 0 turns it off.",
+        description="Verified tokens remembered, by SHA-256; 0 turns it off. At most 10000000.",
     )
 
 
@@ -83,7 +83,10 @@ class LogSettings(Part):
         default="json", description="One JSON object per line, or text for people."
     )
     allow_sample: float = Field(
-        default=1.0, ge=0, le=1, description="Share of allowed requests that are logged."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of allowed requests that are logged. From 0 to 1.",
     )
     subject: Literal["plain", "hash", "off"] = Field(
         default="plain", description="How the subject of a verified token is logged."
@@ -115,10 +118,10 @@ class Settings(Part):
     state_dir: Text | None = Field(
         default=None, description="Folder for key snapshots. Default: none are kept."
     )
-    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve.")
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that serve. From 1 to 64.")
     drain: Annotated[Duration, within("0s", "10s", parse_duration)] = Field(
         default=written("5s"),
-        description="Time for requests under way to end; the whole shutdown takes 10 s at most.",
+        description="Time for requests under way to end. At most 10s, which the whole shutdown takes.",
     )
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
 

@@ -104,7 +104,7 @@ Size = Annotated[
     _pattern(_SIZE),
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9\[*][A-Za-z0-9._~:/\[\]@%+*-]{0,252}")
+_NAME = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._~:/\[\]@%+-]{0,252}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -114,7 +114,8 @@ _PLAIN_TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")
 def check_name(text: str) -> str:
     """A name that is safe in a header, a metric label and a proxy's configuration."""
     if not _NAME.fullmatch(text):
-        raise wrong(f"{shown(text)} cannot be a name", "letters, digits and ._~:/@%+-")
+        expected = "letters, digits and ._~:/@%+- (write a name where the default has others)"
+        raise wrong(f"{shown(text)} cannot be a name", expected)
     return text
 
 

@@ -73,7 +73,7 @@ ISSUER = {
     "introspection: {}": "4:5: issuers[0].introspection: reserved for a later version; expected "
     "it to be absent",
     "name: a b": '4:11: issuers[0].name: "a b" cannot be a name; expected letters, digits and '
-    "._~:/@%+-",
+    "._~:/@%+- (write a name where the default has others)",
     "accepted_issuers: ['https://x/{tenant}/']": "4:24: issuers[0].accepted_issuers[0]: "
     '"https://x/{tenant}/" is not a template; expected {tenantid} once, and no other braces',
     "accepted_issuers: ['https://x/{tenantid}/']": "3:5: issuers[0].required_claims: no tid; a "
