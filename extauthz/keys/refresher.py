@@ -1,0 +1,334 @@
+"""The keys of one issuer, kept fresh: schedule, single flight, cooldown, last good keys.
+
+One task makes every attempt, so there are never two at once; whoever needs a key asks that
+task and waits for the attempt's end, or no longer than it can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+
+from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError, parse_key_set
+from extauthz.core.model import Reason
+
+from .fetch import Fetcher, FetchError
+from .flight import Flight
+from .load import Loaded, load_keys
+from .schedule import after_failure, after_success
+from .snapshot import Snapshot, SnapshotFolder
+from .source import IssuerSource
+from .status import IssuerStatus, KeyInfo, KeyObserver, RefreshResult
+
+_log = logging.getLogger(__name__)
+
+MAX_KEY_WAIT = 0.25
+"""A request waits at most so many seconds for an unknown key (contract, section 9)."""
+
+MAX_UNKNOWN_KIDS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Everything outside: ``clock`` for durations, ``wall`` for dates, both in seconds."""
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+    fetcher: Fetcher
+    observer: KeyObserver
+    snapshots: SnapshotFolder | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Last good keys. ``fetched_at`` is by the wall clock, ``since`` by the other one."""
+
+    loaded: Loaded
+    fetched_at: float
+    since: float
+    from_snapshot: bool = False
+
+
+class Refresher:
+    """Fetches the keys of one issuer again and again, and at the wish of a request.
+
+    Nothing happens before ``start``. All of it runs in one event loop.
+    """
+
+    def __init__(self, source: IssuerSource, surroundings: Surroundings) -> None:
+        self.source = source
+        self.first_attempt = asyncio.Event()
+        self._around = surroundings
+        self._published: MutableMapping[str, KeySet] | None = None
+        self._held: _Held | None = None
+        self._usable: KeySet | None = None
+        self._last_attempt: float | None = None
+        self._last_error: str | None = None
+        self._last_error_at: float | None = None
+        self._failures = 0
+        self._next = surroundings.clock()
+        self._unknown: dict[str, float] = {}
+        self._flight: Flight | None = None
+        self._rediscover = True
+        self._nap: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._saving: asyncio.Future[None] | None = None
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Begin to fetch, in a task of its own."""
+        self._task = asyncio.create_task(self._run(), name=f"keys of {self.source.name}")
+
+    def stop(self) -> list[asyncio.Future[None]]:
+        """End it; the returned futures are done when it has ended."""
+        self._published, self._usable = None, None
+        self._end_flight()
+        ending = [task for task in (self._task, self._saving) if task is not None]
+        if self._task is not None:
+            self._task.cancel()
+        return ending
+
+    def inherit(self, other: Refresher) -> None:
+        """Take over what another one holds of the same keys (``source.origin``)."""
+        self._held, self._last_attempt = other._held, other._last_attempt
+        self._last_error, self._last_error_at = other._last_error, other._last_error_at
+        self._failures, self._unknown = other._failures, dict(other._unknown)
+        if other.first_attempt.is_set():
+            self.first_attempt.set()
+            self._next = min(other._next, self._next + self.source.refresh)
+        self._use_held()
+
+    async def load_snapshot(self) -> None:
+        """Begin with the keys on disk, if there are any fit to be used."""
+        folder, around = self._around.snapshots, self._around
+        if folder is None or self.source.jwks_file is not None or self._held is not None:
+            return
+        found = await asyncio.to_thread(folder.load, self.source, around.wall())
+        if found is None:
+            return
+        try:
+            key_set = await asyncio.to_thread(parse_key_set, found.document)
+        except KeySetError as fault:
+            _log.warning("the key snapshot of issuer %s is ignored: %s", self.source.name, fault)
+            return
+        age = max(0.0, around.wall() - found.fetched_at)
+        loaded = Loaded(key_set=key_set, document=found.document)
+        self._held = _Held(loaded, found.fetched_at, around.clock() - age, from_snapshot=True)
+        self._use_held()
+        _log.info("issuer %s begins with keys fetched %.0f s ago", self.source.name, age)
+
+    def publish_to(self, key_sets: MutableMapping[str, KeySet]) -> None:
+        """Show the usable set under the issuer's name in ``key_sets``, from now on."""
+        self._published = key_sets
+        if self._usable is not None:
+            key_sets[self.source.name] = self._usable
+
+    # ---- requests ----
+
+    async def find(self, kid: str | None, wait: float) -> Reason | None:
+        """Look for a key for at most ``wait`` seconds (contract, section 9).
+
+        None: it is held now (without a ``kid``: some keys are). UNKNOWN_KEY: the last refresh
+        succeeded without it. KEYS_UNAVAILABLE: still fetching, or the last attempt failed.
+        """
+        if self._has(kid):
+            return None
+        now = self._around.clock()
+        if kid is not None and self._unknown.get(kid, now) > now:
+            return Reason.UNKNOWN_KEY
+        flight = self._flight
+        if flight is None:
+            last = self._last_attempt
+            if last is not None and now < last + self.source.cooldown:
+                return self._verdict(kid)
+            flight = self._ask(rediscover=False)
+        if await flight.wait(max(0.0, min(wait, MAX_KEY_WAIT))):
+            return self._verdict(kid)
+        return Reason.KEYS_UNAVAILABLE
+
+    async def refresh_now(self) -> None:
+        """Make an attempt whatever the cooldown says, and wait for its end."""
+        if self._task is not None and not self._task.done():
+            await (self._flight or self._ask(rediscover=True)).wait()
+
+    def _has(self, kid: str | None) -> bool:
+        return self._usable is not None and (kid is None or self._usable.has(kid))
+
+    def _verdict(self, kid: str | None) -> Reason | None:
+        if self._has(kid):
+            return None
+        if self._usable is None or self._last_error is not None or self._last_attempt is None:
+            return Reason.KEYS_UNAVAILABLE
+        if kid is not None and len(self._unknown) < MAX_UNKNOWN_KIDS:
+            self._unknown[kid] = self._last_attempt + self.source.cooldown
+        return Reason.UNKNOWN_KEY
+
+    def _ask(self, *, rediscover: bool) -> Flight:
+        self._flight = Flight()
+        self._rediscover = rediscover
+        self._next = self._around.clock()
+        if self._nap is not None:
+            self._nap.cancel()
+        return self._flight
+
+    # ---- the task ----
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._step()
+                except Exception:  # noqa: BLE001  fetching goes on, whatever broke
+                    _log.exception("refreshing the keys of issuer %s broke", self.source.name)
+                    await asyncio.sleep(1.0)
+        finally:
+            self._end_flight()
+
+    async def _step(self) -> None:
+        now = self._around.clock()
+        if self._usable is not None and now >= self._stale_at():
+            self._use_held()
+        if self._flight is None and now < self._next:
+            due = self._next if self._usable is None else min(self._next, self._stale_at())
+            await self._sleep(due - now)
+            return
+        await self._attempt()
+
+    async def _sleep(self, seconds: float) -> None:
+        nap = self._nap = asyncio.ensure_future(self._around.sleep(seconds))
+        try:
+            await asyncio.wait((nap,))
+        finally:
+            self._nap = None
+            nap.cancel()
+        if not nap.cancelled():
+            nap.result()
+
+    async def _attempt(self) -> None:
+        around, name = self._around, self.source.name
+        self._flight = self._flight or Flight()
+        rediscover, self._rediscover = self._rediscover, True
+        started = self._last_attempt = around.clock()
+        result: RefreshResult = "failed"
+        try:
+            loaded = await load_keys(
+                self.source,
+                self._held.loaded if self._held else None,
+                fetcher=around.fetcher,
+                rediscover=rediscover,
+            )
+        except FetchError as fault:
+            self._failed(str(fault), fault.retry_after)
+        except Exception as fault:  # noqa: BLE001  an attempt that broke is one that failed
+            _log.exception("fetching the keys of issuer %s broke", name)
+            self._failed(f"internal error ({type(fault).__name__}), see the log", None)
+        else:
+            result = self._succeeded(loaded, started)
+        finally:
+            self.first_attempt.set()
+            self._end_flight()
+        around.observer.refreshed(name, result, around.clock() - started)
+
+    def _end_flight(self) -> None:
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.end()
+
+    # ---- what an attempt leads to ----
+
+    def _succeeded(self, loaded: Loaded, started: float) -> RefreshResult:
+        around, source = self._around, self.source
+        before = self._held
+        self._held = _Held(loaded, around.wall(), started)
+        self._next = around.clock() + after_success(source, loaded.max_age, around.random())
+        if self._last_error is not None:
+            _log.info("the keys of issuer %s can be fetched again", source.name)
+        self._failures, self._last_error, self._last_error_at = 0, None, None
+        changed = before is None or not before.loaded.key_set.same_keys(loaded.key_set)
+        self._unknown.clear()
+        if before is None or before.loaded.key_set is not loaded.key_set:
+            self._tell(loaded.key_set)
+        if loaded.note and (before is None or before.loaded.note != loaded.note):
+            _log.warning("issuer %s: %s", source.name, loaded.note)
+        self._use_held()
+        self._save(self._held)
+        return "changed" if changed else "unchanged"
+
+    def _failed(self, message: str, retry_after: float | None) -> None:
+        around, source = self._around, self.source
+        self._failures += 1
+        pause = after_failure(
+            source,
+            self._failures,
+            retry_after,
+            around.random(),
+            holds_keys=self._usable is not None,
+        )
+        self._next = around.clock() + pause
+        level = logging.DEBUG if message == self._last_error else logging.WARNING
+        _log.log(level, "the keys of issuer %s could not be fetched: %s", source.name, message)
+        self._last_error, self._last_error_at = message, around.wall()
+
+    def _tell(self, key_set: KeySet) -> None:
+        name = self.source.name
+        _log.info("issuer %s has %d usable keys", name, len(key_set.keys))
+        for reason in key_set.skipped:
+            level = logging.ERROR if PRIVATE_KEY_PUBLISHED in reason else logging.INFO
+            _log.log(level, "issuer %s: a key is skipped: %s", name, reason)
+
+    def _stale_at(self) -> float:
+        return (self._held.since if self._held else 0.0) + self.source.max_stale
+
+    def _use_held(self) -> None:
+        """Publish what is held, unless it is older than ``max_stale``."""
+        held, name = self._held, self.source.name
+        fresh = held is not None and self._around.clock() < self._stale_at()
+        usable = held.loaded.key_set if held is not None and fresh else None
+        if usable is self._usable:
+            return
+        if usable is None:
+            _log.error("issuer %s: the keys held are older than keys.max_stale", name)
+        self._usable = usable
+        if self._published is not None:
+            if usable is None:
+                self._published.pop(name, None)
+            else:
+                self._published[name] = usable
+            self._around.observer.keys_changed(name, len(usable.keys) if usable else 0)
+
+    def _save(self, held: _Held) -> None:
+        folder = self._around.snapshots
+        if folder is None or self.source.jwks_file is not None:
+            return
+        if self._saving is not None and not self._saving.done():
+            return  # a slow disk is not asked for more
+        snapshot = Snapshot(held.loaded.document, held.fetched_at)
+        loop = asyncio.get_running_loop()
+        self._saving = loop.run_in_executor(None, folder.save, self.source, snapshot)
+
+    def status(self) -> IssuerStatus:
+        """How the keys stand now."""
+        around, held = self._around, self._held
+        now = around.clock()
+        keys = self._usable.keys if self._usable else ()
+        return IssuerStatus(
+            name=self.source.name,
+            issuer=self.source.issuer,
+            jwks_file=self.source.jwks_file,
+            jwks_uri=self.source.jwks_uri or (held.loaded.jwks_uri if held else None),
+            first_attempt_done=self.first_attempt.is_set(),
+            usable=self._usable is not None,
+            keys=tuple(KeyInfo(k.kid, k.kty, tuple(sorted(k.algorithms)), k.size) for k in keys),
+            skipped=held.loaded.key_set.skipped if held else (),
+            fetched_at=held.fetched_at if held else None,
+            age_seconds=now - held.since if held else None,
+            next_refresh_at=around.wall() + max(0.0, self._next - now),
+            last_error=self._last_error,
+            last_error_at=self._last_error_at,
+            from_snapshot=held is not None and held.from_snapshot,
+        )

@@ -1,0 +1,53 @@
+"""When to fetch next. Pure: seconds in, seconds out; ``random`` is from 0 up to 1."""
+
+from __future__ import annotations
+
+from .source import IssuerSource
+
+SHORTEST_REFRESH = 30.0
+"""``Cache-Control`` never makes us fetch more often (seconds)."""
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+LONGEST_BACKOFF_WITHOUT_KEYS = 10.0
+FILE_REREAD = 9.0
+
+_JITTER = 0.1
+
+
+def after_success(source: IssuerSource, max_age: float | None, random: float) -> float:
+    """Seconds to the next scheduled refresh.
+
+    ``max_age`` may shorten ``source.refresh``, never under SHORTEST_REFRESH. Up to a tenth
+    is taken off at random, so that many instances do not ask at once, and never added, so
+    that a withdrawn key is gone after ``refresh``. A file is cheap, and read more often.
+    """
+    longest = source.refresh
+    if source.jwks_file is not None:
+        longest = min(longest, FILE_REREAD)
+    pause = longest if max_age is None else min(longest, max_age)
+    return max(pause * (1.0 - _JITTER * random), min(SHORTEST_REFRESH, longest * (1.0 - _JITTER)))
+
+
+def after_failure(
+    source: IssuerSource,
+    failures: int,
+    retry_after: float | None,
+    random: float,
+    *,
+    holds_keys: bool,
+) -> float:
+    """Seconds to the next attempt after so many failures in a row (at least one).
+
+    Doubles from FIRST_BACKOFF, give or take a tenth, to at most LONGEST_BACKOFF; less where
+    no keys are held, since then every token of the issuer waits. What the other side asks
+    for (``retry_after``) counts if it is longer, up to ``source.refresh``, or up to
+    LONGEST_BACKOFF where no keys are held.
+    """
+    longest = LONGEST_BACKOFF if holds_keys else LONGEST_BACKOFF_WITHOUT_KEYS
+    pause = min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), longest, source.refresh)
+    pause *= 1.0 - _JITTER + 2 * _JITTER * random
+    if retry_after is not None:
+        limit = source.refresh if holds_keys else min(LONGEST_BACKOFF, source.refresh)
+        pause = max(pause, min(retry_after, limit))
+    return pause
