@@ -53,7 +53,8 @@ class KeySettings(Part):
     )
     cooldown: Annotated[Duration, within("10ms", "1h", parse_duration)] = Field(
         default=written("10s"),
-        description="Least time between two refreshes asked for by unknown key ids. From 10ms to 1h.",
+        description="Least time between two refreshes asked for by unknown key ids. "
+        "From 10ms to 1h.",
     )
     max_stale: Annotated[Duration, within("0s", "8760h", parse_duration)] = Field(
         default=written("24h"),

@@ -121,7 +121,8 @@ class Settings(Part):
     workers: int = Field(default=1, ge=1, le=64, description="Processes that serve. From 1 to 64.")
     drain: Annotated[Duration, within("0s", "10s", parse_duration)] = Field(
         default=written("5s"),
-        description="Time for requests under way to end. At most 10s, which the whole shutdown takes.",
+        description="Time for requests under way to end; the whole shutdown ends within 10 s. "
+        "At most 10s.",
     )
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
 
