@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 
 from extauthz.config.compile import compile_policy
-from extauthz.config.load import Loaded, load
+from extauthz.config.load import Loaded
 from extauthz.config.problems import ConfigError
+
+from .options import add_config, add_settings, load_again
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -19,18 +20,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description="Check the configuration: every problem with its place, warnings for what "
         "is allowed but risky. Exit code 0 when it can be used, 1 when it cannot.",
     )
-    parser.add_argument("--config", metavar="FILE", help="configuration file")
+    add_config(parser)
     parser.add_argument(
         "--online",
         action="store_true",
         help="also fetch discovery and keys of every issuer",
     )
+    add_settings(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found, one thing a line."""
     try:
-        loaded = load(args.config, environ=os.environ)
+        loaded = load_again(args)
     except ConfigError as error:
         for problem in error.problems:
             print(problem)

@@ -68,6 +68,14 @@ def test_problems_are_lines_and_exit_code_1(folder: Path, capsys: Capture) -> No
     ]
 
 
+def test_flags_are_checked_like_the_file(folder: Path, capsys: Capture) -> None:
+    (folder / "extauthz.yaml").write_text(SERVERS)
+    assert main(["validate", "--workers", "0"]) == 1
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "command line: --workers: found the number 0; expected at least 1"
+    )
+
+
 def test_the_environment_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
