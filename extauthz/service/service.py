@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 import extauthz
 from extauthz.adapters.admin import AdminApp
+from extauthz.adapters.asgi import asgi_handler
 from extauthz.adapters.grpc_door import GrpcDoor
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
@@ -86,7 +87,7 @@ class Service:
                 registry=registry,
                 explain=self.view.explain,
             )
-            self._http.append(HttpServer(admin, listen.admin))
+            self._http.append(HttpServer(asgi_handler(admin), listen.admin))
         if listen.http is not None:
             self._http_door = HttpDoor(self.authorizer, self._trusted(loaded))
             self._http.append(HttpServer(self._http_door, listen.http, tls=_tls(listen.http_tls)))
@@ -128,9 +129,12 @@ class Service:
             for problem in error.problems:
                 _log.error("configuration not taken: %s", problem)
             return
-        # New issuers have their keys before the first request can name them.
-        await self.keys.replace(issuer_sources(loaded))
+        # New issuers have their keys, or have failed, before the first request names them.
+        replacement = self.keys.prepare(issuer_sources(loaded))
+        await replacement.start()
+        await replacement.first_attempts()
         self._say_what_needs_a_restart(loaded)
+        replacement.commit()
         self.authorizer.engine = engine
         self.loaded = loaded
         self._log.style = _style(loaded)

@@ -58,7 +58,9 @@ class View:
                 warnings=tuple(map(str, loaded.warnings)),
                 problems=self._problems,
                 failed_at=self._failed_at,
-                client_id=loaded.environment and loaded.environment.registered_client_id,
+                client_id=(
+                    None if loaded.environment is None else loaded.environment.registered_client_id
+                ),
             ),
         )
 
@@ -87,11 +89,8 @@ class View:
 
     def key_gauges(self) -> Iterator[KeyGauge]:
         """The age and number of every issuer's keys."""
-        now = time.time()
         for issuer in self._service.keys.status():
-            fetched = issuer.fetched_at
-            age = None if fetched is None else max(0.0, now - fetched)
-            yield KeyGauge(issuer.name, len(issuer.keys), age)
+            yield KeyGauge(issuer.name, len(issuer.keys), issuer.age_seconds)
 
     def token_cache(self) -> Mapping[str, int]:
         """How often a token was found remembered, and how often not."""
@@ -122,20 +121,17 @@ class View:
             yield IssuerStatus(
                 name=issuer.name,
                 issuer=issuer.issuer,
-                source=issuer.source,
-                attempted=issuer.attempted,
+                source=issuer.jwks_uri or "not known yet",
+                attempted=issuer.first_attempt_done,
                 keys=tuple(
-                    KeyStatus(
-                        kid=key.kid,
-                        kind=key.kty,
-                        algorithms=tuple(sorted(key.algorithms)),
-                        first_seen_at=None,
-                    )
+                    KeyStatus(kid=key.kid, kind=f"{key.kty} {key.size}", algorithms=key.algorithms)
                     for key in issuer.keys
-                ),
+                )
+                if issuer.usable
+                else (),
                 skipped=issuer.skipped,
                 confirmed_at=issuer.fetched_at,
                 next_refresh_at=issuer.next_refresh_at,
-                last_error=issuer.last_error,
+                last_error=issuer.last_error or "",
                 last_error_at=issuer.last_error_at,
             )

@@ -63,6 +63,9 @@ class Metrics(Collector):
         self._refreshes[key] = self._refreshes.get(key, 0) + 1
         self._fetches.setdefault(issuer, Histogram(FETCH_BOUNDS)).observe(seconds)
 
+    def keys_changed(self, issuer: str, keys: int) -> None:
+        """Nothing to do: the gauges ask when they are scraped."""
+
     def reloaded(self, ok: bool) -> None:
         """Count one attempt to take a changed configuration; a bad one keeps the old."""
         self._last_reload = OK if ok else FAILED
