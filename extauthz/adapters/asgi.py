@@ -52,7 +52,10 @@ def _scope(asked: HttpRequest) -> Message:
         "raw_path": path.encode("latin-1"),
         "query_string": query.encode("latin-1"),
         "root_path": "",
-        "headers": list(asked.lines),
+        "headers": [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in asked.headers.items()
+        ],
         "client": None if asked.peer is None else (asked.peer, 0),
         "server": None,
     }

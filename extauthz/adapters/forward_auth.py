@@ -5,160 +5,125 @@ docs/contract.md, section 7. Each flavour reads its own headers and no other's.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from typing import Final
 
 from extauthz.core.model import Reason, Refusal, Request
 
-from .http_message import RawHeaders
+from .http_message import HttpRequest
 
-_Read = tuple[dict[str, str], frozenset[str]]
-
-_BLANKS: Final = " \t"
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_ONCE: Final[frozenset[str]] = frozenset()
-# Of the question, not of the request that is asked about.
-_OWN: Final = ("host", "connection", "content-length", "transfer-encoding", "keep-alive")
-_OWN_PREFIXES: Final = ("x-original-", "x-forwarded-")
-
-_NGINX: Final = ("x-original-method", "x-original-host", "x-original-uri")
-_FORWARDED: Final = ("x-forwarded-method", "x-forwarded-host", "x-forwarded-uri")
-_FORWARDED_PROTO: Final = "x-forwarded-proto"
 _SERVER: Final = "x-mcp-server"
+_METHOD: Final = "x-original-method"
+_HOST: Final = "x-original-host"
+_TARGET: Final = "x-original-uri"
+_FORWARDED_METHOD: Final = "x-forwarded-method"
+_FORWARDED_HOST: Final = "x-forwarded-host"
+_FORWARDED_TARGET: Final = "x-forwarded-uri"
+_FORWARDED_PROTO: Final = "x-forwarded-proto"
 
-_BAD_HEADER: Final = Refusal(Reason.MALFORMED_REQUEST, "a header holds a control character")
+_NGINX: Final = (_TARGET, _METHOD, _HOST)
+_FORWARDED: Final = (_FORWARDED_TARGET, _FORWARDED_METHOD, _FORWARDED_HOST, _FORWARDED_PROTO)
+
+# Of the question, not of the request that is asked about.
+_OWN: Final = frozenset(
+    {
+        _SERVER,
+        *_NGINX,
+        *_FORWARDED,
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-server",
+        "x-original-proto",
+        "x-original-url",
+    }
+)
+
 _TWO_HOSTS: Final = Refusal(Reason.MALFORMED_REQUEST, "Host occurs twice")
 
 
-def from_nginx(lines: RawHeaders) -> Request | Refusal:
+def from_nginx(asked: HttpRequest) -> Request | Refusal:
     """What nginx's auth_request asks: the original request stands in ``X-Original-*``.
 
-    nginx cannot remove headers by pattern, so look-alikes are refused.
+    It cannot remove headers by pattern, so look-alikes are refused.
     """
-    read = _read(lines)
-    if isinstance(read, Refusal):
-        return read
-    headers, repeated = read
-    unclear = _unclear(headers, repeated, _NGINX, (_SERVER,))
+    headers = asked.headers
+    unclear = _unclear(asked, _NGINX, _SERVER)
     if unclear:
         return unclear
-    method, host, target = (headers[name] for name in _NGINX)
-    server = headers.pop(_SERVER, None)
-    _drop_own(headers)
     return Request(
-        method=method,
-        host=host,
-        target=target,
-        headers=headers,
-        repeated=repeated,
-        server=server,
+        method=headers[_METHOD],
+        host=headers[_HOST],
+        target=headers[_TARGET],
+        server=headers.get(_SERVER),
+        headers=_others(headers),
+        repeated=asked.repeated,
         refuse_lookalikes=True,
         in_band=False,
     )
 
 
-def from_forwarder(lines: RawHeaders) -> Request | Refusal:
-    """Traefik's, Caddy's or HAProxy's question: the original stands in ``X-Forwarded-*``."""
-    read = _read(lines)
-    if isinstance(read, Refusal):
-        return read
-    headers, repeated = read
-    unclear = _unclear(headers, repeated, (*_FORWARDED, _FORWARDED_PROTO))
+def from_forwarder(asked: HttpRequest) -> Request | Refusal:
+    """What Traefik, Caddy or HAProxy asks: the original stands in ``X-Forwarded-*``."""
+    headers = asked.headers
+    unclear = _unclear(asked, _FORWARDED)
     if unclear:
         return unclear
-    method, host, target = (headers[name] for name in _FORWARDED)
-    headers.pop(_SERVER, None)
-    _drop_own(headers)
     return Request(
-        method=method,
-        host=host,
-        target=target,
-        headers=headers,
-        repeated=repeated,
+        method=headers[_FORWARDED_METHOD],
+        host=headers[_FORWARDED_HOST],
+        target=headers[_FORWARDED_TARGET],
+        headers=_others(headers),
+        repeated=asked.repeated,
         in_band=False,
     )
 
 
-def from_envoy(method: str, target: str, lines: RawHeaders) -> Request | Refusal:
-    """Envoy's ``http_service``: the original request itself, less the path prefix.
+def from_envoy(asked: HttpRequest, target: str) -> Request | Refusal:
+    """What Envoy's ``http_service`` asks: the original request, less the path prefix.
 
     ``target`` is what follows the prefix. Envoy joins repeated lines before it asks.
     """
-    return _as_it_is(method, target, lines, joined=True, in_band=False)
+    return _as_it_is(asked, target, joined=True, in_band=False)
 
 
-def from_client(method: str, target: str, lines: RawHeaders) -> Request | Refusal:
-    """A request for a document, or a preflight: answered for what it is."""
-    return _as_it_is(method, target, lines, joined=False, in_band=True)
+def from_client(asked: HttpRequest) -> Request | Refusal:
+    """A request for a document, or a preflight: taken for what it is."""
+    return _as_it_is(asked, asked.target, joined=False, in_band=True)
 
 
-def _as_it_is(
-    method: str, target: str, lines: RawHeaders, *, joined: bool, in_band: bool
-) -> Request | Refusal:
-    read = _read(lines)
-    if isinstance(read, Refusal):
-        return read
-    headers, repeated = read
-    if "host" in repeated:
+def _as_it_is(asked: HttpRequest, target: str, *, joined: bool, in_band: bool) -> Request | Refusal:
+    if "host" in asked.repeated:
         return _TWO_HOSTS
-    host = headers.get("host", "")
-    headers.pop(_SERVER, None)
-    _drop_own(headers)
     return Request(
-        method=method,
-        host=host,
+        method=asked.method,
+        host=asked.headers.get("host", ""),
         target=target,
-        headers=headers,
-        repeated=repeated,
+        headers=_others(asked.headers),
+        repeated=asked.repeated,
         joined=joined,
         in_band=in_band,
     )
 
 
-def _read(lines: RawHeaders) -> _Read | Refusal:
-    """Headers by lower-case name, and the names that came more than once."""
-    # One pass at the speed of a comprehension; what it may have got wrong is done again.
-    headers = {str(name, "latin-1"): str(value, "latin-1").strip(_BLANKS) for name, value in lines}
-    repeated = _ONCE
-    if len(headers) != len(lines) or not "".join(headers).islower():
-        headers, repeated = _joined(lines)
-    everything = "".join(headers.values())
-    if not everything.isprintable() and _CONTROL.search(everything):
-        return _BAD_HEADER
-    return headers, repeated
-
-
-def _joined(lines: RawHeaders) -> _Read:
-    headers: dict[str, str] = {}
-    repeated: set[str] = set()
-    for name, value in lines:
-        key, text = str(name, "latin-1").lower(), str(value, "latin-1").strip(_BLANKS)
-        if key in headers:
-            repeated.add(key)
-            text = f"{headers[key]},{text}"
-        headers[key] = text
-    return headers, frozenset(repeated)
-
-
-def _unclear(
-    headers: dict[str, str],
-    repeated: frozenset[str],
-    needed: Iterable[str],
-    once: tuple[str, ...] = (),
-) -> Refusal | None:
+def _unclear(asked: HttpRequest, needed: tuple[str, ...], *once: str) -> Refusal | None:
+    headers, repeated = asked.headers, asked.repeated
     for name in needed:
         if name not in headers:
             return Refusal(Reason.MALFORMED_REQUEST, f"the proxy sends no {name}")
-    if repeated:
-        for name in (*needed, *once):
-            if name in repeated:
-                return Refusal(Reason.MALFORMED_REQUEST, f"{name} occurs twice")
+    if repeated and not repeated.isdisjoint((*needed, *once)):
+        names = " and ".join(sorted(repeated.intersection((*needed, *once))))
+        return Refusal(Reason.MALFORMED_REQUEST, f"{names} occurs twice")
     return None
 
 
-def _drop_own(headers: dict[str, str]) -> None:
-    for name in _OWN:
-        headers.pop(name, None)
-    for name in [name for name in headers if name.startswith(_OWN_PREFIXES)]:
-        del headers[name]
+def _others(headers: dict[str, str]) -> dict[str, str]:
+    """The headers of the original request, without those of the question."""
+    others = headers.copy()
+    for name in _OWN.intersection(headers):
+        del others[name]
+    return others

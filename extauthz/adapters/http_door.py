@@ -15,7 +15,7 @@ from extauthz.core.challenge import Challenger
 from extauthz.core.model import Reason, Refusal, Request
 
 from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
-from .http_message import HttpRequest, HttpResponse, RawHeaders
+from .http_message import HttpRequest, HttpResponse
 from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
 from .replies import Replies
 from .trust import TrustedPeers
@@ -86,16 +86,16 @@ class HttpDoor:
             return self._believed(from_forwarder, asked), self._forward
         if path.startswith(_ENVOY_PREFIX):
             original = target.removeprefix(ENVOY)
-            return from_envoy(asked.method, original, asked.lines), self._envoy
+            return from_envoy(asked, original), self._envoy
         if path.startswith(_DOORS):
             return _NO_DOOR, self._client
-        return from_client(asked.method, target, asked.lines), self._client
+        return from_client(asked), self._client
 
     def _believed(
-        self, read: Callable[[RawHeaders], Request | Refusal], asked: HttpRequest
+        self, read: Callable[[HttpRequest], Request | Refusal], asked: HttpRequest
     ) -> Request | Refusal:
         if self.trusted.trusts(asked.peer):
-            return read(asked.lines)
+            return read(asked)
         whom = asked.peer or "a peer without an address"
         return Refusal(Reason.UNTRUSTED_PROXY, f"{whom} is not in listen.trusted_proxies")
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-RawHeaders = Sequence[tuple[bytes, bytes]]
-"""Header lines in order of arrival; names in lower case."""
+HeaderLines = Sequence[tuple[bytes, bytes]]
+"""Header lines in order, as they are sent."""
 
 # RFC 9110 section 5.6.2 and 5.5.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -17,16 +17,19 @@ _UNSAFE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request. ``target`` is the request target as it came, one character a byte.
+    """One request, in text of one character a byte (Latin-1).
 
-    ``peer`` is the address that the connection is from; None where that is not known, as
-    on a Unix socket.
+    ``target`` is the request target as it came. ``headers`` has lower-case names, and values
+    without outer blanks and without control characters but tabs; lines of one name are joined
+    by a comma, and ``repeated`` names those that came in several. ``peer`` is the address that
+    the connection is from; None where that is not known, as on a Unix socket.
     """
 
     method: str
     target: str
-    lines: RawHeaders
-    peer: str | None
+    headers: dict[str, str]
+    repeated: frozenset[str] = frozenset()
+    peer: str | None = None
     body: bytes = b""
 
 
@@ -35,12 +38,12 @@ class HttpResponse:
     """A whole response. ``head`` is its beginning as sent, without the line that ends it."""
 
     status: int
-    lines: RawHeaders
+    lines: HeaderLines
     body: bytes
     head: bytes
 
     @classmethod
-    def make(cls, status: int, lines: RawHeaders, body: bytes = b"") -> HttpResponse:
+    def make(cls, status: int, lines: HeaderLines, body: bytes = b"") -> HttpResponse:
         """Write a response down, with its content length.
 
         Raises ValueError for a header that would not arrive as the one it is.

@@ -16,6 +16,8 @@ from .http_message import HttpHandler, HttpRequest, HttpResponse
 _log = logging.getLogger(__name__)
 
 _NEVER: Final = float("inf")
+_BLANKS: Final = " \t"
+_NONE: Final[frozenset[str]] = frozenset()
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST: Final = b"connection: close\r\n"
 _END: Final = b"\r\n"
@@ -74,6 +76,18 @@ class _Turn:
     task: asyncio.Task[None] | None = None
 
 
+_NAMES: Final[dict[bytes, str]] = {}
+_MAX_NAMES: Final = 1024
+
+
+def _name(raw: bytes) -> str:
+    """A header's name in lower case; those seen first are remembered."""
+    name = str(raw, "latin-1").lower()
+    if len(_NAMES) < _MAX_NAMES and len(raw) <= 64:
+        _NAMES[raw] = name
+    return name
+
+
 class HttpConnection(asyncio.Protocol):
     """One client's connection. Requests are answered in the order in which they came."""
 
@@ -91,7 +105,9 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = True
         self._unread = 0
         self._url = b""
-        self._lines: list[tuple[bytes, bytes]] = []
+        self._headers: dict[str, str] = {}
+        self._repeated: set[str] | None = None
+        self._lines = 0
         self._body = b""
         self._method = ""
         self._last = False
@@ -150,7 +166,9 @@ class HttpConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         self._url = b""
-        self._lines = []
+        self._headers = {}
+        self._repeated = None
+        self._lines = 0
         self._body = b""
         self._reading = True
         self._deadline = self._host.tick + self._limits.read_seconds
@@ -160,13 +178,22 @@ class HttpConnection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line."""
-        self._lines.append((name.lower(), value))
+        """One header line. The parser refuses control characters, obsolete folds and the like."""
+        key = _NAMES.get(name) or _name(name)
+        text = str(value, "latin-1").strip(_BLANKS)
+        headers = self._headers
+        self._lines += 1
+        if key in headers:
+            text = f"{headers[key]},{text}"
+            if self._repeated is None:
+                self._repeated = set()
+            self._repeated.add(key)
+        headers[key] = text
 
     def on_headers_complete(self) -> None:
         """The end of the head."""
         parser, limits = self._parser, self._limits
-        if len(self._lines) > limits.header_lines or (
+        if self._lines > limits.header_lines or (
             self._unread > limits.head_bytes and self._head_size() > limits.head_bytes
         ):
             self._refuse(_HEAD_TOO_LARGE)
@@ -178,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
             or parser.should_upgrade()
             or parser.get_http_version() != "1.1"
         )
-        if not self._closing and (b"expect", b"100-continue") in self._lines:
+        if "expect" in self._headers and not self._closing:
             self._write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -195,22 +222,28 @@ class HttpConnection(asyncio.Protocol):
         if self._closing:
             return
         self._deadline = _NEVER
-        url = str(self._url, "latin-1")
-        request = HttpRequest(self._method, url, self._lines, self._peer, self._body)
+        request = HttpRequest(
+            self._method,
+            str(self._url, "latin-1"),
+            self._headers,
+            frozenset(self._repeated) if self._repeated else _NONE,
+            self._peer,
+            self._body,
+        )
         try:
             answer = self._host.handler(request)
         except Exception:  # noqa: BLE001  the client gets an answer all the same
             _log.exception("an HTTP request failed")
             answer = _FAILED
-        turn = _Turn(self._method == "HEAD", self._last)
-        if isinstance(answer, HttpResponse):
-            turn.response = answer
-            if not self._turns:
-                self._send(turn, answer)
-                return
-        else:
+        headless = self._method == "HEAD"
+        if not isinstance(answer, HttpResponse):
+            turn = _Turn(headless, self._last)
             turn.task = asyncio.ensure_future(self._wait(turn, answer))
-        self._turns.append(turn)
+            self._turns.append(turn)
+        elif self._turns:
+            self._turns.append(_Turn(headless, self._last, answer))
+        else:
+            self._send(answer, headless, self._last)
 
     # ---- our own
 
@@ -237,7 +270,9 @@ class HttpConnection(asyncio.Protocol):
             self.abort()
 
     def _head_size(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._lines)
+        # What lines of one name share is counted once; the count of lines bounds the rest.
+        lines = self._headers.items()
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in lines)
 
     async def _wait(self, turn: _Turn, answer: Awaitable[HttpResponse]) -> None:
         try:
@@ -251,7 +286,7 @@ class HttpConnection(asyncio.Protocol):
         while self._turns and self._turns[0].response is not None:
             turn = self._turns.popleft()
             if turn.response is not None:
-                self._send(turn, turn.response)
+                self._send(turn.response, turn.headless, turn.last)
 
     def _refuse(self, response: HttpResponse) -> None:
         """Answer what is no request to answer, and end."""
@@ -261,15 +296,15 @@ class HttpConnection(asyncio.Protocol):
         self._turns.append(_Turn(headless=False, last=True, response=response))
         self._send_those_ready()
 
-    def _send(self, turn: _Turn, response: HttpResponse) -> None:
+    def _send(self, response: HttpResponse, headless: bool, last: bool) -> None:
         host = self._host
         head, body = response.head, response.body
-        if turn.headless:
+        if headless:
             # Nobody knows here how long the body would have been, had it been asked for.
             if not body:
                 head = head.replace(_NO_BODY, b"")
             body = b""
-        if turn.last or ((host.draining or self._closing) and not self._turns):
+        if last or ((host.draining or self._closing) and not self._turns):
             self._closing = True
             self._turns.clear()
             self._write(b"".join((head, host.date, _LAST, _END, body)))
