@@ -67,6 +67,7 @@ class Refresher:
         self._held: _Held | None = None
         self._usable: KeySet | None = None
         self._last_attempt: float | None = None
+        self._last_asked: float | None = None
         self._last_error: str | None = None
         self._last_error_at: float | None = None
         self._failures = 0
@@ -95,7 +96,8 @@ class Refresher:
 
     def inherit(self, other: Refresher) -> None:
         """Take over what another one holds of the same keys (``source.origin``)."""
-        self._held, self._last_attempt = other._held, other._last_attempt
+        self._held = other._held
+        self._last_attempt, self._last_asked = other._last_attempt, other._last_asked
         self._last_error, self._last_error_at = other._last_error, other._last_error_at
         self._failures, self._unknown = other._failures, dict(other._unknown)
         if other.first_attempt.is_set():
@@ -143,9 +145,11 @@ class Refresher:
             return Reason.UNKNOWN_KEY
         flight = self._flight
         if flight is None:
-            last = self._last_attempt
-            if last is not None and now < last + self.source.cooldown:
+            # Scheduled attempts do not count: a key that is new since one works at once.
+            asked = self._last_asked
+            if asked is not None and now < asked + self.source.cooldown:
                 return self._verdict(kid)
+            self._last_asked = now
             flight = self._ask(rediscover=False)
         if await flight.wait(max(0.0, min(wait, MAX_KEY_WAIT))):
             return self._verdict(kid)
@@ -165,7 +169,8 @@ class Refresher:
         if self._usable is None or self._last_error is not None or self._last_attempt is None:
             return Reason.KEYS_UNAVAILABLE
         if kid is not None and len(self._unknown) < MAX_UNKNOWN_KIDS:
-            self._unknown[kid] = self._last_attempt + self.source.cooldown
+            asked = self._last_attempt if self._last_asked is None else self._last_asked
+            self._unknown[kid] = asked + self.source.cooldown
         return Reason.UNKNOWN_KEY
 
     def _ask(self, *, rediscover: bool) -> Flight:
