@@ -85,7 +85,7 @@ class LogPipe:
             lines = [line for line in batch if line is not None]
             try:
                 self._sink("".join(self._texts(lines)).encode("ascii", "backslashreplace"))
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a file that was closed
                 self._lost += len(lines)
 
     def _texts(self, lines: list[Line]) -> list[str]:
