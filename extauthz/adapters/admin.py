@@ -1,0 +1,282 @@
+"""The admin listener: alive, ready, metrics, status, and a form that explains a token.
+
+Never public. An ASGI callable without a framework; everything it shows is asked for
+through functions passed in, so that it can be tried without a running service.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from extauthz.core.explain import Explanation
+from extauthz.core.model import Allow
+
+from .explain_page import PATH as EXPLAIN_PATH
+from .explain_page import Question, explanation_page, problem_page
+from .page import HEADERS as PAGE_HEADERS
+from .status import Health, IssuerStatus, Status, as_json
+from .status_page import status_page
+
+_log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_FORM: Final = 256 * 1024
+"""Bytes of a form: a large token, percent-encoded."""
+
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+_TEXT: Final = (("content-type", "text/plain; charset=utf-8"),)
+_JSON: Final = (("content-type", "application/json"),)
+_READING: Final = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class AdminApp:
+    """Answers on the admin listener.
+
+    ``health`` is asked at every probe and must be cheap, ``status`` once per page.
+    ``explain`` judges a question as ``serve`` would and keeps nothing of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        health: Callable[[], Health],
+        status: Callable[[], Status],
+        registry: CollectorRegistry,
+        explain: Callable[[Question], Awaitable[Explanation]],
+    ) -> None:
+        self._health = health
+        self._status = status
+        self._registry = registry
+        self._explain = explain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Other kinds of ASGI connections are not taken."""
+        if scope["type"] != "http":
+            return
+        try:
+            reply = await self._reply(scope, receive)
+        except Exception:  # noqa: BLE001  the status page must not be what brings a service down
+            _log.exception("the admin listener failed to answer")
+            reply = _text(500, "internal error, see the log")
+        headers = (
+            *reply.headers,
+            ("content-length", str(len(reply.body))),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        )
+        await send(
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers],
+            }
+        )
+        body = b"" if scope["method"] == "HEAD" else reply.body
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> _Reply:
+        path, method = scope["path"], scope["method"]
+        headers = _headers(scope)
+        if path == EXPLAIN_PATH:
+            if method != "POST":
+                return _wrong_method("POST")
+            return await self._explained(headers, receive)
+        if method not in _READING:
+            return _wrong_method("GET, HEAD")
+        if path == "/healthz":
+            return _text(200, "alive")
+        if path == "/readyz":
+            return self._ready(scope.get("query_string", b""))
+        if path == "/metrics":
+            encode, content_type = choose_encoder(headers.get("accept", ""))
+            return _Reply(200, (("content-type", content_type),), encode(self._registry))
+        if path == "/status":
+            return self._shown(headers)
+        if path == "/":
+            return _Reply(307, (("location", "/status"),), b"")
+        return _text(404, "not found; there are /healthz, /readyz, /metrics and /status")
+
+    def _ready(self, query: bytes) -> _Reply:
+        health = self._health()
+        code = 200 if health.ready else 503
+        verdict = "ready" if health.ready else f"not ready: {health.obstacle}"
+        if b"verbose" not in parse_qs(query, keep_blank_values=True):
+            return _text(code, verdict)
+        lines = [_issuer_line(issuer) for issuer in health.issuers]
+        config = health.config
+        lines.append(f"[+] config: digest {config.digest}, from {config.source}")
+        if config.problems:
+            first, *others = config.problems
+            more = f" (and {len(others)} more)" if others else ""
+            lines.append(f"[-] config: the changed file is not used: {first}{more}")
+        return _text(code, "\n".join((*lines, verdict)))
+
+    def _shown(self, headers: Mapping[str, str]) -> _Reply:
+        status = self._status()
+        vary = (("vary", "accept"),)
+        if _prefers_json(headers):
+            return _Reply(200, (*_JSON, *vary), _json(as_json(status)))
+        return _Reply(200, (*PAGE_HEADERS, *vary), status_page(status))
+
+    async def _explained(self, headers: Mapping[str, str], receive: Receive) -> _Reply:
+        if not _of_own_page(headers):
+            return _problem(headers, 403, "The form must be sent from the status page itself.")
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
+            return _problem(headers, 415, f"A form is expected, as {_FORM_TYPE}.")
+        body = await _read(receive)
+        if body is None:
+            return _problem(headers, 413, f"The form is larger than {MAX_FORM // 1024} KiB.")
+        question = _question(body)
+        if question is None:
+            expected = "A form with token, host and path is expected, and optionally method, tool."
+            return _problem(headers, 400, expected)
+        try:
+            explanation = await self._explain(question)
+        except Exception as problem:  # noqa: BLE001  its text may quote the token: only the type
+            _log.error("explaining failed: %s", type(problem).__name__)
+            return _problem(headers, 500, f"Explaining failed: {type(problem).__name__}.")
+        if _prefers_json(headers):
+            return _Reply(200, _JSON, _json(_explanation(explanation)))
+        return _Reply(200, PAGE_HEADERS, explanation_page(explanation, question))
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+
+
+def _text(status: int, text: str) -> _Reply:
+    return _Reply(status, _TEXT, f"{text}\n".encode())
+
+
+def _wrong_method(allowed: str) -> _Reply:
+    return _Reply(405, (*_TEXT, ("allow", allowed)), f"use {allowed}\n".encode())
+
+
+def _json(value: object) -> bytes:
+    return f"{json.dumps(value, indent=2)}\n".encode("ascii")
+
+
+def _problem(headers: Mapping[str, str], status: int, text: str) -> _Reply:
+    if _prefers_json(headers):
+        return _Reply(status, _JSON, _json({"error": text}))
+    return _Reply(status, PAGE_HEADERS, problem_page("That did not work", text))
+
+
+def _issuer_line(issuer: IssuerStatus) -> str:
+    mark = "+" if issuer.keys else "-"
+    if not issuer.attempted:
+        state = "waiting for its first keys"
+    else:
+        state = f"{len(issuer.keys)} usable keys"
+    error = f"; last attempt: {issuer.last_error}" if issuer.last_error else ""
+    return f"[{mark}] issuer {issuer.name}: {state}{error}"
+
+
+def _prefers_json(headers: Mapping[str, str]) -> bool:
+    """Whether ``Accept`` names JSON, and before any HTML (RFC 9110 section 12.5.1)."""
+    weights: dict[str, float] = {}
+    for part in headers.get("accept", "").lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        weights[kind] = _weight(parameters)
+    return weights.get("application/json", 0.0) > weights.get("text/html", 0.0)
+
+
+def _weight(parameters: Iterable[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _of_own_page(headers: Mapping[str, str]) -> bool:
+    """Whether a form comes from a page of this very listener, or from no browser at all."""
+    if headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return False
+    origin = headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == headers.get("host")
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body, or None when it is too large or the client has gone."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_FORM:
+            return None
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+def _question(body: bytes) -> Question | None:
+    try:
+        form = parse_qs(body.decode("ascii"), max_num_fields=10, strict_parsing=False)
+    except ValueError:
+        return None
+
+    def field(name: str, otherwise: str = "") -> str:
+        return form.get(name, [otherwise])[0].strip()
+
+    # A header copied whole is as good as the token in it.
+    _, _, token = field("token").rpartition(" ")
+    if not token or not field("host") or not field("path"):
+        return None
+    return Question(
+        token=token,
+        host=field("host"),
+        path=field("path"),
+        method=field("method", "POST").upper(),
+        tool=field("tool"),
+    )
+
+
+def _explanation(explanation: Explanation) -> dict[str, object]:
+    decision = explanation.decision
+    answer: dict[str, object] = {"headers": dict(decision.headers), "server": decision.server}
+    if isinstance(decision, Allow):
+        answer["removed"] = list(decision.remove)
+    else:
+        answer |= {"status": decision.status, "body": decision.body.decode("utf-8", "replace")}
+    return {
+        "allowed": explanation.allowed,
+        "reason": explanation.reason,
+        "steps": [
+            {
+                "check": step.check,
+                "expected": step.expected,
+                "found": step.found,
+                "passed": step.passed,
+                "hint": step.hint,
+            }
+            for step in explanation.steps
+        ],
+        "hints": list(explanation.hints),
+        "answer": answer,
+    }
