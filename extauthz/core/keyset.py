@@ -84,10 +84,6 @@ class KeySet:
         """
         return _identity(key) in self._identities
 
-    def same_keys(self, other: KeySet) -> bool:
-        """Whether both sets hold the same keys, in whatever order."""
-        return self._identities == other._identities
-
 
 def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     """Read a JWK set; one odd member never spoils the others.

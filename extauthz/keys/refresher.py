@@ -29,6 +29,8 @@ MAX_KEY_WAIT = 0.25
 
 MAX_UNKNOWN_KIDS = 2000
 
+_SHOWN_REASONS = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
@@ -233,7 +235,8 @@ class Refresher:
             _log.exception("fetching the keys of issuer %s broke", name)
             self._failed(f"internal error ({type(fault).__name__}), see the log", None)
         else:
-            result = self._succeeded(loaded, started)
+            self._succeeded(loaded, started)
+            result = "ok"
         finally:
             self.first_attempt.set()
             self._end_flight()
@@ -246,7 +249,7 @@ class Refresher:
 
     # ---- what an attempt leads to ----
 
-    def _succeeded(self, loaded: Loaded, started: float) -> RefreshResult:
+    def _succeeded(self, loaded: Loaded, started: float) -> None:
         around, source = self._around, self.source
         before = self._held
         self._held = _Held(loaded, around.wall(), started)
@@ -254,7 +257,6 @@ class Refresher:
         if self._last_error is not None:
             _log.info("the keys of issuer %s can be fetched again", source.name)
         self._failures, self._last_error, self._last_error_at = 0, None, None
-        changed = before is None or not before.loaded.key_set.same_keys(loaded.key_set)
         self._unknown.clear()
         if before is None or before.loaded.key_set is not loaded.key_set:
             self._tell(loaded.key_set)
@@ -262,7 +264,6 @@ class Refresher:
             _log.warning("issuer %s: %s", source.name, loaded.note)
         self._use_held()
         self._save(self._held)
-        return "changed" if changed else "unchanged"
 
     def _failed(self, message: str, retry_after: float | None) -> None:
         around, source = self._around, self.source
@@ -282,9 +283,16 @@ class Refresher:
     def _tell(self, key_set: KeySet) -> None:
         name = self.source.name
         _log.info("issuer %s has %d usable keys", name, len(key_set.keys))
-        for reason in key_set.skipped:
-            level = logging.ERROR if PRIVATE_KEY_PUBLISHED in reason else logging.INFO
-            _log.log(level, "issuer %s: a key is skipped: %s", name, reason)
+        published = [reason for reason in key_set.skipped if PRIVATE_KEY_PUBLISHED in reason]
+        if published:
+            _log.error("issuer %s: %s", name, "; ".join(published[:_SHOWN_REASONS]))
+        if key_set.skipped:
+            _log.info(
+                "issuer %s: %d keys are skipped: %s",
+                name,
+                len(key_set.skipped),
+                "; ".join(key_set.skipped[:_SHOWN_REASONS]),
+            )
 
     def _stale_at(self) -> float:
         return (self._held.since if self._held else 0.0) + self.source.max_stale
@@ -304,7 +312,6 @@ class Refresher:
                 self._published.pop(name, None)
             else:
                 self._published[name] = usable
-            self._around.observer.keys_changed(name, len(usable.keys) if usable else 0)
 
     def _save(self, held: _Held) -> None:
         folder = self._around.snapshots

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-RefreshResult = Literal["changed", "unchanged", "failed"]
+RefreshResult = Literal["ok", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,9 @@ class KeyObserver(Protocol):
     def refreshed(self, issuer: str, result: RefreshResult, seconds: float) -> None:
         """One attempt at the keys of ``issuer`` ended after ``seconds``."""
 
-    def keys_changed(self, issuer: str, keys: int) -> None:
-        """The usable keys of ``issuer`` are now other ones; 0 when there are none."""
-
 
 class NoObserver:
     """Tells nobody."""
 
     def refreshed(self, issuer: str, result: RefreshResult, seconds: float) -> None:
-        """Do nothing."""
-
-    def keys_changed(self, issuer: str, keys: int) -> None:
         """Do nothing."""

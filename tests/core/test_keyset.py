@@ -137,12 +137,6 @@ class TestIdentity:
         assert only_key(jwk(rsa_key())).issuer is None
         assert "issuer" in reason_skipped(jwk(rsa_key(), issuer=["a"]))
 
-    def test_sets_with_the_same_keys_are_told_from_others(self) -> None:
-        a, b = jwk(ed_key("a"), kid="a"), jwk(ed_key("b"), kid="b")
-        both = parse_key_set({"keys": [a, b]})
-        assert both.same_keys(parse_key_set({"keys": [b, a, {"kty": "oct"}]}))
-        assert not both.same_keys(parse_key_set({"keys": [a]}))
-
 
 class TestDocuments:
     def test_text_bytes_and_objects_are_read_alike(self) -> None:
