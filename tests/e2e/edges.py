@@ -73,8 +73,8 @@ def envoy(
     file: str,
     wiring: Wiring,
     folder: Path,
-    edit: Callable[[dict[str, Any]], None] | None = None,
     port: int | None = None,
+    edit: Callable[[dict[str, Any]], None] | None = None,
 ) -> Iterator[Edge]:
     """Envoy from ``envoy/<file>``; ``edit`` may change the parsed configuration first."""
     port, admin = port or free_port(), free_port()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ MCP_HEADERS = (
     ("Accept", "application/json, text/event-stream"),
     ("Content-Type", "application/json"),
 )
+Starting = AbstractContextManager[Edge]
 PING = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
 
 
@@ -42,7 +43,7 @@ def extauthz(config: dict[str, Any], folder: Path) -> Iterator[Service]:
     service = Service(free_port(), free_port(), free_port(), folder / "extauthz.log")
     listen = {name: f"127.0.0.1:{getattr(service, name)}" for name in ("grpc", "http", "admin")}
     file = folder / "extauthz.yaml"
-    file.write_text(json.dumps({"version": 1, "listen": listen, **config}))
+    file.write_text(json.dumps({"version": 1, "listen": listen, "drain": "0s", **config}))
     command: list[str | Path] = [sys.executable, "-m", "extauthz", "serve", "--config", file]
     ready = f"http://127.0.0.1:{service.admin}/readyz"
     with program(command, service.log, lambda: answers(ready)):
@@ -85,13 +86,13 @@ class Scene:
         ]
 
 
-def start(name: str, wiring: Wiring, folder: Path) -> Any:
-    """A context manager for the proxy of that name."""
+def start(name: str, wiring: Wiring, folder: Path, port: int | None = None) -> Starting:
+    """The proxy of that name, before it runs."""
     if name == "nginx":
-        return edges.nginx(wiring, folder)
+        return edges.nginx(wiring, folder, port)
     if name == "envoy-bare":
-        return edges.envoy("envoy.yaml", wiring, folder, bare)
-    return edges.envoy(f"{name}.yaml", wiring, folder)
+        return edges.envoy("envoy.yaml", wiring, folder, port, bare)
+    return edges.envoy(f"{name}.yaml", wiring, folder, port)
 
 
 def bare(document: dict[str, Any]) -> None:
@@ -115,9 +116,6 @@ class Attempt:
 
     response: Response
     reached: list[tuple[str, Received]]
-
-
-Send = Callable[..., Attempt]
 
 
 def attempt(
