@@ -90,6 +90,7 @@ curl -s -w '\\n' {calculator.replace("/calculator", f"{_METADATA}/calculator")}
 {post} -H "Authorization: Bearer $NOTES" {notes} {call("add_note", '{"text":"milk"}')}
 
 # new keys for the issuer: its next token works at once
+# (with newer ones within 10 s only after that time: the cooldown of keys asked for)
 curl -s -w '\\n' -X POST {ports.issuer_url}/rotate
 {token("TOKEN", calculator, "calculator.use", "--fresh")}
 {post} -H "Authorization: Bearer $TOKEN" {calculator} {call("add", '{"a":2,"b":3}')}
