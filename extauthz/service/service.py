@@ -73,7 +73,7 @@ class Service:
         self.view = View(self, pipe)
         registry = CollectorRegistry()
         register(self.metrics, registry)
-        self.metrics.key_gauges = self.view.key_gauges
+        self.metrics.keys = self.keys.status
         self.metrics.token_cache = self.view.token_cache
         self.metrics.dropped_lines = lambda: pipe.dropped
         listen = settings.listen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import extauthz
@@ -13,14 +13,11 @@ from extauthz.adapters.status import (
     CacheStatus,
     ConfigStatus,
     Health,
-    IssuerStatus,
-    KeyStatus,
     Status,
 )
 from extauthz.core.explain import Explanation, explain, question
 from extauthz.core.model import Reason
 from extauthz.telemetry.log_pipe import LogPipe
-from extauthz.telemetry.metrics import KeyGauge
 
 if TYPE_CHECKING:
     from .service import Service
@@ -50,7 +47,7 @@ class View:
         loaded = service.loaded
         return Health(
             draining=service.draining,
-            issuers=tuple(self._issuers()),
+            issuers=service.keys.status(),
             config=ConfigStatus(
                 source=loaded.source or "the environment",
                 digest=loaded.digest[:12],
@@ -87,11 +84,6 @@ class View:
             dropped_lines=self._pipe.dropped,
         )
 
-    def key_gauges(self) -> Iterator[KeyGauge]:
-        """The age and number of every issuer's keys."""
-        for issuer in self._service.keys.status():
-            yield KeyGauge(issuer.name, len(issuer.keys), issuer.age_seconds)
-
     def token_cache(self) -> Mapping[str, int]:
         """How often a token was found remembered, and how often not."""
         cache = self._service.authorizer.engine.cache
@@ -115,23 +107,3 @@ class View:
             now=time.time(),
             missing_key=Reason.UNKNOWN_KEY if complete else Reason.KEYS_UNAVAILABLE,
         )
-
-    def _issuers(self) -> Iterator[IssuerStatus]:
-        for issuer in self._service.keys.status():
-            yield IssuerStatus(
-                name=issuer.name,
-                issuer=issuer.issuer,
-                source=issuer.jwks_uri or "not known yet",
-                attempted=issuer.first_attempt_done,
-                keys=tuple(
-                    KeyStatus(kid=key.kid, kind=f"{key.kty} {key.size}", algorithms=key.algorithms)
-                    for key in issuer.keys
-                )
-                if issuer.usable
-                else (),
-                skipped=issuer.skipped,
-                confirmed_at=issuer.fetched_at,
-                next_refresh_at=issuer.next_refresh_at,
-                last_error=issuer.last_error or "",
-                last_error_at=issuer.last_error_at,
-            )
