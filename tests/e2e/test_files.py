@@ -14,7 +14,7 @@ import yaml
 from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 
 from extauthz.core.policy import IDENTITY_HEADERS
-from tests.e2e.processes import REPOSITORY, envoy_path, nginx_path
+from tests.e2e.processes import REPOSITORY, envoy_path, nginx_path, required
 
 ENVOY_FILES = sorted((REPOSITORY / "envoy").glob("*.yaml"))
 
@@ -151,3 +151,15 @@ def test_nginx_overwrites_every_identity_header() -> None:
     for header in IDENTITY_HEADERS:
         variable = written[header].rstrip(";")
         assert taken[variable] == f"$upstream_http_{header.replace('-', '_')};"
+
+
+def test_a_missing_proxy_is_an_error_in_ci_and_a_skip_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is left untested in silence."""
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="NOT TESTED: there is no no-such-proxy"):
+        required("no-such-proxy", "install it")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no-such-proxy is missing"):
+        required("no-such-proxy", "install it")

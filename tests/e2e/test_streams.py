@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.e2e import edges
 from tests.e2e.edges import Edge
 from tests.e2e.rawhttp import Connection, connection, request_bytes
 from tests.e2e.scene import Scene
@@ -39,12 +42,32 @@ def test_events_arrive_as_they_are_written(scene: Scene, edge: Edge) -> None:
 def test_a_leased_stream_ends_with_its_token(scene: Scene) -> None:
     """``stream_lease: token``: Envoy cuts the stream that a check hours ago had opened."""
     names = ("envoy", "envoy-mcp", "envoy-body", "envoy-http")
-    edges = [scene.edge(name) for name in names]
+    leased = [scene.edge(name) for name in names]
     with ExitStack() as stack:
         token = scene.token(lifetime=2)
-        streams = [stack.enter_context(stream(edge, token)).chunks() for edge in edges]
+        streams = [stack.enter_context(stream(edge, token)).chunks() for edge in leased]
         for events in streams:
             assert next(events) == b"data: open\n\n"
         for events in streams:
             with pytest.raises(EOFError):
                 next(events)
+
+
+def test_a_lease_does_not_lengthen_the_operators_own_limit(scene: Scene, tmp_path: Path) -> None:
+    """``max_stream_duration`` on the route ends a stream whose token has minutes to live."""
+
+    def limit(document: dict[str, Any]) -> None:
+        listener = document["static_resources"]["listeners"][0]
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
+            if "route" in route:
+                route["route"]["max_stream_duration"] = {"max_stream_duration": "0.5s"}
+
+    with (
+        edges.envoy("envoy.yaml", scene.wiring(), tmp_path, edit=limit) as edge,
+        stream(edge, scene.token()) as opened,
+    ):
+        events = opened.chunks()
+        assert next(events) == b"data: open\n\n"
+        with pytest.raises(EOFError):
+            next(events)
