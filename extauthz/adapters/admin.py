@@ -18,11 +18,12 @@ from prometheus_client.exposition import choose_encoder
 
 from extauthz.core.explain import Explanation
 from extauthz.core.model import Allow
+from extauthz.keys.status import IssuerStatus
 
 from .explain_page import PATH as EXPLAIN_PATH
 from .explain_page import Question, explanation_page, problem_page
 from .page import HEADERS as PAGE_HEADERS
-from .status import Health, IssuerStatus, Status, as_json
+from .status import Health, Status, as_json
 from .status_page import status_page
 
 _log = logging.getLogger(__name__)
@@ -184,8 +185,8 @@ def _problem(headers: Mapping[str, str], status: int, text: str) -> _Reply:
 
 
 def _issuer_line(issuer: IssuerStatus) -> str:
-    mark = "+" if issuer.keys else "-"
-    if not issuer.attempted:
+    mark = "+" if issuer.usable else "-"
+    if not issuer.first_attempt_done:
         state = "waiting for its first keys"
     else:
         state = f"{len(issuer.keys)} usable keys"

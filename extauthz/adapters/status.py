@@ -7,38 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 
+from extauthz.keys.status import IssuerStatus
 from extauthz.telemetry.formats import timestamp
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyStatus:
-    """One usable key: ``kind`` such as ``RSA 2048``; ``first_seen_at`` None when unknown."""
-
-    kid: str | None
-    kind: str
-    algorithms: tuple[str, ...]
-    first_seen_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuerStatus:
-    """One issuer and its keys.
-
-    ``attempted`` says whether the first attempt to get keys has ended. ``confirmed_at`` is
-    when the issuer last served the keys in use. ``last_error`` is empty when the last
-    attempt succeeded. ``skipped`` says why members of the key set are not used.
-    """
-
-    name: str
-    issuer: str
-    source: str
-    attempted: bool
-    keys: tuple[KeyStatus, ...] = ()
-    skipped: tuple[str, ...] = ()
-    confirmed_at: float | None = None
-    next_refresh_at: float | None = None
-    last_error: str = ""
-    last_error_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +46,10 @@ class Health:
         """Why it is not ready, in one line; empty when it is."""
         if self.draining:
             return "draining: shutting down"
-        waiting = [issuer.name for issuer in self.issuers if not issuer.attempted]
+        waiting = [issuer.name for issuer in self.issuers if not issuer.first_attempt_done]
         if waiting:
             return f"the first attempt to get keys has not ended: {', '.join(waiting)}"
-        if not any(issuer.keys for issuer in self.issuers):
+        if not any(issuer.usable for issuer in self.issuers):
             errors = {issuer.last_error for issuer in self.issuers if issuer.last_error}
             return f"no issuer has usable keys: {'; '.join(sorted(errors)) or 'no error is known'}"
         return ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from extauthz.keys.status import IssuerStatus, KeyInfo
+
 from .explain_page import Question, explain_form
 from .html import Content, Html, element, joined
 from .page import ago, badge, bullets, code, codes, facts, note, page, span, table, until
@@ -11,8 +13,6 @@ from .status import (
     CacheStatus,
     ConfigStatus,
     Health,
-    IssuerStatus,
-    KeyStatus,
     OutcomeCount,
     ServerStatus,
     Status,
@@ -84,7 +84,7 @@ def _header(status: Status) -> Html:
 
 
 def _concerns(health: Health) -> Html:
-    empty = sum(1 for issuer in health.issuers if issuer.attempted and not issuer.keys)
+    empty = sum(1 for issuer in health.issuers if issuer.first_attempt_done and not issuer.usable)
     concerns = [badge(f"{_count(empty, 'issuer')} without keys", "bad")] if empty else []
     if health.config.problems:
         concerns.append(badge("changed file not used", "bad"))
@@ -136,7 +136,7 @@ def _issuer(issuer: IssuerStatus, now: float, unfold: bool) -> Html:
         when = None
         if issuer.last_error_at is not None:
             when = (" (", ago(issuer.last_error_at, now), ")")
-        error = note("bad" if not issuer.keys else "warn", issuer.last_error, when)
+        error = note("warn" if issuer.usable else "bad", issuer.last_error, when)
     return element(
         "details",
         element(
@@ -148,14 +148,11 @@ def _issuer(issuer: IssuerStatus, now: float, unfold: bool) -> Html:
         error,
         facts(
             ("Issuer", code(issuer.issuer)),
-            ("Keys from", code(issuer.source)),
-            ("Last confirmed", _maybe_ago(issuer.confirmed_at, now, "never")),
-            (
-                "Next refresh",
-                None if issuer.next_refresh_at is None else until(issuer.next_refresh_at, now),
-            ),
+            ("Keys from", _source(issuer)),
+            ("Last refresh", _last_refresh(issuer, now)),
+            ("Next refresh", until(issuer.next_refresh_at, now)),
         ),
-        _keys(issuer.keys, now),
+        _keys(issuer.keys),
         issuer.skipped
         and note("warn", "Members of the key set that are not used:", bullets(issuer.skipped)),
         open=unfold or tone != "good",
@@ -163,30 +160,38 @@ def _issuer(issuer: IssuerStatus, now: float, unfold: bool) -> Html:
 
 
 def _issuer_state(issuer: IssuerStatus) -> tuple[str, str]:
-    if not issuer.attempted:
+    if issuer.usable and issuer.last_error:
+        return "serves last good keys", "warn"
+    if issuer.usable:
+        return ("serves keys of a snapshot", "warn") if issuer.from_snapshot else ("ok", "good")
+    if not issuer.first_attempt_done:
         return "waiting for its first keys", "warn"
-    if not issuer.keys:
-        return "no keys: its tokens get 503", "bad"
-    return ("serves last good keys", "warn") if issuer.last_error else ("ok", "good")
+    return "no keys: its tokens get 503", "bad"
 
 
-def _maybe_ago(at: float | None, now: float, otherwise: str) -> Html:
-    return element("span", otherwise, class_="soft") if at is None else ago(at, now)
+def _source(issuer: IssuerStatus) -> Html:
+    found = issuer.jwks_file or issuer.jwks_uri
+    return code(found) if found else element("span", "not discovered yet", class_="soft")
 
 
-def _keys(keys: Sequence[KeyStatus], now: float) -> Html | None:
+def _last_refresh(issuer: IssuerStatus, now: float) -> Html:
+    if issuer.fetched_at is None:
+        return element("span", "never succeeded", class_="soft")
+    return ago(issuer.fetched_at, now)
+
+
+def _keys(keys: Sequence[KeyInfo]) -> Html | None:
     if not keys:
         return None
     rows = (
         (
             code(key.kid) if key.kid is not None else element("span", "no kid", class_="soft"),
-            key.kind,
+            f"{key.kty} {key.size}",
             " ".join(key.algorithms),
-            _maybe_ago(key.first_seen_at, now, "unknown"),
         )
         for key in keys
     )
-    return table(("Key ID", "Kind", "Algorithms", "First seen"), rows)
+    return table(("Key ID", "Kind", "Algorithms"), rows)
 
 
 def _server(server: ServerStatus, unfold: bool) -> Html:

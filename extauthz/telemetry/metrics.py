@@ -7,9 +7,8 @@ subject, a client or anything of a token.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import (
@@ -26,29 +25,35 @@ OK: Final = "ok"
 FAILED: Final = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyGauge:
-    """One issuer's keys as they are now.
+class IssuerKeys(Protocol):
+    """One issuer's keys as they are now: what ``extauthz.keys`` tells of them.
 
-    ``age`` is seconds since the keys in use were last confirmed by the issuer, None when
-    there never were any.
+    ``age_seconds`` counts from the last time the issuer served them, None before the first.
     """
 
-    issuer: str
-    keys: int
-    age: float | None
+    @property
+    def name(self) -> str:
+        """The issuer's name."""
+
+    @property
+    def keys(self) -> Sized:
+        """The usable keys."""
+
+    @property
+    def age_seconds(self) -> float | None:
+        """Their age."""
 
 
 class Metrics(Collector):
     """Everything that is counted or measured, readable by Prometheus.
 
-    What others know is asked for when scraped: ``key_gauges``, ``token_cache`` (times by
+    What others know is asked for when scraped: ``keys``, ``token_cache`` (times by
     result, ``hit`` or ``miss``, since the start) and ``dropped_lines``.
     """
 
     def __init__(self, *, version: str) -> None:
         self.decisions = DecisionCounts()
-        self.key_gauges: Callable[[], Iterable[KeyGauge]] = tuple
+        self.keys: Callable[[], Iterable[IssuerKeys]] = tuple
         self.token_cache: Callable[[], Mapping[str, int]] = dict
         self.dropped_lines: Callable[[], int] = int
         self._version = version
@@ -132,10 +137,10 @@ class Metrics(Collector):
         held = GaugeMetricFamily(
             "extauthz_jwks_keys", "Usable keys held of the issuer.", labels=("issuer",)
         )
-        for gauge in self.key_gauges():
-            held.add_metric((gauge.issuer,), gauge.keys)
-            if gauge.age is not None:
-                age.add_metric((gauge.issuer,), gauge.age)
+        for issuer in self.keys():
+            held.add_metric((issuer.name,), len(issuer.keys))
+            if issuer.age_seconds is not None:
+                age.add_metric((issuer.name,), issuer.age_seconds)
         yield age
         yield held
 

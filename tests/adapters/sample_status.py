@@ -9,13 +9,12 @@ from extauthz.adapters.status import (
     CacheStatus,
     ConfigStatus,
     Health,
-    IssuerStatus,
-    KeyStatus,
     Status,
 )
 from extauthz.core.claims import ClaimCondition
 from extauthz.core.policy import HostPattern, Issuer, Policy, Server
 from extauthz.core.rules import Glob, Rule, RuleMap
+from extauthz.keys.status import IssuerStatus, KeyInfo
 from extauthz.telemetry.counts import DecisionCounts
 from extauthz.telemetry.recent import RecentDecisions
 
@@ -100,29 +99,40 @@ def health(now: float = NOW) -> Health:
     corp = IssuerStatus(
         name="corp",
         issuer=CORP,
-        source=f"{CORP}/protocol/openid-connect/certs",
-        attempted=True,
+        jwks_file=None,
+        jwks_uri=f"{CORP}/protocol/openid-connect/certs",
+        first_attempt_done=True,
+        usable=True,
         keys=(
-            KeyStatus(
+            KeyInfo(
                 kid="FJ86GcF3jTbNLOco4NvZkUCIUmfYCqoqtOQeMfbhNlE",
-                kind="RSA 2048",
+                kty="RSA",
                 algorithms=("RS256",),
-                first_seen_at=now - 400_000,
+                size=2048,
             ),
-            KeyStatus(kid="es-2026-11", kind="EC 256", algorithms=("ES256",)),
+            KeyInfo(kid=None, kty="EC", algorithms=("ES256",), size=256),
         ),
-        skipped=('key "old": its RSA modulus has 1024 bits, fewer than 2048',),
-        confirmed_at=now - 134,
+        skipped=("member 3: its RSA modulus has 1024 bits, fewer than 2048",),
+        fetched_at=now - 134,
+        age_seconds=134.0,
         next_refresh_at=now + 466,
+        last_error=None,
+        last_error_at=None,
+        from_snapshot=False,
     )
-    partner = IssuerStatus(
+    partner = replace(
+        corp,
         name="partner",
         issuer=PARTNER,
-        source=f"{PARTNER}/.well-known/openid-configuration",
-        attempted=True,
+        jwks_uri=None,
+        usable=False,
+        keys=(),
+        skipped=(),
+        fetched_at=None,
+        age_seconds=None,
+        next_refresh_at=now + 18,
         last_error="cannot connect to login.partner.example:443: connection refused",
         last_error_at=now - 12,
-        next_refresh_at=now + 18,
     )
     config = ConfigStatus(
         source="/etc/extauthz/extauthz.yaml",

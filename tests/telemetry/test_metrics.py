@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.core.model import Reason, Refusal
 from extauthz.telemetry.counts import DECISION_BOUNDS, OUTCOMES, Histogram
-from extauthz.telemetry.metrics import KeyGauge
 from tests.policies import asking
 from tests.telemetry.listening import Listening
 from tests.tokens import mint
@@ -27,6 +27,15 @@ EXTENSIONS = {
 """Ours beyond the contract."""
 
 
+@dataclass(frozen=True)
+class Keys:
+    """What is told of an issuer's keys."""
+
+    name: str
+    keys: tuple[str, ...]
+    age_seconds: float | None
+
+
 def busy() -> Listening:
     """A service in which every metric has moved."""
     service = Listening()
@@ -34,7 +43,7 @@ def busy() -> Listening:
     service.ask(asking(None))
     service.metrics.refreshed("corp", "ok", 0.2)
     service.metrics.reloaded(True)
-    service.metrics.key_gauges = lambda: [KeyGauge("corp", 2, 31.5)]
+    service.metrics.keys = lambda: [Keys("corp", ("a", "b"), 31.5)]
     return service
 
 
@@ -145,7 +154,7 @@ def test_buckets_reach_from_50_microseconds_to_the_longest_wait_for_keys() -> No
 def test_the_age_of_keys_that_never_came_is_left_out() -> None:
     """A zero would look fresh, and NaN breaks sums."""
     service = Listening()
-    service.metrics.key_gauges = lambda: [KeyGauge("corp", 2, 31.5), KeyGauge("new", 0, None)]
+    service.metrics.keys = lambda: [Keys("corp", ("a", "b"), 31.5), Keys("new", (), None)]
     text = service.exposition()
     assert value(text, "extauthz_jwks_age_seconds", issuer="corp") == 31.5
     assert value(text, "extauthz_jwks_age_seconds", issuer="new") is None
