@@ -6,7 +6,7 @@ by ``to_response``, which starts from a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -73,19 +73,8 @@ def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Req
     method = http.method
     if not method:
         return _NO_HTTP
-    repeated = _ONCE
+    headers, repeated = _headers(http)
     lines = http.header_map.headers
-    if lines:
-        # One pass at the speed of a comprehension; what it may have got wrong is done again.
-        headers = {line.key: str(line.raw_value, "latin-1").strip(_BLANKS) for line in lines}
-        if len(headers) != len(lines) or not _plain(headers):
-            headers, repeated = _joined((line.key, _text(line)) for line in lines)
-    else:
-        headers = {name: value.strip(_BLANKS) for name, value in http.headers.items()}
-        if not _plain(headers):
-            headers, repeated = _joined(headers.items())
-    for name in _PSEUDO:
-        headers.pop(name, None)
     if lines and http.headers and _differ(headers, http.headers):
         return _TWO_TALES
     body: bytes | None = None
@@ -109,21 +98,67 @@ def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Req
     )
 
 
-def _plain(headers: Mapping[str, str]) -> bool:
-    """Whether names are lower-case and no value is empty."""
-    return "" not in headers.values() and "".join(headers).islower()
+class _Lines(Mapping[str, str]):
+    """Header lines that came once each, read when asked for: few of them ever are."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: dict[str, HeaderValue]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, name: str) -> str:
+        return _text(self._lines[name])
+
+    def get(self, name: str, default: Any = None) -> Any:
+        line = self._lines.get(name)
+        return default if line is None else _text(line)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def keys(self) -> KeysView[str]:
+        return self._lines.keys()
+
+
+def _headers(http: AttributeContext.HttpRequest) -> tuple[Mapping[str, str], frozenset[str]]:
+    """The header lines by lower-case name, and the names that came more than once."""
+    lines = http.header_map.headers
+    if not lines:
+        headers = {name: value.strip(_BLANKS) for name, value in http.headers.items()}
+        if not _all_lower(headers):
+            return _joined(http.headers.items())
+        for name in _PSEUDO:
+            headers.pop(name, None)
+        return headers, _ONCE
+    by_name = {line.key: line for line in lines}
+    if len(by_name) != len(lines) or not _all_lower(by_name):
+        return _joined((line.key, _text(line)) for line in lines)
+    for name in _PSEUDO:
+        by_name.pop(name, None)
+    return _Lines(by_name), _ONCE
+
+
+def _all_lower(names: Iterable[str]) -> bool:
+    return "".join(names).islower()
 
 
 def _text(line: HeaderValue) -> str:
-    return str(line.raw_value, "latin-1") if line.raw_value else line.value
+    return (str(line.raw_value, "latin-1") if line.raw_value else line.value).strip(_BLANKS)
 
 
 def _joined(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
-    """Header lines by lower-case name, and the names that came more than once."""
     headers: dict[str, str] = {}
     repeated: set[str] = set()
     for name, value in lines:
         key, text = name.lower(), value.strip(_BLANKS)
+        if key.startswith(":"):
+            continue
         if key in headers:
             repeated.add(key)
             text = f"{headers[key]},{text}"
