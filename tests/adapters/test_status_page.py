@@ -1,0 +1,251 @@
+"""The status page: sound markup, what it says, and how a real browser shows it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from extauthz.adapters.explain_page import Question, explain_form, explanation_page
+from extauthz.adapters.html import Html, element, joined
+from extauthz.adapters.page import HEADERS, span
+from extauthz.adapters.server_status import in_words, server_statuses, traffic_by_server
+from extauthz.adapters.status_page import status_page
+from extauthz.core.engine import Engine
+from extauthz.core.explain import explain
+from extauthz.core.rules import Rule
+from tests.adapters.sample_status import policy, sample_status, traffic
+from tests.policies import asking, key_sets, policy_for_tests
+from tests.tokens import NOW, mint
+
+CHROMIUM = shutil.which("chromium")
+
+
+class Outline(HTMLParser):
+    """Reads a page strictly: every element is closed, in order."""
+
+    void = frozenset({"meta", "input", "br", "link", "hr"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.ids: list[str] = []
+        self.labels: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.seen.append(tag)
+        if identifier := named.get("id"):
+            self.ids.append(identifier)
+        if label := named.get("for"):
+            self.labels.append(label)
+        assert "style" not in named
+        assert not any(name.startswith("on") for name in named)
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def explanation(token: str) -> bytes:
+    engine = Engine(policy_for_tests())
+    question = Question(host="mcp.example.com", path="/notes/mcp")
+    told = explain(engine, asking(token, method="GET"), key_sets(), now=NOW)
+    return explanation_page(told, question)
+
+
+PAGES = {
+    "status-bad-day": status_page(sample_status()),
+    "status-good-day": status_page(sample_status(bad_day=False)),
+    "explain-allowed": explanation(mint()),
+    "explain-refused": explanation(mint({"iss": "https://idp.example.com/realms/acme/"})),
+}
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
+def test_the_markup_is_sound(page: bytes) -> None:
+    outline = Outline(page.decode())
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert set(outline.labels) <= set(outline.ids)
+    assert not {"script", "iframe", "img", "object"} & set(outline.seen)
+
+
+def test_the_one_style_is_the_one_that_the_policy_admits() -> None:
+    page = PAGES["status-good-day"].decode()
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    admitted = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"'sha256-{admitted}'" in dict(HEADERS)["content-security-policy"]
+
+
+def text_of(page: bytes) -> str:
+    text = re.sub(r"<style>.*?</style>", "", page.decode(), flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
+
+
+def test_a_bad_day_is_told_from_a_good_one() -> None:
+    bad, good = text_of(PAGES["status-bad-day"]), text_of(PAGES["status-good-day"])
+    for trouble in (
+        "1 issuer without keys",
+        "changed file not used",
+        "no keys: its tokens get 503",
+        "connection refused",
+        "log lines were dropped",
+        "Audit: refusals are only reported",
+        "Tokens of any audience are accepted",
+        "fewer than 2048",
+    ):
+        assert trouble in bad
+        assert trouble not in good
+
+
+def test_the_page_says_what_operators_look_for() -> None:
+    text = text_of(PAGES["status-bad-day"])
+    for fact in (
+        "0.1.0 ready",
+        "sha256:5f1c0a8be2",
+        "FJ86GcF3jTbNLOco4NvZkUCIUmfYCqoqtOQeMfbhNlE RSA 2048 RS256",
+        "Last refresh 2 min ago",
+        "Next refresh in 7 min",
+        "tool transfer needs money.read; needs one of money.write, money.admin",
+        "tool danger_* denied",
+        "prompt that no key matches denied",
+        "deny wrong_audience 25 50 50",
+        "1,240 of at most 100,000",
+        "96.4 % of 52,188 look-ups",
+        "deny no_matching_server",
+    ):
+        assert fact in text
+
+
+def test_fifty_servers_are_folded_and_the_one_in_audit_is_not() -> None:
+    status = sample_status()
+    enforcing, auditing = status.servers
+    many = tuple(replace(enforcing, name=f"server-{n}") for n in range(49))
+    page = status_page(replace(status, servers=(*many, auditing))).decode()
+    servers = page.split('id="servers"')[1].split('id="tokens"')[0]
+    assert servers.count("<details>") == 49
+    assert servers.count("<details open>") == 1
+
+
+def test_a_server_that_nobody_asked_for_yet_is_shown() -> None:
+    status = sample_status()
+    idle = replace(status.servers[0], outcomes=(), per_minute=((0, 0),) * 15)
+    text = text_of(status_page(replace(status, servers=(idle,))))
+    assert "None since the start." in text
+    assert "0 let through, 0 refused" in text
+
+
+def test_traffic_is_summed_over_doors_and_split_by_minute() -> None:
+    counts, recent, now = traffic(minutes=3)
+    counts.observe("calculator", "deny", "missing_token", "http", 0.1)
+    by_server = traffic_by_server(counts, recent, now)
+    calculator = by_server["calculator"]
+    refused = next(row for row in calculator.outcomes if row.reason == "missing_token")
+    assert (refused.last_5_minutes, refused.last_15_minutes, refused.since_start) == (10, 10, 10)
+    assert calculator.per_minute[-3:] == [(41, 3), (58, 3), (75, 4)]
+    assert [status.name for status in server_statuses(policy(), by_server)] == [
+        "calculator",
+        "archive",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Rule(key="x"), "allowed"),
+        (Rule(key="x", deny=True), "denied"),
+        (Rule(key="x", scopes=("a",)), "needs a"),
+        (
+            Rule(key="x", scopes=("a", "b"), any_scopes=("c", "d")),
+            "needs a and b; needs one of c, d",
+        ),
+    ],
+)
+def test_rules_are_told_in_words(rule: Rule, words: str) -> None:
+    assert in_words(rule) == words
+
+
+def test_text_is_escaped_and_html_is_not() -> None:
+    assert element("p", "<b>", title='"&') == '<p title="&quot;&amp;">&lt;b&gt;</p>'
+    assert element("p", element("b", "x")) == "<p><b>x</b></p>"
+    assert joined("&", None, ["<", Html("<i></i>")]) == "&amp;&lt;<i></i>"
+    assert element("input", required=True, disabled=False, value=None) == "<input required>"
+
+
+def test_the_form_never_gives_a_token_back() -> None:
+    assert "canary" not in explain_form(Question(token="canary", host="h", path="/p"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (2e5, "2 d")],
+)
+def test_spans_are_told_in_their_largest_fitting_unit(seconds: float, text: str) -> None:
+    assert span(seconds) == text
+
+
+def first_pixel(png: bytes) -> tuple[int, int, int, int, int]:
+    """Width, height, and the colour of the upper left corner of a PNG."""
+    width, height, _depth, colour_type = struct.unpack(">IIBB", png[16:26])
+    assert colour_type in (2, 6)
+    data, at = b"", 8
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        if png[at + 4 : at + 8] == b"IDAT":
+            data += png[at + 8 : at + 8 + length]
+        at += 12 + length
+    row = zlib.decompressobj().decompress(data, 8)
+    return width, height, row[1], row[2], row[3]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: the page is not looked at")
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [390, 1280], ids=["phone", "desktop"])
+@pytest.mark.parametrize(("scheme", "ground"), [("light", (244, 245, 247)), ("dark", (15, 19, 24))])
+def test_a_browser_shows_it_light_and_dark(
+    name: str, width: int, scheme: str, ground: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """Screenshots go to EXTAUTHZ_TEST_ARTEFACTS, if that names a folder, to be looked at."""
+    page = tmp_path / "page.html"
+    page.write_bytes(PAGES[name])
+    artefacts = Path(os.environ.get("EXTAUTHZ_TEST_ARTEFACTS") or tmp_path)
+    shot = artefacts / f"{name}-{width}-{scheme}.png"
+    assert CHROMIUM is not None
+    subprocess.run(
+        [
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},1400",
+            f"--screenshot={shot}",
+            page.as_uri(),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=50,
+    )
+    assert first_pixel(shot.read_bytes()) == (width, 1400, *ground)
