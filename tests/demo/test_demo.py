@@ -76,6 +76,7 @@ def test_every_step_goes_as_expected_and_nothing_is_left_behind(tmp_path: Path) 
     assert not any(map(accepts, listeners(tmp_path)))
 
 
+@pytest.mark.slow
 def test_a_step_that_goes_wrong_shows_in_table_exit_code_and_logs(tmp_path: Path) -> None:
     outcome = subprocess.run(
         [sys.executable, "-c", SABOTAGED, str(tmp_path)],
