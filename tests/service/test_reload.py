@@ -1,0 +1,86 @@
+"""A changed file takes effect, a bad one does not, and nobody notices a gap."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.service.conftest import Running, until
+from tests.tokens import signer
+
+
+def test_sighup_takes_a_changed_file(service: Running) -> None:
+    assert service.judge()[0] == 200
+    before = service.status()["health"]["config"]["digest"]
+    service.write(scope="more")
+    service.reload()
+    until(lambda: service.judge()[0] == 403)
+    assert service.status()["health"]["config"]["digest"] != before
+    assert b'extauthz_config_reload_total{result="ok"} 1.0' in service.ask("admin", "/metrics")[2]
+
+
+def test_a_changed_file_is_noticed_without_a_signal(service: Running) -> None:
+    service.write(scope="more")
+    until(lambda: service.judge()[0] == 403)
+
+
+def test_a_file_swapped_by_its_folder_is_noticed(service: Running) -> None:
+    """Kubernetes swaps a link to a folder; the file's own path never changes."""
+    text = service.file.read_text()
+    for version in ("v1", "v2"):
+        (service.folder / version).mkdir()
+        (service.folder / version / "extauthz.yaml").write_text(text)
+    (service.folder / "v2" / "extauthz.yaml").write_text(text.replace("[notes]", "[more]"))
+    link = service.folder / "current"
+    link.symlink_to("v1")
+    service.file.unlink()
+    service.file.symlink_to("current/extauthz.yaml")
+    service.reload()
+    assert service.judge()[0] == 200
+    link.unlink()
+    link.symlink_to("v2")
+    until(lambda: service.judge()[0] == 403)
+
+
+def test_a_bad_file_keeps_the_old_one_and_says_so_everywhere(service: Running) -> None:
+    service.file.write_text(service.file.read_text().replace("scopes:", "skopes:"))
+    service.reload()
+    until(lambda: service.status()["health"]["config"]["problems"])
+    assert service.judge()[0] == 200
+    assert service.ready() == 200
+    assert b"skopes" in service.ask("admin", "/readyz?verbose")[2]
+    metrics = service.ask("admin", "/metrics")[2]
+    assert b'extauthz_config_reload_total{result="failed"} 1.0' in metrics
+    until(lambda: any("skopes" in line["msg"] for line in service.lines()))
+    service.write()
+    service.reload()
+    until(lambda: not service.status()["health"]["config"]["problems"])
+
+
+def test_a_new_issuer_has_its_keys_before_requests_may_name_it(service: Running) -> None:
+    other = signer("RS256", kid="other")
+    file = service.folder / "other.json"
+    file.write_text(json.dumps({"keys": [other.public_jwk()]}))
+    issuer = f"  - {{name: other, issuer: https://other.example, jwks_file: {file}}}\n"
+    text = service.file.read_text().replace("servers:", f"{issuer}servers:")
+    service.file.write_text(text.replace("    scopes:", '    issuers: ["*"]\n    scopes:'))
+    service.reload()
+    until(lambda: len(service.status()["health"]["issuers"]) == 2)
+    assert all(issuer["usable"] for issuer in service.status()["health"]["issuers"])
+    assert service.judge()[0] == 200
+
+
+def test_what_needs_a_restart_is_said(service: Running) -> None:
+    service.write(admin=1)
+    service.reload()
+    until(lambda: any("listen changed" in line["msg"] for line in service.lines()))
+
+
+def test_health_over_grpc_follows_readiness(service: Running) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{service.ports['grpc']}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for name in ("", "envoy.service.auth.v3.Authorization"):
+            asked = health_pb2.HealthCheckRequest(service=name)
+            until(lambda asked=asked: stub.Check(asked).status == 1)  # type: ignore[misc]
