@@ -17,7 +17,7 @@ from tests.tokens import ISSUER, jwks, renamed, signer
 
 OTHER_ISSUER: Final = "https://login.other.example"
 ENTRA_ISSUER: Final = "https://login.example.net/{tenantid}/v2.0"
-TENANT: Final = "11111111-2222-4333-8444-555555555555"
+TENANT: Final = "1a2b3c4d-2222-4333-8444-55555555abcd"
 ORIGIN: Final = "https://app.example.com"
 MODERN: Final = "2026-07-28"
 
@@ -32,6 +32,10 @@ ISSUERS: Final[list[dict[str, Any]]] = [
     },
 ]
 
+FORWARDED: Final = {
+    "headers": {"x-user-email": "email", "x-groups": {"claim": "groups", "encode": "json"}}
+}
+
 SERVERS: Final[list[dict[str, Any]]] = [
     {
         "name": "notes",
@@ -41,9 +45,7 @@ SERVERS: Final[list[dict[str, Any]]] = [
         "scopes": ["notes"],
         "public_paths": ["/notes/public/*", "/notes/health"],
         "origins": [ORIGIN],
-        "forward": {
-            "headers": {"x-user-email": "email", "x-groups": {"claim": "groups", "encode": "json"}}
-        },
+        "forward": FORWARDED,
     },
     {
         "name": "calculator",
@@ -60,6 +62,7 @@ SERVERS: Final[list[dict[str, Any]]] = [
         "match": {"hosts": ["mcp.example.com"], "paths": ["/audited"]},
         "issuers": ["corp"],
         "scopes": ["audited"],
+        "forward": FORWARDED,
         "mode": "audit",
     },
 ]
