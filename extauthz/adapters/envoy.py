@@ -83,7 +83,7 @@ def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Req
         if http.raw_body and http.body and http.raw_body != http.body.encode():
             return _TWO_BODIES
         body = http.raw_body or http.body.encode()
-        truncated = headers.get(_PARTIAL_BODY) == "true" or http.size > len(body)
+        truncated = headers.get(_PARTIAL_BODY, "false") != "false" or http.size > len(body)
     return Request(
         method=method,
         host=http.host,
