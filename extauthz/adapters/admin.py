@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
+from http import HTTPMethod
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,6 +40,7 @@ MAX_FORM: Final = 256 * 1024
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _TEXT: Final = (("content-type", "text/plain; charset=utf-8"),)
 _JSON: Final = (("content-type", "application/json"),)
+_HTTP_METHODS: Final = frozenset(HTTPMethod)
 _READING: Final = ("GET", "HEAD")
 
 
@@ -242,18 +244,19 @@ def _question(body: bytes) -> Question | None:
     except ValueError:
         return None
 
-    def field(name: str, otherwise: str = "") -> str:
-        return form.get(name, [otherwise])[0].strip()
+    def field(name: str) -> str:
+        return form.get(name, [""])[0].strip()
 
     # A header copied whole is as good as the token in it.
     _, _, token = field("token").rpartition(" ")
     if not token or not field("host") or not field("path"):
         return None
+    method = field("method")
     return Question(
         token=token,
         host=field("host"),
         path=field("path"),
-        method=field("method", "POST").upper(),
+        method=method.upper() if method.upper() in _HTTP_METHODS else method,
         tool=field("tool"),
     )
 
@@ -278,6 +281,6 @@ def _explanation(explanation: Explanation) -> dict[str, object]:
             }
             for step in explanation.steps
         ],
-        "hints": list(explanation.hints),
+        "near_misses": list(explanation.hints),
         "answer": answer,
     }

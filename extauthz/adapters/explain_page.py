@@ -15,12 +15,16 @@ PATH = "/status/explain"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is to be explained. ``token`` is never shown again; ``tool`` is empty for none."""
+    """What is to be explained. ``token`` is never shown again.
+
+    ``method`` is an HTTP or a JSON-RPC method, empty for the usual one; ``tool`` is the
+    target of a call, empty for none.
+    """
 
     token: str = ""
     host: str = ""
     path: str = ""
-    method: str = "POST"
+    method: str = ""
     tool: str = ""
 
 
@@ -53,8 +57,14 @@ def explain_form(question: Question) -> Html:
         ),
         element(
             "div",
-            _input(question.method, "method", "HTTP method", "POST"),
-            _input(question.tool, "tool", "Tool", "none", hint="for a tools/call"),
+            _input(
+                question.method,
+                "method",
+                "Method",
+                "GET, or tools/call with a tool",
+                hint="of HTTP or JSON-RPC",
+            ),
+            _input(question.tool, "tool", "Tool", "none", hint="or prompt, or resource"),
             class_="pair",
         ),
         element("button", "Explain", type="submit"),

@@ -21,9 +21,10 @@ from extauthz.adapters.status import Health, Status
 from extauthz.config.addresses import TcpAddress
 from extauthz.core.engine import Engine
 from extauthz.core.explain import Explanation, explain
+from extauthz.core.explain import question as core_question
 from extauthz.telemetry.metrics import Metrics, register
 from tests.adapters.sample_status import health, sample_status
-from tests.policies import asking, key_sets, policy_for_tests
+from tests.policies import key_sets, policy_for_tests
 from tests.tokens import ISSUER, NOW, mint
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -46,8 +47,12 @@ class Service:
         self.questions.append(question)
         if self.fault:
             raise self.fault
-        request = asking(
-            question.token, method=question.method, target=question.path, host=question.host
+        request = core_question(
+            token=question.token,
+            method=question.method or None,
+            path=question.path,
+            host=question.host,
+            tool=question.tool or None,
         )
         return explain(self.engine, request, key_sets(), now=NOW)
 
@@ -273,7 +278,7 @@ async def test_an_explanation_can_be_had_as_json(client: httpx.AsyncClient) -> N
     assert (told["allowed"], told["reason"]) == (False, "unknown_issuer")
     assert told["answer"]["status"] == 401
     assert [step["check"] for step in told["steps"]][:2] == ["path", "server"]
-    assert told["hints"]
+    assert told["near_misses"]
 
 
 async def test_the_token_is_not_shown_again_nor_logged_nor_remembered(
@@ -304,6 +309,16 @@ async def test_a_token_is_taken_as_people_paste_it(
     await explained(client, pasted, method="post", tool="add")
     (question,) = service.questions
     assert (question.token, question.method, question.tool) == (taken, "POST", "add")
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"), [("", ""), ("get", "GET"), ("tools/list", "tools/list"), ("ping", "ping")]
+)
+async def test_a_method_is_one_of_http_or_of_json_rpc(
+    service: Service, client: httpx.AsyncClient, written: str, taken: str
+) -> None:
+    await explained(client, mint(), method=written)
+    assert service.questions[0].method == taken
 
 
 @pytest.mark.parametrize(
