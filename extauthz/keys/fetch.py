@@ -6,11 +6,12 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import urljoin
 
 import httpx
@@ -104,17 +105,45 @@ async def _get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
     address = Address.of(url)
     check_scheme(address, limits.allow_http_hosts)
     context = await _tls(address, limits.ca_file)
-    async with httpx.AsyncClient(
-        verify=context, trust_env=False, follow_redirects=False, timeout=limits.timeout
-    ) as client:
+    async with (
+        _Connections() as connections,
+        httpx.AsyncClient(
+            verify=context, trust_env=False, follow_redirects=False, timeout=limits.timeout
+        ) as client,
+    ):
         target = url
         headers = _HEADERS | ({"If-None-Match": etag} if etag else {})
         for _ in range(1 + MAX_REDIRECTS):
-            async with client.stream("GET", target, headers=headers) as response:
+            async with client.stream(
+                "GET", target, headers=headers, extensions={"trace": connections.traced}
+            ) as response:
                 if response.status_code not in _REDIRECTS:
                     return await _read(response, _shown(target), limits.max_bytes, etag)
                 target = _redirected(target, address, response)
     raise FetchError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects", answered=True)
+
+
+class _Connections:
+    """Closes every connection that was opened.
+
+    The library forgets one whose TLS handshake is cancelled, as our deadline does; each
+    attempt at an issuer that hangs there would cost a file descriptor.
+    """
+
+    def __init__(self) -> None:
+        self._opened: list[Any] = []
+
+    async def traced(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._opened.append(info["return_value"])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for connection in self._opened:
+            with suppress(Exception):
+                await connection.aclose()
 
 
 def _redirected(target: str, address: Address, response: httpx.Response) -> str:

@@ -171,8 +171,7 @@ class Refresher:
         if self._usable is None or self._last_error is not None or self._last_attempt is None:
             return Reason.KEYS_UNAVAILABLE
         if kid is not None and len(self._unknown) < MAX_UNKNOWN_KIDS:
-            asked = self._last_attempt if self._last_asked is None else self._last_asked
-            self._unknown[kid] = asked + self.source.cooldown
+            self._unknown[kid] = self._last_attempt + self.source.cooldown
         return Reason.UNKNOWN_KEY
 
     def _ask(self, *, rediscover: bool) -> Flight:
@@ -257,9 +256,11 @@ class Refresher:
         if self._last_error is not None:
             _log.info("the keys of issuer %s can be fetched again", source.name)
         self._failures, self._last_error, self._last_error_at = 0, None, None
-        self._unknown.clear()
         if before is None or before.loaded.key_set is not loaded.key_set:
+            self._unknown.clear()
             self._tell(loaded.key_set)
+        else:
+            self._unknown = {kid: end for kid, end in self._unknown.items() if end > started}
         if loaded.note and (before is None or before.loaded.note != loaded.note):
             _log.warning("issuer %s: %s", source.name, loaded.note)
         self._use_held()

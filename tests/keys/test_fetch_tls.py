@@ -1,0 +1,88 @@
+"""Keys come from whom the certificate names, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import warnings
+from pathlib import Path
+
+import pytest
+import trustme
+
+from extauthz.keys import FetchError, fetch
+
+from .fetching import BODY, limits
+from .rough_server import RoughServer, answer, rough_server
+
+
+class TestTls:
+    authority = trustme.CA()
+    stranger = trustme.CA()
+
+    def context(self, authority: trustme.CA, *names: str) -> ssl.SSLContext:
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*names).configure_cert(made)
+        return made
+
+    @pytest.fixture
+    def ca_file(self, tmp_path: Path) -> str:
+        self.authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        return str(tmp_path / "ca.pem")
+
+    async def test_a_private_authority_is_trusted_when_named(self, ca_file: str) -> None:
+        async with rough_server(self.context(self.authority, "localhost")) as server:
+            server.pages["/keys"] = answer(BODY)
+            got = await fetch(server.origin + "/keys", limits(ca_file=ca_file))
+            assert got.body == BODY
+            with pytest.raises(FetchError, match=r"certificate is not trusted.*ca_file"):
+                await fetch(server.origin + "/keys", limits())
+
+    async def test_another_name_or_authority_is_not(self, ca_file: str) -> None:
+        for context in (
+            self.context(self.authority, "other.example"),
+            self.context(self.stranger, "localhost"),
+        ):
+            async with rough_server(context) as server:
+                server.pages["/keys"] = answer(BODY)
+                with pytest.raises(FetchError, match="certificate is not trusted"):
+                    await fetch(server.origin + "/keys", limits(ca_file=ca_file))
+                assert server.asked == []
+
+    async def test_an_old_protocol_is_refused(self, ca_file: str) -> None:
+        context = self.context(self.authority, "localhost")
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+        async with rough_server(context) as server:
+            with pytest.raises(FetchError, match="TLS failed"):
+                await fetch(server.origin + "/keys", limits(ca_file=ca_file))
+
+    async def test_a_handshake_that_hangs_ends_and_leaves_no_connection_open(self) -> None:
+        ended = asyncio.Event()
+
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(4096):
+                pass
+            writer.close()
+            ended.set()
+
+        listening = await asyncio.start_server(silent, "127.0.0.1", 0)
+        async with listening:
+            url = f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+            with pytest.raises(FetchError, match="no complete answer"):
+                await fetch(url, limits(timeout=0.1))
+            await asyncio.wait_for(ended.wait(), 5)
+
+    async def test_a_server_that_speaks_no_tls_is_told(self, server: RoughServer) -> None:
+        with pytest.raises(FetchError, match=r"TLS failed|broke off|no complete answer"):
+            await fetch(server.origin.replace("http", "https"), limits(timeout=0.5))
+
+    @pytest.mark.parametrize("content", [None, b"", b"not a certificate"])
+    async def test_a_bad_ca_file_is_named(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "ca.pem"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(FetchError, match=f"ca_file {path}: .*PEM"):
+            await fetch("https://127.0.0.1:9/", limits(ca_file=str(path)))

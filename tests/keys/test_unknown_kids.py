@@ -1,0 +1,270 @@
+"""A key id not seen before causes one shared refresh, and no outsider can cause more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from extauthz.core.model import Reason
+from extauthz.keys.refresher import MAX_UNKNOWN_KIDS
+
+from .desk import Desk, kids
+from .fake_time import settle
+
+WAIT = 0.2
+
+
+async def test_a_key_that_is_held_is_there_at_once(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    assert await store.find("corp", "a", wait=WAIT) is None
+    assert await store.find("corp", None, wait=WAIT) is None
+    assert len(desk.issuer.asked) == 1
+
+
+async def test_a_rotated_key_works_with_its_first_token(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.publish("b")
+    assert await store.find("corp", "b", wait=WAIT) is None
+    assert kids(store) == ["b"]
+
+
+async def test_an_unknown_key_is_refused_after_one_refresh(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    for _ in range(5):
+        assert await store.find("corp", "x", wait=WAIT) is Reason.UNKNOWN_KEY
+        assert await store.find("corp", "y", wait=WAIT) is Reason.UNKNOWN_KEY
+    assert len(desk.issuer.asked) == 2
+
+
+async def test_all_who_wait_share_one_refresh(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.publish("a", "b")
+    desk.issuer.gate.clear()
+    waiting = [
+        asyncio.create_task(store.find("corp", kid, wait=WAIT)) for kid in ["b"] * 50 + ["x"] * 50
+    ]
+    await settle()
+    desk.issuer.gate.set()
+    assert await asyncio.gather(*waiting) == [None] * 50 + [Reason.UNKNOWN_KEY] * 50
+    assert len(desk.issuer.asked) == 2
+
+
+async def test_a_request_waits_no_longer_than_it_can_while_the_fetch_goes_on(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.publish("b")
+    desk.issuer.gate.clear()
+    assert await store.find("corp", "b", wait=0.01) is Reason.KEYS_UNAVAILABLE
+    assert await store.find("corp", "b", wait=0.0) is Reason.KEYS_UNAVAILABLE
+    assert await store.find("corp", "b", wait=-1.0) is Reason.KEYS_UNAVAILABLE
+    assert kids(store) == ["a"]
+    desk.issuer.gate.set()
+    await settle()
+    assert await store.find("corp", "b", wait=0.0) is None
+    assert len(desk.issuer.asked) == 2
+
+
+async def test_a_request_never_waits_longer_than_a_quarter_of_a_second(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.gate.clear()
+    started = asyncio.get_running_loop().time()
+    assert await store.find("corp", "b", wait=30.0) is Reason.KEYS_UNAVAILABLE
+    assert 0.2 < asyncio.get_running_loop().time() - started < 5.0
+
+
+async def test_when_the_last_attempt_failed_the_keys_are_unavailable(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail()
+    assert await store.find("corp", "b", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert await store.find("corp", "c", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert await store.find("corp", "a", wait=WAIT) is None
+    assert len(desk.issuer.asked) == 2
+
+
+async def test_an_issuer_that_never_had_keys_is_asked_and_unavailable(desk: Desk) -> None:
+    desk.issuer.fail()
+    store = await desk.open()
+    for kid in ("a", None):
+        assert await store.find("corp", kid, wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert len(desk.issuer.asked) == 2
+    desk.issuer.publish("a")
+    await desk.time.advance(9.9)
+    asked = len(desk.issuer.asked)
+    await desk.time.advance(0.1)
+    assert await store.find("corp", "a", wait=WAIT) is None
+    assert len(desk.issuer.asked) == asked
+
+
+async def test_a_token_without_key_id_waits_for_the_first_keys(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    desk.issuer.gate.clear()
+    store = await desk.open()
+    waiting = asyncio.create_task(store.find("corp", None, wait=WAIT))
+    await settle()
+    desk.issuer.gate.set()
+    assert await waiting is None
+
+
+async def test_keys_too_old_to_use_are_unavailable(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open(desk.source(max_stale=700.0))
+    desk.issuer.fail()
+    await desk.time.advance(699)
+    assert await store.find("corp", "a", wait=WAIT) is None
+    await desk.time.advance(1)
+    assert await store.find("corp", "a", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+
+
+async def test_an_issuer_not_configured_is_unavailable(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    assert await store.find("other", "a", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert len(desk.issuer.asked) == 1
+
+
+async def test_the_cooldown_has_two_sides(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    await store.find("corp", "x", wait=WAIT)
+    desk.issuer.publish("a", "b")
+    await desk.time.advance(9.9)
+    assert await store.find("corp", "b", wait=WAIT) is Reason.UNKNOWN_KEY
+    await desk.time.advance(0.1)
+    assert await store.find("corp", "b", wait=WAIT) is None
+    assert len(desk.issuer.asked) == 3
+
+
+async def test_a_scheduled_refresh_does_not_start_the_cooldown(desk: Desk) -> None:
+    """A rotation just after one is as quick as any other."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    await desk.time.advance(600)
+    desk.issuer.publish("b")
+    assert await store.find("corp", "b", wait=WAIT) is None
+    assert desk.issuer.times_asked() == [5000, 5600, 5600]
+
+
+async def test_the_scheduled_refresh_goes_on_under_a_flood(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open(desk.source(cooldown=100000.0))
+    await store.find("corp", "x", wait=WAIT)
+    desk.issuer.publish("b")
+    for second in range(600):
+        await store.find("corp", f"x{second}", wait=WAIT)
+        await desk.time.advance(1)
+    assert kids(store) == ["b"]
+
+
+async def test_a_flood_of_made_up_ids_causes_one_fetch_per_cooldown_at_most(desk: Desk) -> None:
+    """R6: fetches <= 1 + duration / cooldown, beside the scheduled ones."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    for tick in range(600):
+        for number in range(20):
+            found = await store.find("corp", f"{tick}-{number}", wait=WAIT)
+            assert found is Reason.UNKNOWN_KEY
+        await desk.time.advance(0.1)
+    assert len(desk.issuer.asked) <= 1 + 1 + 60 / 10
+
+
+async def test_a_flood_while_the_issuer_is_down_is_bounded_too(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail()
+    for tick in range(600):
+        assert await store.find("corp", f"{tick}", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+        await desk.time.advance(0.1)
+    # Six for the flood, as many again for backing off, which is there without a flood.
+    assert len(desk.issuer.asked) <= 1 + 1 + 6 + 7
+
+
+async def test_a_genuine_rotation_gets_through_a_flood_within_one_cooldown(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    await store.find("corp", "flood", wait=WAIT)
+    await desk.time.advance(3)
+    desk.issuer.publish("b")
+    waited = 0.0
+    while await store.find("corp", "b", wait=WAIT) is not None:
+        await store.find("corp", f"flood-{waited}", wait=WAIT)
+        await desk.time.advance(0.5)
+        waited += 0.5
+    assert waited <= 10.0
+
+
+async def test_an_unknown_id_is_remembered_for_one_cooldown(desk: Desk) -> None:
+    """It is the token's fault, also while a later attempt fails."""
+    desk.issuer.publish("a")
+    store = await desk.open(desk.source(refresh=35.0, cooldown=10.0))
+    await desk.time.advance(30)
+    assert await store.find("corp", "x", wait=WAIT) is Reason.UNKNOWN_KEY
+    desk.issuer.fail()
+    await store.refresh_now()
+    assert await store.find("corp", "x", wait=WAIT) is Reason.UNKNOWN_KEY
+    assert await store.find("corp", "y", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    await desk.time.advance(10)
+    assert await store.find("corp", "x", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+
+
+async def test_it_is_forgotten_when_the_key_set_changes(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    assert await store.find("corp", "x", wait=WAIT) is Reason.UNKNOWN_KEY
+    desk.issuer.publish("a", "b")
+    await store.refresh_now()
+    desk.issuer.fail()
+    await store.refresh_now()
+    assert await store.find("corp", "x", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+
+
+async def test_the_memory_of_unknown_ids_is_bounded(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    for number in range(2 * MAX_UNKNOWN_KIDS):
+        await store.find("corp", str(number), wait=WAIT)
+    assert len(store._refreshers["corp"]._unknown) == MAX_UNKNOWN_KIDS
+    await desk.time.advance(600)
+    assert not store._refreshers["corp"]._unknown
+
+
+async def test_who_waits_is_answered_when_the_store_closes(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.gate.clear()
+    asking: list[Coroutine[Any, Any, Any]] = [
+        store.find("corp", "b", wait=WAIT),
+        store.refresh_now(),
+    ]
+    waiting = [asyncio.create_task(one) for one in asking]
+    await settle()
+    await store.aclose()
+    assert await asyncio.gather(*waiting) == [Reason.KEYS_UNAVAILABLE, None]
+
+
+async def test_ten_thousand_who_give_up_waiting_cost_little(desk: Desk) -> None:
+    """Giving up is as cheap for the last as for the first (a second for all, at the most)."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.gate.clear()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    found = await asyncio.gather(*(store.find("corp", str(n), wait=0.05) for n in range(10000)))
+    assert set(found) == {Reason.KEYS_UNAVAILABLE}
+    assert loop.time() - started < 5.0
+    assert not store._refreshers["corp"]._flight._waiters
+
+
+@pytest.mark.parametrize("kid", ["", "../../dev/null", "\0", "x" * 100_000, "ключ"])
+async def test_odd_ids_are_only_strings(desk: Desk, kid: str) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    assert await store.find("corp", kid, wait=WAIT) is Reason.UNKNOWN_KEY
