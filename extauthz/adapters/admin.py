@@ -191,7 +191,7 @@ def _issuer_line(issuer: IssuerStatus) -> str:
     if not issuer.first_attempt_done:
         state = "waiting for its first keys"
     else:
-        state = f"{len(issuer.keys)} usable keys"
+        state = f"{len(issuer.keys)} usable key{'' if len(issuer.keys) == 1 else 's'}"
     error = f"; last attempt: {issuer.last_error}" if issuer.last_error else ""
     return f"[{mark}] issuer {issuer.name}: {state}{error}"
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import http.server
 import os
 import re
 import shutil
 import struct
 import subprocess
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -213,6 +217,32 @@ def first_pixel(png: bytes) -> tuple[int, int, int, int, int]:
     return width, height, row[1], row[2], row[3]
 
 
+@contextmanager
+def served(page: bytes) -> Iterator[str]:
+    """The page as the listener sends it: its policy must not keep a browser from its style."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in HEADERS:
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(page)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: the page is not looked at")
 @pytest.mark.parametrize("name", PAGES)
@@ -222,30 +252,29 @@ def test_a_browser_shows_it_light_and_dark(
     name: str, width: int, scheme: str, ground: tuple[int, int, int], tmp_path: Path
 ) -> None:
     """Screenshots go to EXTAUTHZ_TEST_ARTEFACTS, if that names a folder, to be looked at."""
-    page = tmp_path / "page.html"
-    page.write_bytes(PAGES[name])
     artefacts = Path(os.environ.get("EXTAUTHZ_TEST_ARTEFACTS") or tmp_path)
     shot = artefacts / f"{name}-{width}-{scheme}.png"
     assert CHROMIUM is not None
-    subprocess.run(
-        [
-            CHROMIUM,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--window-size={width},1400",
-            f"--screenshot={shot}",
-            page.as_uri(),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=50,
-    )
+    with served(PAGES[name]) as url:
+        subprocess.run(
+            [
+                CHROMIUM,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--hide-scrollbars",
+                f"--blink-settings=preferredColorScheme={int(scheme == 'light')}",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                f"--window-size={width},1400",
+                f"--screenshot={shot}",
+                url,
+            ],
+            check=True,
+            capture_output=True,
+            timeout=50,
+        )
     assert first_pixel(shot.read_bytes()) == (width, 1400, *ground)
