@@ -111,9 +111,12 @@ class PlausibleToken:
         return refusal
 
     def _may_sign(self, key: Key) -> bool:
-        """A key's own ``issuer`` member (Entra ID) must agree for tenant templates."""
-        if key.issuer is None or self.token.issuer in self.issuer.accepted:
+        """A key's own ``issuer`` member (Entra ID) must agree with the token's."""
+        accepted = self.issuer.accepted
+        if key.issuer is None:
             return True
+        if self.token.issuer in accepted:
+            return TENANT in key.issuer or key.issuer in accepted
         tenant = self._facts.tenant or ""
         named = key.issuer.replace(TENANT, tenant)
         return named in {t.replace(TENANT, tenant) for t in self.issuer.templates}

@@ -1,0 +1,282 @@
+"""A token on its way from text to proof: each stage refuses for its own reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from extauthz.core import token as token_module
+from extauthz.core.claims import ClaimCondition
+from extauthz.core.keyset import parse_key_set
+from extauthz.core.model import Reason, Refusal, Trace
+from extauthz.core.policy import Issuer, Server
+from extauthz.core.token import PlausibleToken, UnverifiedToken, issuer_of, parse_token
+from extauthz.core.verified import VerifiedToken
+from tests.tokens import ABSENT, ISSUER, NOTES, NOW, jwks, mint, signer
+
+LIMIT = 16 * 1024
+TENANT = "1a2b3c4d-2222-4333-8444-55555555abcd"
+TEMPLATE = "https://login.example.net/{tenantid}/v2.0"
+
+CORP = Issuer(name="corp", issuer=ISSUER, accepted=frozenset({ISSUER}), advertised=ISSUER)
+SERVER = Server(
+    name="notes", resource=NOTES, hosts=(), paths=(), issuers=(CORP,),
+    audiences=frozenset({NOTES, "notes"}),
+)  # fmt: skip
+KEYS = parse_key_set(jwks(signer(), signer("RS256")))
+
+
+def parsed(text: str, limit: int = LIMIT) -> UnverifiedToken:
+    token = parse_token(text, limit)
+    assert isinstance(token, UnverifiedToken), token
+    return token
+
+
+def judged(
+    text: str, *, issuer: Issuer = CORP, server: Server = SERVER, now: float = NOW
+) -> Reason | None:
+    """Why a token is implausible, or None."""
+    found = parsed(text).meeting(server, issuer, now)
+    return found.reason if isinstance(found, Refusal) else None
+
+
+def verified(text: str, issuer: Issuer = CORP, keys=KEYS) -> VerifiedToken | Reason:
+    token = parsed(text)
+    plausible = token.meeting(SERVER, issuer, NOW)
+    assert isinstance(plausible, PlausibleToken), plausible
+    found = plausible.verify(keys.candidates(token.header.kid, token.header.algorithm))
+    return found.reason if isinstance(found, Refusal) else found
+
+
+class TestForm:
+    def test_the_size_limit_counts_the_whole_text(self):
+        text = mint()
+        assert isinstance(parse_token(text, len(text)), UnverifiedToken)
+        longer = parse_token(text, len(text) - 1)
+        assert longer == Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
+
+    def test_what_counts_of_the_header_is_kept_and_an_absent_typ_reads_jwt(self):
+        header = parsed(mint(header={"typ": ABSENT, "kid": ABSENT})).header
+        assert (header.algorithm, header.kid, header.token_type) == ("ES256", None, "JWT")
+
+    @pytest.mark.parametrize(
+        ("text", "reason", "detail"),
+        [
+            ("e30.e30.", Reason.UNSUPPORTED_ALGORITHM, "not signed"),
+            ("a.b.c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
+            ("a..c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
+            ("0123456789abcdef", Reason.MALFORMED_TOKEN, "opaque"),
+            ("a.b", Reason.MALFORMED_TOKEN, "three"),
+            ("a.b.c\n", Reason.MALFORMED_TOKEN, "three"),
+            ("a.b.c", Reason.MALFORMED_TOKEN, "base64url"),
+        ],
+    )
+    def test_a_text_of_another_form_is_told_apart(self, text, reason, detail):
+        refusal = parse_token(text, LIMIT)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is reason
+        assert detail in refusal.detail
+
+    def test_a_kid_of_1024_characters_is_taken_and_one_more_is_not(self):
+        assert parsed(mint(header={"kid": "k" * 1024})).header.kid == "k" * 1024
+        refusal = parse_token(mint(header={"kid": "k" * 1025}), LIMIT)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.MALFORMED_TOKEN
+
+    def test_headers_that_are_remembered_are_bounded(self):
+        for number in range(1100):
+            parse_token(mint(header={"kid": f"k{number}"}, sign=lambda _: b"x"), LIMIT)
+        assert len(token_module._HEADERS) <= 1024
+        long = mint(header={"kid": "k" * 600})
+        parse_token(long, LIMIT)
+        assert long.partition(".")[0] not in token_module._HEADERS
+
+
+class TestChecksWithoutKey:
+    def test_a_good_token_is_plausible(self):
+        assert judged(mint()) is None
+
+    @pytest.mark.parametrize("leeway", [0, 30, 60])
+    def test_exp_ends_a_leeway_late(self, leeway):
+        issuer = replace(CORP, leeway=leeway)
+        text = mint({"exp": NOW, "iat": ABSENT})
+        assert judged(text, issuer=issuer, now=NOW + leeway - 0.001) is None
+        assert judged(text, issuer=issuer, now=NOW + leeway) is Reason.TOKEN_EXPIRED
+
+    @pytest.mark.parametrize("leeway", [0, 30, 60])
+    @pytest.mark.parametrize("name", ["nbf", "iat"])
+    def test_nbf_and_iat_begin_a_leeway_early(self, leeway, name):
+        issuer = replace(CORP, leeway=leeway)
+        text = mint({"iat": ABSENT, name: NOW, "exp": NOW + 300})
+        assert judged(text, issuer=issuer, now=NOW - leeway) is None
+        before = judged(text, issuer=issuer, now=NOW - leeway - 0.001)
+        assert before is Reason.TOKEN_NOT_YET_VALID
+
+    @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+    def test_a_time_is_a_finite_number_of_seconds_before_the_year_10000(self, name):
+        last = 253402300799
+        assert judged(mint({name: last})) is not Reason.MALFORMED_TOKEN
+        for odd in (last + 1, -last - 1, True, "1", [1], float("nan"), float("inf")):
+            refusal = parse_token(mint({name: odd}), LIMIT)
+            if isinstance(refusal, UnverifiedToken):
+                assert judged(mint({name: odd})) is Reason.MALFORMED_TOKEN, odd
+            else:
+                assert refusal.reason is Reason.MALFORMED_TOKEN
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"exp": ABSENT}, Reason.MISSING_CLAIM),
+            ({"aud": ABSENT}, Reason.MISSING_CLAIM),
+            ({"aud": None}, Reason.MISSING_CLAIM),
+            ({"aud": []}, Reason.WRONG_AUDIENCE),
+            ({"aud": "NOTES"}, Reason.WRONG_AUDIENCE),
+            ({"aud": [NOTES, 7]}, Reason.MALFORMED_TOKEN),
+            ({"aud": {"notes": 1}}, Reason.MALFORMED_TOKEN),
+            ({"sub": None}, Reason.MALFORMED_TOKEN),
+            ({"jti": 7}, Reason.MALFORMED_TOKEN),
+            ({"nbf": None}, Reason.MALFORMED_TOKEN),
+            ({"tid": 7}, Reason.MALFORMED_TOKEN),
+            ({"azp": ["x"]}, Reason.MALFORMED_TOKEN),
+            ({"cnf": {}}, Reason.BINDING_MISMATCH),
+            ({"cnf": None}, None),
+            ({"azp": None, "tid": None}, None),
+            ({"aud": "notes"}, None),
+            ({"aud": ["x", "notes"]}, None),
+            ({"sub": ABSENT, "jti": ABSENT, "iat": ABSENT}, None),
+        ],
+    )
+    def test_claims_are_there_and_of_their_type(self, changes, reason):
+        assert judged(mint(changes)) is reason
+
+    def test_a_token_without_iss_is_refused_before_anything_else_of_it_is_judged(self):
+        for odd, reason in ((ABSENT, Reason.MISSING_CLAIM), (7, Reason.MALFORMED_TOKEN)):
+            refusal = parse_token(mint({"iss": odd}), LIMIT)
+            assert isinstance(refusal, Refusal)
+            assert refusal.reason is reason
+
+    def test_the_audience_may_be_in_another_claim(self):
+        issuer = replace(CORP, audience_claim=("client_id",))
+        assert judged(mint({"aud": ABSENT, "client_id": "notes"}), issuer=issuer) is None
+        assert judged(mint({"client_id": ABSENT}), issuer=issuer) is Reason.MISSING_CLAIM
+        assert judged(mint({"client_id": "x"}), issuer=issuer) is Reason.WRONG_AUDIENCE
+        nested = replace(CORP, audience_claim=("ctx", "aud"))
+        assert judged(mint({"ctx": {"aud": ["notes"]}}), issuer=nested) is None
+
+    def test_any_audience_will_do_only_where_that_was_asked_for(self):
+        anyone = replace(SERVER, audiences=None)
+        assert judged(mint({"aud": "elsewhere"}), server=anyone) is None
+        assert judged(mint({"aud": ABSENT}), server=anyone) is Reason.MISSING_CLAIM
+
+    def test_algorithm_and_type_are_the_issuers_choice(self):
+        narrow = replace(CORP, algorithms=frozenset({"RS256"}), token_types=frozenset({"at+jwt"}))
+        assert judged(mint(), issuer=narrow) is Reason.UNSUPPORTED_ALGORITHM
+        rsa = signer("RS256")
+        assert judged(mint(key=rsa, header={"typ": "AT+JWT"}), issuer=narrow) is None
+        for typ in ("JWT", ABSENT, "application/at+jwt"):
+            token = mint(key=rsa, header={"typ": typ})
+            assert judged(token, issuer=narrow) is Reason.WRONG_TOKEN_TYPE
+
+    def test_required_claims_must_hold(self):
+        condition = ClaimCondition("token_use", ("token_use",), ("access",))
+        issuer = replace(CORP, required_claims=(condition,))
+        assert judged(mint({"token_use": "access"}), issuer=issuer) is None
+        for odd in (ABSENT, None, "id", ["id"], {"access": 1}):
+            assert judged(mint({"token_use": odd}), issuer=issuer) is Reason.MISSING_CLAIM
+
+    def test_the_checks_run_in_the_order_of_the_contracts_table(self):
+        """A token wrong in every way is refused for the first; mended step by step, for each."""
+        condition = ClaimCondition("x", ("x",), (1,))
+        issuer = replace(CORP, algorithms=frozenset({"RS256"}), required_claims=(condition,))
+        wrong = {"aud": "x", "exp": 1, "cnf": {}}
+        rsa, header = signer("RS256"), {"typ": "JWE"}
+        steps = [
+            (mint(wrong, header=header), Reason.UNSUPPORTED_ALGORITHM),
+            (mint(wrong, key=rsa, header=header), Reason.WRONG_TOKEN_TYPE),
+            (mint(wrong, key=rsa), Reason.WRONG_AUDIENCE),
+            (mint(wrong | {"aud": NOTES}, key=rsa), Reason.TOKEN_EXPIRED),
+            (mint({"cnf": {}}, key=rsa), Reason.MISSING_CLAIM),
+            (mint({"cnf": {}, "x": 1}, key=rsa), Reason.BINDING_MISMATCH),
+            (mint({"x": 1}, key=rsa), None),
+        ]
+        for text, reason in steps:
+            assert judged(text, issuer=issuer) is reason
+
+
+class TestSignature:
+    @pytest.mark.parametrize(
+        "algorithm",
+        ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+         "Ed25519"],
+    )  # fmt: skip
+    def test_every_algorithm_verifies_and_a_changed_token_does_not(self, algorithm):
+        key = signer(algorithm)
+        keys = parse_key_set(jwks(key))
+        text = mint(key=key)
+        assert isinstance(verified(text, keys=keys), VerifiedToken)
+        other = mint({"sub": "mallory"}, key=key)
+        swapped = ".".join((*text.split(".")[:2], other.split(".")[2]))
+        assert verified(swapped, keys=keys) is Reason.BAD_SIGNATURE
+
+    def test_a_key_of_another_tenant_may_not_sign(self):
+        entra = Issuer(
+            name="entra", issuer="https://e", accepted=frozenset({"https://e"}),
+            templates=(TEMPLATE,), tenants=frozenset({TENANT}), advertised="https://e",
+        )  # fmt: skip
+        ours = TEMPLATE.replace("{tenantid}", TENANT)
+        text = mint({"iss": ours, "tid": TENANT})
+        agreeing = {ours: True, TEMPLATE: True, "https://e": False, "https://x": False, "": False}
+        for issuer, fits in agreeing.items():
+            keys = parse_key_set(jwks(signer().public_jwk() | {"issuer": issuer}))
+            found = verified(text, entra, keys)
+            assert isinstance(found, VerifiedToken) if fits else found is Reason.UNKNOWN_KEY
+
+    def test_a_key_of_one_other_tenant_signs_nothing_for_an_issuer_named_in_full(self):
+        other = TEMPLATE.replace("{tenantid}", TENANT)
+        for issuer, fits in ((ISSUER, True), (TEMPLATE, True), (other, False), ("", False)):
+            keys = parse_key_set(jwks(signer().public_jwk() | {"issuer": issuer}))
+            found = verified(mint(), keys=keys)
+            assert isinstance(found, VerifiedToken) if fits else found is Reason.UNKNOWN_KEY
+
+    def test_no_candidates_verify_nothing(self):
+        plausible = parsed(mint()).meeting(SERVER, CORP, NOW)
+        assert isinstance(plausible, PlausibleToken)
+        assert plausible.verify(()) == Refusal(Reason.BAD_SIGNATURE)
+
+
+class TestIssuer:
+    entra = Issuer(
+        name="entra", issuer=TEMPLATE, accepted=frozenset(), templates=(TEMPLATE,),
+        tenants=frozenset({TENANT}), advertised="https://e",
+    )  # fmt: skip
+
+    def found(self, **claims: object) -> str | None:
+        issuer = issuer_of(parsed(mint(claims)), (CORP, self.entra))
+        return None if issuer is None else issuer.name
+
+    def test_an_issuer_is_compared_byte_for_byte(self):
+        assert self.found() == "corp"
+        for odd in (ISSUER + "/", ISSUER[:-1], ISSUER.upper(), "", ISSUER + "\0"):
+            assert self.found(iss=odd) is None
+
+    def test_a_template_takes_the_listed_tenants_and_no_others(self):
+        ours = TEMPLATE.replace("{tenantid}", TENANT)
+        assert self.found(iss=ours, tid=TENANT) == "entra"
+        for tid in (ABSENT, None, TENANT.upper(), "", "{tenantid}", TENANT[:-1]):
+            assert self.found(iss=ours, tid=tid) is None
+        other = "0" * 8 + TENANT[8:]
+        assert self.found(iss=TEMPLATE.replace("{tenantid}", other), tid=other) is None
+        assert self.found(iss=TEMPLATE, tid="{tenantid}") is None
+
+
+def test_a_trace_names_every_check_that_was_made():
+    trace = Trace()
+    token = parse_token(mint(), LIMIT, trace)
+    assert isinstance(token, UnverifiedToken)
+    plausible = token.meeting(SERVER, CORP, NOW, trace)
+    assert isinstance(plausible, PlausibleToken)
+    plausible.verify(KEYS.candidates("es256", "ES256"), trace)
+    checks = [step.check for step in trace.steps]
+    assert checks == ["token form", "algorithm", "token type", "audience", "times", "signature"]
+    assert all(step.passed for step in trace.steps)
