@@ -1,0 +1,286 @@
+"""What Envoy says becomes a request, and decisions become what Envoy does (contract, section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
+from extauthz.adapters.envoy import MCP_NAMESPACE, to_request, to_response
+from extauthz.core.engine import Engine
+from extauthz.core.model import Allow, Answer, Call, Deny, Reason, Refusal, Request
+from tests.adapters.doors import header_options
+from tests.policies import asking, engine_for_tests, key_sets
+from tests.tokens import NOW, mint
+
+
+def check(**http: Any) -> CheckRequest:
+    """A check of a GET, with fields of its HTTP request set or changed."""
+    message = CheckRequest()
+    part = message.attributes.request.http
+    part.method, part.path, part.host = "GET", "/notes/mcp", "mcp.example.com"
+    for name, value in http.items():
+        if name == "headers":
+            part.headers.update(value)
+        elif name == "lines":
+            for key, raw in value:
+                line = part.header_map.headers.add()
+                line.key = key
+                if isinstance(raw, bytes):
+                    line.raw_value = raw
+                else:
+                    line.value = raw
+        else:
+            setattr(part, name, value)
+    return message
+
+
+def read(**http: Any) -> Request:
+    request = to_request(check(**http))
+    assert isinstance(request, Request)
+    return request
+
+
+def refused(message: CheckRequest) -> Reason:
+    refusal = to_request(message)
+    assert isinstance(refusal, Refusal)
+    return refusal.reason
+
+
+class TestHeaders:
+    def test_joined_headers_may_hide_a_second_line(self):
+        request = read(headers={"accept": "a,b"})
+        assert (dict(request.headers), request.joined) == ({"accept": "a,b"}, True)
+
+    def test_raw_lines_are_what_they_are(self):
+        request = read(lines=[("accept", b"a"), ("x-odd", "é".encode("latin-1"))])
+        assert dict(request.headers) == {"accept": "a", "x-odd": "é"}
+        assert (request.joined, request.repeated) == (False, frozenset())
+
+    def test_a_line_may_come_as_text_or_empty(self):
+        request = read(lines=[("accept", "a"), ("x-empty", b"")])
+        assert dict(request.headers) == {"accept": "a", "x-empty": ""}
+
+    def test_raw_lines_of_one_name_are_joined_and_told(self):
+        request = read(lines=[("accept", b"a"), ("Accept", b" b "), ("x", b"c")])
+        assert dict(request.headers) == {"accept": "a,b", "x": "c"}
+        assert request.repeated == {"accept"}
+
+    @pytest.mark.parametrize("form", ["headers", "lines"])
+    @pytest.mark.parametrize(
+        ("sent", "read_as"),
+        [(" a ", "a"), ("\ta\t", "a"), ("\u00a0a", "\u00a0a"), ("a \t b", "a \t b"), (" \t", "")],
+    )
+    def test_only_spaces_and_tabs_at_the_ends_are_no_part_of_a_value(self, form, sent, read_as):
+        raw = sent.encode("latin-1")
+        given_ = {"x-a": sent} if form == "headers" else [("x-a", raw)]
+        assert read(**{form: given_}).headers["x-a"] == read_as
+
+    @pytest.mark.parametrize("form", ["headers", "lines"])
+    def test_names_are_lower_case_and_pseudo_headers_gone(self, form):
+        lines = [("X-A", b"1"), (":path", b"/evil"), (":method", b"PUT"), (":odd", b"x")]
+        given_ = lines if form == "lines" else {name: raw.decode() for name, raw in lines}
+        request = read(**{form: given_})
+        assert dict(request.headers) == {"x-a": "1"}
+        assert (request.target, request.method) == ("/notes/mcp", "GET")
+
+    def test_usual_pseudo_headers_are_gone_at_full_speed_too(self):
+        lines = [(":path", b"/"), (":authority", b"h"), (":method", b"GET"), (":scheme", b"s")]
+        assert dict(read(lines=[*lines, ("a", b"b")]).headers) == {"a": "b"}
+
+    def test_lines_behave_like_any_mapping(self):
+        headers = read(lines=[("a", b"1"), ("b", b"2")]).headers
+        assert (len(headers), list(headers), "a" in headers, "z" in headers) == (
+            2,
+            ["a", "b"],
+            True,
+            False,
+        )
+        assert (headers.get("b"), headers.get("z"), headers.get("z", "-")) == ("2", None, "-")
+        assert headers.keys() <= {"a", "b", "c"}
+        with pytest.raises(KeyError):
+            headers["z"]
+
+    def test_both_forms_must_not_differ_about_credentials(self):
+        lines = [("authorization", b"Bearer a")]
+        assert read(lines=lines, headers={"Authorization": " Bearer a"}).headers
+        for other in ({"authorization": "Bearer b"}, {"accept": "x"}):
+            assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
+        hidden = check(lines=[("accept", b"x")], headers={"authorization": "Bearer a"})
+        assert refused(hidden) is Reason.MALFORMED_REQUEST
+
+
+class TestBody:
+    def test_there_is_none_unless_envoy_says_so(self):
+        assert read().body is None
+
+    def test_the_marker_makes_an_empty_body_one(self):
+        request = read(headers={"x-envoy-auth-partial-body": "false"})
+        assert (request.body, request.body_truncated) == (b"", False)
+
+    @pytest.mark.parametrize("field", [{"body": "{}"}, {"raw_body": b"{}"}])
+    def test_a_body_needs_no_marker(self, field):
+        assert read(**field).body == b"{}"
+
+    def test_text_and_bytes_must_not_differ(self):
+        assert read(body="{}", raw_body=b"{}").body == b"{}"
+        assert refused(check(body="{}", raw_body=b"[]")) is Reason.MALFORMED_REQUEST
+
+    @pytest.mark.parametrize(
+        ("marker", "size", "truncated"),
+        [("true", 2, True), ("false", 3, True), ("false", 2, False), ("false", -1, False)],
+    )
+    def test_a_part_of_a_body_is_known_as_one(self, marker, size, truncated):
+        request = read(raw_body=b"{}", size=size, headers={"x-envoy-auth-partial-body": marker})
+        assert request.body_truncated is truncated
+
+
+class TestMetadata:
+    def said(self, members: dict[str, Any], namespace: str = MCP_NAMESPACE) -> Any:
+        message = check()
+        struct = Struct()
+        struct.update(members)
+        message.attributes.metadata_context.filter_metadata[namespace].CopyFrom(struct)
+        request = to_request(message)
+        assert isinstance(request, Request)
+        return request.mcp_metadata
+
+    def test_is_read_as_plain_values(self):
+        members: dict[str, Any] = {
+            "a": True,
+            "b": None,
+            "c": 1.5,
+            "d": "x",
+            "e": [1, {"f": "y"}],
+            "g": {},
+        }
+        assert self.said(members) == members
+
+    def test_of_another_filter_says_nothing(self):
+        assert self.said({"method": "ping"}, "envoy.filters.http.other") is None
+        assert read().mcp_metadata is None
+
+    def test_that_is_empty_is_present(self):
+        assert self.said({}) == {}
+
+    def test_may_come_under_another_name(self):
+        message = check()
+        message.attributes.metadata_context.filter_metadata["mine"].update({"a": "b"})
+        request = to_request(message, "mine")
+        assert isinstance(request, Request)
+        assert request.mcp_metadata == {"a": "b"}
+
+
+def test_a_server_named_by_an_empty_text_is_still_named():
+    message = check()
+    assert read().server is None
+    for name in ("notes", ""):
+        message.attributes.context_extensions["mcp_server"] = name
+        request = to_request(message)
+        assert isinstance(request, Request)
+        assert request.server == name
+
+
+def test_a_check_without_an_http_request_is_malformed():
+    assert refused(CheckRequest()) is Reason.MALFORMED_REQUEST
+    assert refused(check(method="")) is Reason.MALFORMED_REQUEST
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return engine_for_tests()
+
+
+class TestReplies:
+    def decide(self, engine: Engine, request: Request) -> Any:
+        return engine.decide(request, key_sets(), now=NOW)
+
+    def test_an_allow_tells_envoy_who_is_calling(self, engine: Engine):
+        decision = self.decide(engine, asking(mint({"sub": "zoë"})))
+        reply = to_response(decision)
+        assert reply.HasField("status")
+        assert reply.status.code == 0
+        headers = header_options(reply.ok_response.headers)
+        assert headers["x-auth-subject"] == "zo%C3%AB"
+        assert "authorization" in reply.ok_response.headers_to_remove
+        about = {name: value.string_value for name, value in reply.dynamic_metadata.fields.items()}
+        assert about == {
+            "server": "notes",
+            "subject": "zoë",
+            "client_id": "inspector",
+            "issuer": "https://idp.example.com/realms/acme",
+            "scopes": "notes",
+        }
+
+    def test_the_tool_is_named_and_no_other_call(self):
+        allow = Allow(server="s", headers=(), remove=(), call=Call("tools/call", "add"))
+        assert to_response(allow).dynamic_metadata["tool"] == "add"
+        allow = Allow(server="s", headers=(), remove=(), call=Call("prompts/get", "p"))
+        assert "tool" not in to_response(allow).dynamic_metadata
+
+    def test_a_public_path_tells_of_nobody(self, engine: Engine):
+        reply = to_response(self.decide(engine, asking(target="/notes/health")))
+        assert dict(reply.dynamic_metadata) == {"server": "notes"}
+
+    def test_an_audited_allow_says_what_for(self, engine: Engine):
+        reply = to_response(self.decide(engine, asking(target="/audited/mcp")))
+        assert reply.status.code == 0
+        assert dict(reply.dynamic_metadata) == {"server": "audited", "audited": "missing_token"}
+        assert "authorization" not in reply.ok_response.headers_to_remove
+
+    def test_a_browser_may_read_the_servers_answer(self, engine: Engine):
+        origin = {"origin": "https://app.example.com"}
+        reply = to_response(self.decide(engine, asking(mint(), headers=origin)))
+        added = header_options(reply.ok_response.response_headers_to_add)
+        assert added["access-control-allow-origin"] == origin["origin"]
+        assert "access-control-allow-origin" not in header_options(reply.ok_response.headers)
+
+    @pytest.mark.parametrize(
+        ("seconds", "milliseconds"),
+        [(240.0, "240000"), (0.0019, "1"), (0.0001, "1"), (0.0, "1"), (-5.0, "1")],
+    )
+    def test_a_lease_is_at_least_a_millisecond(self, seconds, milliseconds):
+        allow = Allow(server="s", headers=(), remove=(), lease_seconds=seconds)
+        headers = header_options(to_response(allow).ok_response.headers)
+        assert headers == {"x-envoy-upstream-rq-timeout-ms": milliseconds}
+
+    @pytest.mark.parametrize(
+        ("reason", "status", "code"),
+        [
+            (Reason.MISSING_TOKEN, 401, 16),
+            (Reason.DENIED_BY_RULE, 403, 7),
+            (Reason.MALFORMED_REQUEST, 400, 3),
+            (Reason.KEYS_UNAVAILABLE, 503, 14),
+        ],
+    )
+    def test_a_refusal_sets_both_statuses(self, reason, status, code):
+        deny = Deny(reason=reason, status=status, headers=(("a", "b"),), body=b"{}", server="s")
+        reply = to_response(deny)
+        assert (reply.status.code, reply.denied_response.status.code) == (code, status)
+        assert reply.denied_response.body == "{}"
+        assert dict(reply.dynamic_metadata) == {"server": "s", "reason": reason.value}
+
+    @pytest.mark.parametrize(("status", "code"), [(200, 7), (204, 7), (307, 7), (404, 5)])
+    def test_an_answer_in_the_servers_place_never_allows(self, status, code):
+        reply = to_response(Answer(status=status, headers=(), body=b"x"))
+        assert (reply.status.code, reply.denied_response.status.code) == (code, status)
+        assert reply.denied_response.body == ("" if status == 204 else "x")
+
+    @given(
+        st.sampled_from(list(Reason)),
+        st.integers(200, 599),
+        st.lists(st.tuples(st.text(), st.text()), max_size=4),
+        st.binary(max_size=40),
+    )
+    def test_no_refusal_ever_reads_as_an_allow(self, reason, status, headers, body):
+        deny = Deny(reason=reason, status=status, headers=tuple(headers), body=body)
+        answer = Answer(status=status, headers=tuple(headers), body=body)
+        for decision in (deny, answer):
+            reply = CheckResponse.FromString(to_response(decision).SerializeToString())
+            assert reply.status.code != 0
+            assert reply.WhichOneof("http_response") == "denied_response"
+            assert reply.denied_response.status.code == status
