@@ -43,6 +43,7 @@ class Keys:
         self.sets = key_sets()
         self.answers: dict[str, Reason] = {}
         self.waits: list[float] = []
+        self.searched = asyncio.Event()
         self.hold: asyncio.Event | None = None
 
     def snapshot(self) -> Any:
@@ -50,6 +51,7 @@ class Keys:
 
     async def find(self, issuer: str, kid: str | None, *, wait: float) -> Reason | None:
         self.waits.append(wait)
+        self.searched.set()
         if self.hold is not None:
             await self.hold.wait()
         return self.answers.get(issuer, Reason.UNKNOWN_KEY)
