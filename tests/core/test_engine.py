@@ -1,0 +1,451 @@
+"""The whole decision: its order, its answers, and what it remembers of tokens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.model import Allow, Answer, Call, Decision, Deny, NeedKeys, Reason, Trace
+from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
+from tests.policies import (
+    ISSUERS,
+    ORIGIN,
+    asking,
+    engine_for_tests,
+    key_sets,
+    policy_for_tests,
+    policy_with,
+)  # fmt: skip
+from tests.tokens import ABSENT, CALCULATOR, NOTES, NOW, jwks, mint, signer
+
+KEYS = key_sets()
+PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return engine_for_tests()
+
+
+def decided(
+    engine: Engine, request: Any, *, keys: Any = KEYS, now: float = NOW, **more: Any
+) -> Any:
+    return engine.decide(request, keys, now=now, **more)
+
+
+def why(decision: Decision | NeedKeys) -> Reason | None:
+    """The reason of a refusal, None for an allow."""
+    if isinstance(decision, Deny):
+        return decision.reason
+    assert isinstance(decision, Allow), decision
+    return None
+
+
+def call(name: str = "safe", method: str = "tools/call") -> bytes:
+    return json.dumps({"id": 1, "method": method, "params": {"name": name}}).encode()
+
+
+def at_calculator(scope: str = "calculator", **more: Any) -> Any:
+    token = mint({"aud": CALCULATOR, "scope": scope})
+    return asking(token, target="/calculator/mcp", **more)
+
+
+class TestOrder:
+    """Each request is wrong in everything that follows; what comes first decides."""
+
+    def test_path_before_documents_and_servers(self, engine):
+        target = "/.well-known/oauth-protected-resource/../x"
+        found = decided(engine, asking(target=target, host="nowhere", headers={"origin": "x"}))
+        assert why(found) is Reason.AMBIGUOUS_PATH
+
+    def test_method_and_host_before_documents(self, engine):
+        target = "/.well-known/oauth-protected-resource"
+        assert why(decided(engine, asking(target=target, method=""))) is Reason.MALFORMED_REQUEST
+        assert why(decided(engine, asking(target=target, host=""))) is Reason.MALFORMED_REQUEST
+
+    def test_documents_before_servers(self, engine):
+        found = decided(engine, asking(target="/register", headers={"origin": "x"}))
+        assert isinstance(found, Answer)
+        assert found.status == 404
+
+    def test_server_before_origin(self, engine):
+        found = decided(engine, asking(target="/x", headers={"origin": "https://evil.example"}))
+        assert why(found) is Reason.NO_MATCHING_SERVER
+        assert found.server is None
+
+    def test_preflight_before_origin(self, engine):
+        headers = PREFLIGHT | {"origin": "https://evil.example"}
+        found = decided(engine, asking(method="OPTIONS", headers=headers))
+        assert isinstance(found, Answer)
+        assert (found.status, found.server) == (204, "notes")
+
+    def test_origin_before_public_paths(self, engine):
+        headers = {"origin": "https://evil.example"}
+        found = decided(engine, asking(target="/notes/public/x", headers=headers))
+        assert why(found) is Reason.BAD_ORIGIN
+
+    def test_public_paths_before_credentials(self, engine):
+        found = decided(engine, asking("junk", target="/notes/public/x"))
+        assert isinstance(found, Allow)
+        assert found.public
+        assert found.headers == (("x-auth-server", "notes"),)
+        assert set(found.remove) >= {"authorization", *IDENTITY_HEADERS} - {"x-auth-server"}
+
+    def test_credentials_before_token(self, engine):
+        request = asking("a.b.c", target="/calculator/mcp", repeated=frozenset({"authorization"}))
+        assert why(decided(engine, request)) is Reason.MALFORMED_REQUEST
+
+    def test_token_before_call(self, engine):
+        request = asking("a.b.c", target="/calculator/mcp", body=b"[]")
+        assert why(decided(engine, request)) is Reason.MALFORMED_TOKEN
+
+    def test_call_before_rules(self, engine):
+        assert why(decided(engine, at_calculator("x", body=b"[]"))) is Reason.BATCH_REFUSED
+        assert why(decided(engine, at_calculator("x"))) is Reason.UNVERIFIED_CALL
+
+    def test_denials_before_scopes(self, engine):
+        found = decided(engine, at_calculator("x", body=call("danger_1")))
+        assert why(found) is Reason.DENIED_BY_RULE
+        found = decided(engine, at_calculator("x", body=call("add")))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+        challenge = dict(found.headers)["www-authenticate"]
+        assert 'scope="calculator calculator.add"' in challenge
+
+
+class TestAnswers:
+    def test_an_allow_names_server_issuer_and_unexpired_token(self, engine):
+        found = decided(engine, asking(mint()))
+        assert isinstance(found, Allow)
+        headers = dict(found.headers)
+        assert headers["x-auth-subject"] == "alice"
+        assert headers["x-auth-issuer"] == "https://idp.example.com/realms/acme"
+        assert float(headers["x-auth-expires-at"]) > NOW
+        assert headers["x-auth-server"] == found.server == "notes"
+        assert "authorization" in found.remove
+        assert not found.public
+
+    def test_headers_and_removals_cover_every_name_and_share_none(self, engine):
+        found = decided(engine, asking(mint({"sub": ABSENT, "jti": ABSENT})))
+        sent, removed = {name for name, _ in found.headers}, set(found.remove)
+        assert sent | removed == {*IDENTITY_HEADERS, "x-user-email", "x-groups", "authorization"}
+        assert not sent & removed
+
+    def test_the_token_is_kept_only_where_that_was_asked_for(self):
+        keeping = Engine(policy_with("notes", forward={"token": "keep"}))
+        assert "authorization" not in decided(keeping, asking(mint())).remove
+        public = decided(keeping, asking("x", target="/notes/health"))
+        assert "authorization" not in public.remove
+
+    def test_lookalikes_are_removed_or_where_that_cannot_be_refused(self, engine):
+        request = asking(mint(), headers={"x_auth_subject": "root", "x-auth-subject": "root"})
+        found = decided(engine, request)
+        assert "x_auth_subject" in found.remove
+        assert dict(found.headers)["x-auth-subject"] == "alice"
+        assert why(decided(engine, replace(request, refuse_lookalikes=True))) is (
+            Reason.MALFORMED_REQUEST
+        )
+
+    def test_a_browser_of_an_allowed_origin_may_read_allow_and_refusal(self, engine):
+        for token in (mint(), None):
+            found = decided(engine, asking(token, headers={"origin": ORIGIN}))
+            headers = dict(found.client_headers if isinstance(found, Allow) else found.headers)
+            assert headers["access-control-allow-origin"] == ORIGIN
+            assert headers["vary"] == "Origin"
+
+    def test_a_lease_ends_with_the_leeway_of_the_token(self):
+        leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
+        token = mint({"exp": NOW + 100})
+        assert decided(leasing, asking(token)).lease_seconds == 130
+        assert decided(leasing, asking(token), now=NOW + 129.5).lease_seconds == 0.5
+
+    def test_the_call_is_told(self, engine):
+        found = decided(engine, at_calculator(body=call("safe")))
+        assert found.call == Call("tools/call", "safe")
+        assert decided(engine, at_calculator(body=call("danger_x"))).call.name == "danger_x"
+
+    def test_where_the_proxy_hears_only_yes_or_no_nothing_is_answered_in_band(self, engine):
+        for request in (
+            asking(target="/.well-known/oauth-protected-resource/notes/mcp", in_band=False),
+            asking(target="/token", in_band=False),
+            asking(method="OPTIONS", headers=PREFLIGHT, in_band=False),
+        ):
+            assert why(decided(engine, request)) is Reason.NO_MATCHING_SERVER
+
+    def test_identity_headers_over_their_limit_refuse_the_request(self, engine):
+        token = mint({"sub": "%" * 6_000})
+        found = decided(engine, asking(token))
+        assert why(found) is Reason.DENIED_BY_RULE
+        assert "16 KiB" in found.detail
+
+
+class TestMissingKeys:
+    def test_a_key_that_is_not_there_is_asked_for(self, engine):
+        token = mint(key=signer("ES256", "new"))
+        assert decided(engine, asking(token)) == NeedKeys("corp", "new")
+        assert decided(engine, asking(mint()), keys={}) == NeedKeys("corp", "es256")
+        without = mint(header={"kid": ABSENT}, key=signer("PS256"))
+        only_ec = {"corp": parse_key_set(jwks(signer()))}
+        assert decided(engine, asking(without), keys=only_ec) == NeedKeys("corp", None)
+
+    @pytest.mark.parametrize("reason", [Reason.KEYS_UNAVAILABLE, Reason.UNKNOWN_KEY])
+    def test_asked_again_the_answer_is_a_refusal(self, engine, reason):
+        token = mint(key=signer("ES256", "new"))
+        assert why(decided(engine, asking(token), missing_key=reason)) is reason
+
+    def test_junk_asks_for_no_keys(self, engine):
+        new = signer("ES256", "new")
+        for changes in ({"exp": 1}, {"aud": "x"}, {"iss": "https://x"}, {"cnf": "x"}):
+            assert not isinstance(decided(engine, asking(mint(changes, key=new))), NeedKeys)
+
+
+class TestAudit:
+    def audited(self, token: str | None = None, engine: Engine | None = None, **more: Any) -> Any:
+        request = asking(token, target="/audited/mcp", **more)
+        return decided(engine or engine_for_tests(), request, missing_key=Reason.UNKNOWN_KEY)
+
+    @pytest.mark.parametrize(
+        ("token", "reason"),
+        [
+            (None, Reason.MISSING_TOKEN),
+            ("junk", Reason.MALFORMED_TOKEN),
+            (mint({"exp": 1, "aud": "https://mcp.example.com/audited/mcp"}), Reason.TOKEN_EXPIRED),
+            (mint(), Reason.WRONG_AUDIENCE),
+            (mint({"aud": "https://mcp.example.com/audited/mcp"}, header={"kid": "x"}),
+             Reason.UNKNOWN_KEY),
+        ],
+    )  # fmt: skip
+    def test_what_would_be_refused_passes_without_identity(self, token, reason):
+        found = self.audited(token, headers={"x_auth_subject": "root"})
+        assert (found.audited, found.headers, found.public) == (reason, (), False)
+        assert set(IDENTITY_HEADERS) < set(found.remove)
+        assert "x_auth_subject" in found.remove
+        assert "authorization" not in found.remove
+
+    def test_a_verified_token_that_lacks_a_scope_keeps_its_identity(self):
+        token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "x"})
+        found = self.audited(token)
+        assert found.audited is Reason.INSUFFICIENT_SCOPE
+        assert dict(found.headers)["x-auth-subject"] == "alice"
+        assert found.token is not None
+
+    def test_a_claim_that_cannot_be_forwarded_leaves_no_identity(self):
+        token = mint({"aud": "https://mcp.example.com/audited/mcp", "sub": "a\nb"})
+        found = self.audited(token)
+        assert (found.audited, found.headers) == (Reason.MALFORMED_TOKEN, ())
+
+    def test_what_is_not_wrong_is_not_audited(self):
+        token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "audited"})
+        found = self.audited(token)
+        assert found.audited is None
+        assert "authorization" in found.remove
+
+    def test_a_bad_origin_passes_but_paths_and_lookalikes_behind_nginx_do_not(self):
+        found = self.audited(headers={"origin": "https://evil.example"})
+        assert found.audited is Reason.BAD_ORIGIN
+        assert found.client_headers == ()
+        found = self.audited(headers={"x_auth_subject": "root"}, refuse_lookalikes=True)
+        assert why(found) is Reason.MALFORMED_REQUEST
+        found = decided(engine_for_tests(), asking(target="/audited//mcp"))
+        assert why(found) is Reason.AMBIGUOUS_PATH
+
+
+class TestAllowedClients:
+    def policy(self, *clients: str) -> Policy:
+        policy = policy_for_tests()
+        servers = tuple(replace(one, allowed_clients=frozenset(clients)) for one in policy.servers)
+        return replace(policy, servers=servers)
+
+    @pytest.mark.parametrize("name", ["client_id", "azp", "cid", "appid"])
+    def test_the_client_may_be_named_by_any_of_four_claims(self, name):
+        engine = Engine(self.policy("a", "b"))
+        token = mint({"client_id": ABSENT, name: "b"})
+        assert why(decided(engine, asking(token))) is None
+        other = mint({"client_id": ABSENT, name: "c"})
+        assert why(decided(engine, asking(other))) is Reason.DENIED_BY_RULE
+
+    def test_the_client_that_is_allowed_is_the_one_that_the_server_is_told_of(self):
+        engine = Engine(self.policy("good"))
+        token = mint({"client_id": "bad", "azp": "good"})
+        assert why(decided(engine, asking(token))) is Reason.DENIED_BY_RULE
+        assert why(decided(engine, asking(mint({"client_id": ABSENT})))) is Reason.DENIED_BY_RULE
+
+
+class TestMemory:
+    """A token that verified once is judged anew on every request, but for its signature."""
+
+    def test_a_hit_spares_the_signature_and_nothing_else(self, engine):
+        token = mint()
+        first = decided(engine, asking(token))
+        second = decided(engine, asking(token))
+        assert first == second
+        assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+
+    def test_only_tokens_that_verified_are_remembered(self, engine):
+        stranger = mint(key=signer(), sign=signer("ES256", "stranger").sign)
+        for token in ("junk", mint({"exp": 1}), mint({"aud": "x"}), stranger):
+            decided(engine, asking(token))
+        assert len(engine.cache) == 0
+
+    def test_it_expires_while_it_is_remembered(self, engine):
+        token = mint({"exp": NOW + 10})
+        assert why(decided(engine, asking(token), now=NOW + 39.9)) is None
+        assert why(decided(engine, asking(token), now=NOW + 40)) is Reason.TOKEN_EXPIRED
+
+    def test_a_clock_that_steps_back_makes_it_not_yet_valid(self, engine):
+        token = mint({"nbf": NOW, "iat": ABSENT})
+        assert why(decided(engine, asking(token))) is None
+        early = decided(engine, asking(token), now=NOW - 31)
+        assert why(early) is Reason.TOKEN_NOT_YET_VALID
+
+    def test_a_withdrawn_key_counts_no_longer(self, engine):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        without = KEYS | {"corp": parse_key_set(jwks(signer("RS256")))}
+        found = decided(engine, asking(token), keys=without, missing_key=Reason.UNKNOWN_KEY)
+        assert why(found) is Reason.UNKNOWN_KEY
+        assert decided(engine, asking(token), keys={}) == NeedKeys("corp", "es256")
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"kid": "renamed"}, {"alg": "ES384"}, {"use": "enc"}, {"issuer": "https://x"}],
+    )
+    def test_a_key_that_changed_its_use_counts_no_longer(self, engine, change):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        changed = KEYS | {
+            "corp": parse_key_set(jwks(signer().public_jwk() | change, signer("RS256")))
+        }
+        found = decided(engine, asking(token), keys=changed, missing_key=Reason.UNKNOWN_KEY)
+        assert why(found) is Reason.UNKNOWN_KEY
+
+    def test_keys_that_came_anew_and_are_the_same_count(self, engine):
+        token = mint()
+        decided(engine, asking(token))
+        again = {name: KeySet(keys.keys) for name, keys in KEYS.items()}
+        assert why(decided(engine, asking(token), keys=again)) is None
+        assert engine.cache.hits == 1
+
+    def test_another_server_judges_it_by_its_own_demands(self, engine):
+        token = mint({"aud": [NOTES, CALCULATOR], "scope": "notes calculator"})
+        assert decided(engine, asking(token)).server == "notes"
+        other = decided(engine, asking(token, target="/calculator/mcp", body=call()))
+        assert (other.server, dict(other.headers)["x-auth-server"]) == ("calculator", "calculator")
+        token = mint()
+        decided(engine, asking(token))
+        request = asking(token, target="/calculator/mcp", body=call())
+        assert why(decided(engine, request)) is Reason.WRONG_AUDIENCE
+
+    def test_an_issuer_that_the_server_does_not_name_is_not_let_in_by_memory(self, engine):
+        claims = {"iss": "https://login.other.example", "aud": [NOTES, CALCULATOR]}
+        token = mint(claims, key=signer("ES256", "es256-other"))
+        assert why(decided(engine, asking(token))) is None
+        request = asking(token, target="/calculator/mcp")
+        assert why(decided(engine, request)) is Reason.UNKNOWN_ISSUER
+
+    def test_the_text_in_the_query_or_twice_is_refused_as_before(self, engine):
+        token = mint()
+        decided(engine, asking(token))
+        query = asking(token, target="/notes/mcp?access_token=x")
+        assert why(decided(engine, query)) is Reason.MALFORMED_REQUEST
+        twice = asking(token, repeated=frozenset({"authorization"}))
+        assert why(decided(engine, twice)) is Reason.MALFORMED_REQUEST
+
+    def test_a_trace_sees_every_check_of_a_remembered_token(self, engine):
+        token = mint()
+        decided(engine, asking(token))
+        trace = Trace()
+        decided(engine, asking(token), trace=trace)
+        assert "signature" in [step.check for step in trace.steps]
+
+    @pytest.mark.parametrize("entries", [0, 1, 2, 3, 10])
+    def test_it_holds_no_more_than_its_entries(self, entries):
+        policy = replace(policy_for_tests(), cache_entries=entries)
+        engine = Engine(policy)
+        for number in range(25):
+            assert why(decided(engine, asking(mint({"jti": str(number)})))) is None
+            assert len(engine.cache) <= entries + 1
+
+
+class TestReload:
+    def after(self, engine: Engine, policy: Policy) -> Engine:
+        return Engine(policy, engine)
+
+    def test_an_unchanged_policy_remembers(self, engine):
+        token = mint()
+        decided(engine, asking(token))
+        again = self.after(engine, policy_for_tests())
+        assert why(decided(again, asking(token))) is None
+        assert again.cache.hits == 1
+
+    @pytest.mark.parametrize(
+        ("issuer", "reason"),
+        [
+            ({"required_claims": {"tier": "gold"}}, Reason.MISSING_CLAIM),
+            ({"algorithms": ["RS256"]}, Reason.UNSUPPORTED_ALGORITHM),
+            ({"token_types": ["JWT"]}, Reason.WRONG_TOKEN_TYPE),
+            ({"audience_claim": "azp"}, Reason.MISSING_CLAIM),
+            ({"scope_claims": ["scp"]}, Reason.INSUFFICIENT_SCOPE),
+            ({"issuer": "https://elsewhere.example"}, Reason.UNKNOWN_ISSUER),
+        ],
+    )
+    def test_a_changed_issuer_judges_remembered_tokens_anew(self, engine, issuer, reason):
+        token = mint()
+        decided(engine, asking(token))
+        issuers = [one | issuer if one["name"] == "corp" else one for one in ISSUERS]
+        changed = self.after(engine, policy_for_tests(issuers=issuers))
+        assert why(decided(changed, asking(token))) is reason
+
+    @pytest.mark.parametrize(
+        ("server", "reason"),
+        [
+            ({"scopes": ["admin"]}, Reason.INSUFFICIENT_SCOPE),
+            ({"audiences": ["x"]}, Reason.WRONG_AUDIENCE),
+            ({"issuers": ["other"]}, Reason.UNKNOWN_ISSUER),
+            ({"tools": {"*": "allow"}}, Reason.UNVERIFIED_CALL),
+            ({"methods": {"*": {"claims": {"tier": "gold"}}}}, Reason.UNVERIFIED_CALL),
+        ],
+    )
+    def test_a_changed_server_judges_remembered_tokens_anew(self, engine, server, reason):
+        token = mint()
+        decided(engine, asking(token))
+        changed = self.after(engine, policy_with("notes", **server))
+        assert why(decided(changed, asking(token))) is reason
+
+    def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine):
+        token = mint({"tier": "gold", "groups": ["a"]})
+        decided(engine, asking(token, method="GET"))
+        forward = {"headers": {"x-tier": "tier"}}
+        changed = self.after(engine, policy_with("notes", forward=forward))
+        found = decided(changed, asking(token, method="GET"))
+        assert dict(found.headers)["x-tier"] == "gold"
+
+
+def test_documents_are_answered_without_a_proxy_and_nothing_else_is(engine):
+    answer = engine.answer(
+        asking(method="GET", target="/.well-known/oauth-protected-resource/notes/mcp")
+    )
+    assert isinstance(answer, Answer)
+    assert answer.status == 200
+    refused = engine.answer(asking(mint()))
+    assert isinstance(refused, Deny)
+    preflight = engine.answer(asking(method="OPTIONS", headers=PREFLIGHT))
+    assert isinstance(preflight, Answer)
+    assert preflight.status == 204
+
+
+def test_a_server_without_a_resource_has_no_metadata():
+    policy = policy_for_tests()
+    issuer = policy.issuers[0]
+    bare = Server(
+        name="s", resource=None, hosts=(HostPattern("*"),), paths=("",), issuers=(issuer,),
+        audiences=None,
+    )  # fmt: skip
+    engine = Engine(replace(policy, servers=(bare,)))
+    found = decided(engine, asking(host="anything.example"))
+    assert "resource_metadata" not in dict(found.headers)["www-authenticate"]
+    assert why(decided(engine, asking(mint({"aud": "x"}), host="y.example"))) is None
