@@ -5,7 +5,7 @@ The only outbound network code of the service. ``KeyStore`` is what a service ho
 """
 
 from .discovery import metadata_urls
-from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
+from .fetch import Fetched, Fetcher, FetchError, FetchLimits
 from .load import Loaded, load_keys
 from .source import DiscoveryMode, IssuerSource
 from .status import IssuerStatus, KeyInfo, KeyObserver, RefreshResult
@@ -25,7 +25,6 @@ __all__ = [
     "Loaded",
     "RefreshResult",
     "Replacement",
-    "fetch",
     "load_keys",
     "metadata_urls",
 ]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from extauthz.keys import Fetched, FetchError, FetchLimits, fetch
+from extauthz.keys import Fetched, FetchError, FetchLimits
+from extauthz.keys.fetch import fetch
 
 from .rough_server import Page, RoughServer
 

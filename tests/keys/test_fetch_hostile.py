@@ -9,7 +9,8 @@ import tracemalloc
 
 import pytest
 
-from extauthz.keys import FetchError, fetch
+from extauthz.keys import FetchError
+from extauthz.keys.fetch import fetch
 
 from .fetching import BODY, fault, get, limits
 from .rough_server import RoughServer, answer, hang
