@@ -29,7 +29,7 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     pipe = LogPipe(descriptor_sink(_STDOUT), FORMATS[loaded.settings.log.format])
     send_logs_to(pipe, level=loaded.settings.log.level)
     try:
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(Service(loaded, pipe), loaded, load_again))
     except (OSError, TlsFilesError) as fault:
         _log.critical("cannot serve: %s", fault)
@@ -39,7 +39,8 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     return 0
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop: uvloop where there is one."""
     try:
         import uvloop  # noqa: PLC0415  faster where there is one
     except ImportError:

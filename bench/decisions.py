@@ -1,0 +1,112 @@
+"""The decision alone, in this process: no socket, no protobuf, no log."""
+
+from __future__ import annotations
+
+import base64
+import json
+import statistics
+import time
+import timeit
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from extauthz.config.compile import compile_policy
+from extauthz.config.load import load
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.model import Allow, Request
+from extauthz.core.policy import Policy
+from world import HOST, Setup, World, nginx_headers
+
+_PORTS: Final = {"grpc": 1, "http": 2, "admin": 3}
+
+
+def microseconds(what: Callable[[], object], number: int = 2000) -> float:
+    """The median of several rounds, in µs a call."""
+    rounds = timeit.repeat(what, number=number, repeat=7)
+    return statistics.median(rounds) / number * 1e6
+
+
+@dataclass(slots=True)
+class Decisions:
+    """An engine of one policy and the keys for it, as a service would have them."""
+
+    engine: Engine
+    keys: dict[str, KeySet]
+
+    @classmethod
+    def of(cls, world: World, setup: Setup) -> Decisions:
+        """Compiled from the very file that a service would read."""
+        policy = compile_policy(load(str(world.config(setup, _PORTS)), environ={}))
+        return cls(Engine(policy), key_sets(world, policy))
+
+    def decide(self, request: Request) -> None:
+        """Judge one request; it has to be allowed."""
+        decision = self.engine.decide(request, self.keys, now=time.time())
+        if not isinstance(decision, Allow):
+            raise RuntimeError(f"not allowed: {decision}")
+
+
+def key_sets(world: World, policy: Policy) -> dict[str, KeySet]:
+    """The same keys for every issuer."""
+    found = parse_key_set(world.jwks().read_bytes())
+    return {issuer.name: found for issuer in policy.issuers}
+
+
+def request(token: str, path: str = "/s0/mcp") -> Request:
+    """A request by an MCP client with this token."""
+    headers = nginx_headers(token, path)
+    return Request(method="POST", host=HOST, target=path, headers=headers)
+
+
+def raw_verify(world: World, token: str) -> float:
+    """What the signature alone costs, in µs: cryptography's verify and nothing else."""
+    signing_input, _, signature = token.rpartition(".")
+    private = world.key.private
+    if not isinstance(private, rsa.RSAPrivateKey):
+        raise TypeError("an RSA key was expected")
+    public = private.public_key()
+    message, raw = signing_input.encode(), base64.urlsafe_b64decode(signature + "==")
+    scheme, digest = padding.PKCS1v15(), hashes.SHA256()
+    return microseconds(lambda: public.verify(raw, message, scheme, digest), 1000)
+
+
+def cached(world: World, setup: Setup = Setup()) -> float:  # noqa: B008
+    """A token seen before, in µs: for one of the servers, each of them in turn."""
+    decisions = Decisions.of(world, setup)
+    asked = []
+    for number in range(setup.servers):
+        issuer = world.issuer(number % setup.issuers)
+        token = world.token(aud=[world.resource(number)], iss=issuer)
+        asked.append(request(token, f"/s{number}/mcp"))
+    for one in asked:
+        decisions.decide(one)
+    turn = iter(())
+
+    def decide() -> None:
+        nonlocal turn
+        one = next(turn, None)
+        if one is None:
+            turn = iter(asked)
+            one = next(turn)
+        decisions.decide(one)
+
+    return microseconds(decide, 5000)
+
+
+def first_seen(world: World, size: int) -> tuple[float, float]:
+    """A token never seen before, and its raw signature, in µs each."""
+    decisions = Decisions.of(world, Setup(cache_entries=0))
+    token = world.token(size)
+    one = request(token)
+    decisions.decide(one)
+    return microseconds(lambda: decisions.decide(one), 1000), raw_verify(world, token)
+
+
+def as_json(world: World) -> str:
+    """The key document, for those who serve it."""
+    return json.dumps({"keys": [world.key.public_jwk(), world.light_key.public_jwk()]})

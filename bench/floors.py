@@ -1,0 +1,84 @@
+"""Servers that decide nothing: what the same stack can do at most.
+
+Usage: python bench/floors.py KIND PORT
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import grpc
+import pygrpc_native.aio
+
+from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
+from extauthz.adapters.envoy import to_response
+from extauthz.adapters.grpc_door import SERVICE
+from extauthz.adapters.http_message import HttpRequest, HttpResponse
+from extauthz.adapters.http_server import HttpServer
+from extauthz.config.addresses import TcpAddress
+from extauthz.core.model import Allow
+from extauthz.service.run import new_loop
+
+_IDENTITY = (
+    ("x-auth-subject", "248289761001"),
+    ("x-auth-issuer", "https://idp.example.com/realms/r0"),
+    ("x-auth-client-id", "inspector"),
+    ("x-auth-scopes", "openid profile mcp.read mcp.write"),
+    ("x-auth-server", "s0"),
+)
+_ALLOW = to_response(Allow(server="s0", headers=_IDENTITY, remove=("authorization",)))
+_ALLOWED = _ALLOW.SerializeToString()
+_EMPTY = CheckResponse().SerializeToString()
+_LINES = [(name.encode(), value.encode()) for name, value in _IDENTITY]
+_HTTP_ALLOWED = HttpResponse.make(200, _LINES)
+
+
+async def _empty(data: bytes, context: object) -> bytes:  # noqa: ARG001
+    CheckRequest.FromString(data)
+    return _EMPTY
+
+
+async def _allow(data: bytes, context: object) -> bytes:  # noqa: ARG001
+    CheckRequest.FromString(data)
+    return _ALLOWED
+
+
+def _constant(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
+    return _HTTP_ALLOWED
+
+
+async def _serve_grpc(server: Any, check: object, port: int) -> None:
+    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_registered_method_handlers(SERVICE, handlers)
+    server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    await server.wait_for_termination()
+
+
+async def _serve_http(port: int) -> None:
+    await HttpServer(_constant, TcpAddress("127.0.0.1", port)).start()
+    await asyncio.Event().wait()
+
+
+def main(kind: str, port: int) -> None:
+    """Serve until killed."""
+    transport, _, what = kind.partition("-")
+    check = _allow if what == "allow" else _empty
+
+    async def serve() -> None:
+        if transport == "http":
+            await _serve_http(port)
+        elif transport == "native":
+            await _serve_grpc(pygrpc_native.aio.server(), check, port)
+        else:
+            await _serve_grpc(grpc.aio.server(), check, port)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(serve())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
