@@ -51,7 +51,9 @@ class HttpDoor:
         self._forward = Replies(lambda decision: _written(to_forwarder(decision)))
         self._envoy = Replies(lambda decision: _written(to_envoy(decision)))
         self._client = Replies(lambda decision: _written(to_client(decision)))
-        self._last_resort = _written(to_nginx(_LAST_RESORT))
+        # Made beforehand, so that nothing is left that could fail.
+        self._last_resort = _written(to_forwarder(_LAST_RESORT))
+        self._last_resort_nginx = _written(to_nginx(_LAST_RESORT))
 
     def __call__(self, asked: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The response, or a promise of it where a key has to be looked for first.
@@ -65,17 +67,20 @@ class HttpDoor:
             if request.in_band:
                 return replies.of(self._authorizer.answer(request, TRANSPORT))
             decision = self._authorizer.check_now(request, TRANSPORT)
-            return self._wait(request, replies) if decision is None else replies.of(decision)
+            return self._wait(asked, request, replies) if decision is None else replies.of(decision)
         except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it
-            _log.exception("an HTTP request failed; it is refused")
-            return self._last_resort
+            return self._broken(asked)
 
-    async def _wait(self, request: Request, replies: _Replies) -> HttpResponse:
+    async def _wait(self, asked: HttpRequest, request: Request, replies: _Replies) -> HttpResponse:
         try:
             return replies.of(await self._authorizer.check(request, TRANSPORT))
         except Exception:  # noqa: BLE001  as above
-            _log.exception("an HTTP request failed; it is refused")
-            return self._last_resort
+            return self._broken(asked)
+
+    def _broken(self, asked: HttpRequest) -> HttpResponse:
+        _log.exception("an HTTP request failed; it is refused")
+        by_nginx = asked.target.startswith(NGINX)
+        return self._last_resort_nginx if by_nginx else self._last_resort
 
     def _understand(self, asked: HttpRequest) -> tuple[Request | Refusal, _Replies]:
         target = asked.target
