@@ -13,6 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from world import HOST, Setup, World, nginx_headers
 
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import load
@@ -20,7 +21,6 @@ from extauthz.core.engine import Engine
 from extauthz.core.keyset import KeySet, parse_key_set
 from extauthz.core.model import Allow, Request
 from extauthz.core.policy import Policy
-from world import HOST, Setup, World, nginx_headers
 
 _PORTS: Final = {"grpc": 1, "http": 2, "admin": 3}
 
