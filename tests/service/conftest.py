@@ -114,7 +114,7 @@ def until(holds: Callable[[], object], seconds: float = 10.0) -> None:
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", running.file]
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
     with program(command, running.log, lambda: accepts(running.ports["grpc"])) as process:
         running.process = process
         until(lambda: running.ready() == 200)

@@ -48,7 +48,7 @@ def test_it_starts_while_the_issuer_is_down_and_becomes_ready_by_itself(tmp_path
     keys = tmp_path / "jwks.json"
     good = keys.read_text()
     keys.write_text("{}")
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", running.file]
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
     with program(command, running.log, lambda: accepts(running.ports["grpc"])):
         status, headers, body = running.judge()
         assert (status, json.loads(body)["reason"]) == (503, "keys_unavailable")
@@ -63,7 +63,7 @@ def test_it_starts_while_the_issuer_is_down_and_becomes_ready_by_itself(tmp_path
 
 def test_a_snapshot_serves_through_a_restart_while_the_issuer_is_down(tmp_path: Path) -> None:
     running = Running(tmp_path)
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", running.file]
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
     up = lambda: accepts(running.ports["grpc"])  # noqa: E731
     with Issuer() as issuer:
         fetched = CONFIG.replace("    jwks_file: {jwks}\n", "") + "state_dir: {folder}/state\n"
