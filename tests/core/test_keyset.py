@@ -237,6 +237,35 @@ class TestDocuments:
             parse_key_set(document)
 
 
+ENTRA_ISSUER = "https://login.microsoftonline.com/{tenantid}/v2.0"
+
+
+@pytest.mark.parametrize(
+    ("members", "usable"),
+    [
+        ([jwk(rsa_key("a"), kid="1", use="sig", alg="RS256", x5c=["MII"], **{"x5t#S256": "x"}),
+          jwk(rsa_key("b"), kid="2", use="enc", alg="RSA-OAEP", x5c=["MII"])], ["1"]),
+        ([jwk(rsa_key("a"), kid="1", use="sig", x5t="1", x5c=["MII"], issuer=ENTRA_ISSUER),
+          jwk(rsa_key("b"), kid="2", use="sig", x5t="2", x5c=["MII"], issuer=ENTRA_ISSUER)],
+         ["1", "2"]),
+        ([jwk(rsa_key("a"), kid="a/b+c=", alg="RS256", use="sig"),
+          jwk(rsa_key("b"), kid="d/e+f=", alg="RS256", use="sig")], ["a/b+c=", "d/e+f="]),
+        ([jwk(rsa_key("a"), kid="1", use="sig", alg="RS256"),
+          jwk(rsa_key("b"), kid="2", use="enc",
+              alg="http://www.w3.org/2001/04/xmlenc#rsa-oaep-mgf1p")], ["1"]),
+        ([jwk(ec_key(), kid="1", alg="ES256", use="sig", key_ops=["verify"], ext=True),
+          {"kty": "oct", "kid": "2", "k": "AA", "alg": "HS256"}], ["1"]),
+        ([jwk(rsa_key("big", 4096), kid="1", use="sig", alg="RS256")], ["1"]),
+        ([jwk(ed_key(), kid="1", alg="Ed25519", use="sig"),
+          {"kty": "AKP", "kid": "2", "alg": "ML-DSA-65", "pub": "AA"}], ["1"]),
+    ],
+    ids=["Keycloak", "Entra ID", "Cognito", "AD FS", "Supabase", "GitLab", "of tomorrow"],
+)  # fmt: skip
+def test_the_sets_of_known_providers_load(members: list[object], usable: list[str]) -> None:
+    """Their shapes, with keys of our own: every signing key is usable, the others do no harm."""
+    assert [key.kid for key in parse_key_set({"keys": members}).keys] == usable
+
+
 def test_looking_up_costs_the_same_in_a_large_set() -> None:
     """A thousand keys make a lookup no slower than one key does (ten times at the most)."""
 
