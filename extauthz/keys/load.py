@@ -10,7 +10,7 @@ from pathlib import Path
 from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 
 from .discovery import IssuerMismatch, discover
-from .fetch import Fetcher, FetchError, fetch
+from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
 from .source import IssuerSource
 
 _PARSED_AT_ONCE = 64 * 1024
@@ -47,15 +47,22 @@ async def load_keys(
     ``key_set`` comes back when nothing has changed. Raises FetchError, also for a document
     without a usable key.
     """
+    waiting_for = f"jwks_file {source.jwks_file}"
+
+    async def noted(url: str, limits: FetchLimits, *, etag: str | None = None) -> Fetched:
+        nonlocal waiting_for
+        waiting_for = url.partition("?")[0]
+        return await fetcher(url, limits, etag=etag)
+
     try:
         async with asyncio.timeout(source.timeout):
             if source.jwks_file is not None:
                 return await _load_file(source.jwks_file, source.max_bytes, known)
-            return await _load_url(source, known, fetcher, rediscover=rediscover)
+            return await _load_url(source, known, noted, rediscover=rediscover)
     except TimeoutError:
         raise FetchError(
-            f"no keys within {source.timeout:g} s (keys.timeout, discovery included); check that "
-            "the issuer's addresses are right and reachable from here"
+            f"{waiting_for}: no complete answer when the {source.timeout:g} s for discovery and "
+            "keys were over (keys.timeout); check that the address is right and reachable from here"
         ) from None
 
 

@@ -13,6 +13,7 @@ LONGEST_BACKOFF_WITHOUT_KEYS = 10.0
 FILE_REREAD = 9.0
 
 _JITTER = 0.1
+_LEAST = 1.0  # whatever is configured, nobody is asked in a tight loop
 
 
 def after_success(source: IssuerSource, max_age: float | None, random: float) -> float:
@@ -26,7 +27,8 @@ def after_success(source: IssuerSource, max_age: float | None, random: float) ->
     if source.jwks_file is not None:
         longest = min(longest, FILE_REREAD)
     pause = longest if max_age is None else min(longest, max_age)
-    return max(pause * (1.0 - _JITTER * random), min(SHORTEST_REFRESH, longest * (1.0 - _JITTER)))
+    shortest = max(_LEAST, min(SHORTEST_REFRESH, longest * (1.0 - _JITTER)))
+    return max(pause * (1.0 - _JITTER * random), shortest)
 
 
 def after_failure(
@@ -46,7 +48,7 @@ def after_failure(
     """
     longest = LONGEST_BACKOFF if holds_keys else LONGEST_BACKOFF_WITHOUT_KEYS
     pause = min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), longest, source.refresh)
-    pause *= 1.0 - _JITTER + 2 * _JITTER * random
+    pause = max(_LEAST, pause) * (1.0 - _JITTER + 2 * _JITTER * random)
     if retry_after is not None:
         limit = source.refresh if holds_keys else min(LONGEST_BACKOFF, source.refresh)
         pause = max(pause, min(retry_after, limit))

@@ -90,7 +90,9 @@ async def test_metadata_that_hangs_leaves_half_the_time_for_keys(idp: FakeIssuer
 
     loaded = await load_keys(source(timeout=0.1), known, fetcher=slow)
     assert "took too long" in loaded.note
-    with pytest.raises(FetchError, match=r"no keys within 0.1 s"):
+    with pytest.raises(
+        FetchError, match=r"acme/\.well-known/openid-configuration: no complete answer .* 0\.1 s"
+    ):
         await load_keys(source(timeout=0.1), fetcher=slow)
 
 
@@ -111,7 +113,7 @@ async def test_one_deadline_covers_discovery_and_keys(server: RoughServer) -> No
     )
     server.pages["/keys"] = hang
     started = asyncio.get_running_loop().time()
-    with pytest.raises(FetchError, match=r"no keys within|no complete answer"):
+    with pytest.raises(FetchError, match="/keys: no complete answer"):
         await load_keys(source(issuer=server.origin, timeout=0.2))
     assert asyncio.get_running_loop().time() - started < 2.0
     server.pages["/keys"] = answer(document("a"))

@@ -43,6 +43,14 @@ def test_a_refresh_shorter_than_the_floor_stays_as_configured() -> None:
     assert after_success(SHORT, 0, 0.0) == 4.5
 
 
+@pytest.mark.parametrize("refresh", [0.0, 0.001, 1.0])
+def test_no_setting_makes_a_tight_loop(refresh: float) -> None:
+    source = IssuerSource(name="corp", issuer="https://idp.example.com", refresh=refresh)
+    for random in (0.0, 0.5, 1.0):
+        assert after_success(source, 0, random) == 1.0
+        assert after_failure(source, 1, 0.0, random, holds_keys=True) >= 0.9
+
+
 def test_a_changed_file_counts_within_ten_seconds() -> None:
     assert after_success(FILE, None, 0.0) < 10
 
