@@ -6,7 +6,7 @@ by ``to_response``, which starts from a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping
 from typing import Any, Final
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -62,11 +62,16 @@ _TWO_TALES: Final = Refusal(
 _TWO_BODIES: Final = Refusal(Reason.MALFORMED_REQUEST, "body and raw_body differ")
 
 
-def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Request | Refusal:
+def to_request(
+    message: CheckRequest,
+    mcp_namespace: str = MCP_NAMESPACE,
+    traceparent: Callable[[], str | None] | None = None,
+) -> Request | Refusal:
     """What Envoy says of one HTTP request, or a refusal where that is not one request.
 
     ``mcp_namespace`` is the filter metadata that is read as the MCP filter's word. Method,
     host and path are the check's own fields; the pseudo headers that repeat them are dropped.
+    ``traceparent`` tells the trace context of the RPC.
     """
     attributes = message.attributes
     http = attributes.request.http
@@ -95,6 +100,7 @@ def to_request(message: CheckRequest, mcp_namespace: str = MCP_NAMESPACE) -> Req
         body=body,
         body_truncated=truncated,
         mcp_metadata=_metadata(attributes, mcp_namespace),
+        traceparent=traceparent,
     )
 
 

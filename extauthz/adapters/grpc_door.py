@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, Final, cast
 
@@ -91,7 +92,9 @@ class CheckServicer:
         """Decide one request. Never raises, but for cancellation."""
         authorizer = self._authorizer
         try:
-            request = to_request(CheckRequest.FromString(data), self._mcp_namespace)
+            request = to_request(
+                CheckRequest.FromString(data), self._mcp_namespace, partial(_traceparent, context)
+            )
             if isinstance(request, Refusal):
                 return self._replies.of(authorizer.refuse(request, TRANSPORT))
             decision = authorizer.check_now(request, TRANSPORT)
@@ -104,6 +107,14 @@ class CheckServicer:
         except Exception:  # noqa: BLE001  a gRPC error could be taken for an allow
             _log.exception("a check failed; the request is refused")
             return self._last_resort
+
+
+def _traceparent(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
+    """Envoy's trace context; the headers of the check hold no more than its client's."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "traceparent" and isinstance(value, str):
+            return value
+    return None
 
 
 def _serialised(decision: Decision) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -63,6 +63,8 @@ class Request:
     ``refuse_lookalikes`` is set where the proxy cannot remove headers by pattern (nginx).
     ``in_band`` is False where the proxy hears only yes or no, so that a document or a
     preflight cannot be answered in the server's place (contract, section 7).
+    ``traceparent`` tells the trace context of the proxy's own question, None where that has
+    none; it costs something, so only a log line or a span asks.
     """
 
     method: str
@@ -77,6 +79,7 @@ class Request:
     mcp_metadata: Mapping[str, object] | None = None
     refuse_lookalikes: bool = False
     in_band: bool = True
+    traceparent: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

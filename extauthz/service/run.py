@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 from typing import Final
 
+import extauthz
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
 from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink
 from extauthz.telemetry.records import send_logs_to
+from extauthz.telemetry.tracing import spans_wanted
 
 from .reload import POLL_SECONDS, ConfigWatch
 from .service import Service
@@ -28,13 +31,16 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. ``load_again`` reads the settings anew."""
     pipe = LogPipe(descriptor_sink(_STDOUT), FORMATS[loaded.settings.log.format])
     send_logs_to(pipe, level=loaded.settings.log.level)
+    spans = spans_wanted(os.environ, version=extauthz.__version__)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_serve(Service(loaded, pipe), loaded, load_again))
+            runner.run(_serve(Service(loaded, pipe, spans), loaded, load_again))
     except (OSError, TlsFilesError) as fault:
         _log.critical("cannot serve: %s", fault)
         return 1
     finally:
+        if spans is not None:
+            spans.close()
         pipe.close()
     return 0
 

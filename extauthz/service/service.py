@@ -34,6 +34,7 @@ from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.metrics import Metrics, register
 from extauthz.telemetry.observer import DecisionObserver
 from extauthz.telemetry.records import LEVELS, set_level
+from extauthz.telemetry.tracing import Spans
 
 from .sources import issuer_sources
 from .view import View
@@ -47,7 +48,7 @@ _NOT_RELOADED: Final = ("listen", "state_dir", "workers")
 class Service:
     """One process: the engine, its keys, its doors, and what it tells about itself."""
 
-    def __init__(self, loaded: Loaded, pipe: LogPipe) -> None:
+    def __init__(self, loaded: Loaded, pipe: LogPipe, spans: Spans | None = None) -> None:
         settings = loaded.settings
         self.loaded = loaded
         self.draining = False
@@ -56,7 +57,11 @@ class Service:
         self._pipe = pipe
         self._log = DecisionLog(pipe, _style(loaded), random=random.random)
         self.observer = DecisionObserver(
-            self.metrics.decisions, self._log, wall=time.time, monotonic=time.monotonic
+            self.metrics.decisions,
+            self._log,
+            wall=time.time,
+            monotonic=time.monotonic,
+            spans=spans,
         )
         self.keys = KeyStore(
             issuer_sources(loaded),

@@ -20,6 +20,7 @@ from extauthz.core.verified import VerifiedToken
 from .counts import AUDIT_DENY, DENY
 from .formats import Fields, timestamp
 from .log_pipe import LogPipe
+from .trace_context import parse, traceparent_of
 
 SubjectStyle = Literal["plain", "hash", "off"]
 
@@ -28,7 +29,6 @@ _MAX_PATH: Final = 512
 _WORD: Final = re.compile(r"[A-Za-z0-9._:/=+@-]{1,128}")
 _METHOD: Final = re.compile(r"[A-Za-z-]{1,24}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 # Where a query or parameters begin, escaped or not: some server might read it that way.
 _END_OF_PATH: Final = re.compile(r"[?#;]|%(?:25|3[bBfF]|23)")
 _NAMED: Final = {
@@ -170,8 +170,8 @@ def _name_request(fields: dict[str, object], asked: Asked) -> None:
         fields["path"] = _END_OF_PATH.split(asked.target, maxsplit=1)[0]
     if asked.request_id is not None and _WORD.fullmatch(asked.request_id):
         fields["request_id"] = asked.request_id
-    if asked.traceparent is not None and (trace := _TRACE.fullmatch(asked.traceparent)):
-        fields["trace_id"] = trace[1]
+    if asked.traceparent is not None and (parent := parse(asked.traceparent)):
+        fields["trace_id"] = parent.trace
 
 
 class DecisionLog:
@@ -261,5 +261,5 @@ def _asked(request: Request) -> Asked:
         request.host[:256],
         request.target[:_MAX_PATH],
         headers.get("x-request-id", "")[:129] or None,
-        headers.get("traceparent", "")[:129] or None,
+        traceparent_of(request),
     )

@@ -1,4 +1,4 @@
-"""Who is told of every decision: counts it, and writes its line."""
+"""Who is told of every decision: counts it, writes its line, and makes its span."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from extauthz.core.model import Decision, Request
 from .counts import DecisionCounts, outcome_of, reason_of
 from .decision_log import DecisionLog, Occasion
 from .recent import RecentDecisions
+from .tracing import Spans
 
 
 class DecisionObserver:
     """The ``Observer`` of an ``Authorizer``. Costs about as much as finding the server.
 
-    ``wall`` tells seconds since the epoch, ``monotonic`` seconds that never jump.
+    ``wall`` tells seconds since the epoch, ``monotonic`` seconds that never jump; ``spans``
+    is where traces are wanted too.
     """
 
     def __init__(
@@ -24,12 +26,14 @@ class DecisionObserver:
         *,
         wall: Callable[[], float],
         monotonic: Callable[[], float],
+        spans: Spans | None = None,
     ) -> None:
         self.log = log
         self.recent = RecentDecisions(counts, monotonic())
         self._counts = counts
         self._wall = wall
         self._monotonic = monotonic
+        self._spans = spans
 
     def decided(
         self, request: Request | None, decision: Decision, transport: str, seconds: float
@@ -42,4 +46,7 @@ class DecisionObserver:
         self._counts.observe(
             decision.server or "", outcome, reason_of(decision), transport, seconds
         )
-        self.log.write(request, decision, Occasion(self._wall(), outcome, transport, seconds))
+        occasion = Occasion(self._wall(), outcome, transport, seconds)
+        self.log.write(request, decision, occasion)
+        if self._spans is not None:
+            self._spans.record(request, decision, occasion)
