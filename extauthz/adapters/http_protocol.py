@@ -99,6 +99,7 @@ class HttpConnection(asyncio.Protocol):
         self._peer: str | None = None
         self._turns: deque[_Turn] = deque()
         self._closing = False
+        self._paused = False
         self._deadline = _NEVER
         # Of the request that is being read.
         self._reading = False
@@ -153,11 +154,13 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no requests from a client that does not take our answers."""
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
+        self._paused = False
         if self._transport is not None:
             self._transport.resume_reading()
 
@@ -221,6 +224,10 @@ class HttpConnection(asyncio.Protocol):
         self._reading, self._in_head, self._unread = False, True, 0
         if self._closing:
             return
+        if self._paused:
+            # It sent many requests at once and does not read: those answered will have to do.
+            self.finish()
+            return
         self._deadline = _NEVER
         request = HttpRequest(
             self._method,
@@ -250,8 +257,8 @@ class HttpConnection(asyncio.Protocol):
     def finish(self) -> None:
         """Take no further request, and close once those taken are answered."""
         self._closing = True
-        if not self._turns and self._transport is not None:
-            self._transport.close()
+        if not self._turns:
+            self._close()
 
     def drain(self) -> None:
         """Close now if idle, else after the requests that are here or on their way."""
@@ -308,12 +315,17 @@ class HttpConnection(asyncio.Protocol):
             self._closing = True
             self._turns.clear()
             self._write(b"".join((head, host.date, _LAST, _END, body)))
-            if self._transport is not None:
-                self._transport.close()
+            self._close()
             return
         self._write(b"".join((head, host.date, _END, body)))
         if not self._reading and not self._turns:
             self._deadline = host.tick + self._limits.idle_seconds
+
+    def _close(self) -> None:
+        # What is still to be sent is given time, but not for ever.
+        self._deadline = self._host.tick + self._limits.idle_seconds
+        if self._transport is not None:
+            self._transport.close()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

@@ -83,15 +83,19 @@ class HttpServer:
                 await asyncio.to_thread(Path(self.address.path).unlink)
         for connection in tuple(self._connections):
             connection.drain()
-        if self._connections:
-            self._all_closed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._all_closed.wait()
+        await self._wait_until_closed(grace)
         for connection in tuple(self._connections):
             connection.abort()
+        await self._wait_until_closed(_GOODBYE)
         if self._ticking is not None:
             self._ticking.cancel()
+
+    async def _wait_until_closed(self, seconds: float) -> None:
+        self._all_closed.clear()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._all_closed.wait()
 
     def opened(self, connection: HttpConnection) -> bool:
         """Count a connection in; False where there are too many."""

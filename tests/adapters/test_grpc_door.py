@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.envoy import MCP_NAMESPACE
 from extauthz.adapters.grpc_door import SERVICE, CheckServicer, GrpcDoor, GrpcLimits
-from extauthz.adapters.tls import TlsFiles, TlsSource
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 from extauthz.core.model import Reason
 from tests.adapters.doors import (
@@ -34,6 +33,7 @@ from tests.adapters.doors import (
     check_request,
     reason_in,
 )
+from tests.adapters.tls_files import Files
 from tests.policies import policy_for_tests
 from tests.tokens import mint
 
@@ -311,19 +311,6 @@ async def test_a_unix_socket(tmp_path: Path):
 # ---- TLS
 
 
-class Files:
-    """A server's TLS files, from one CA after another."""
-
-    def __init__(self, folder: Path) -> None:
-        self.certificate, self.key = folder / "cert.pem", folder / "key.pem"
-        self.client_ca = folder / "clients.pem"
-
-    def write(self, ca: trustme.CA) -> None:
-        leaf = ca.issue_cert("localhost")
-        self.certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
-        self.key.write_bytes(leaf.private_key_pem.bytes())
-
-
 def credentials(ca: trustme.CA, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
     if client is None:
         return grpc.ssl_channel_credentials(ca.cert_pem.bytes())
@@ -346,8 +333,7 @@ async def allowed_over_tls(door: GrpcDoor, trust: grpc.ChannelCredentials) -> bo
 async def test_tls_follows_its_files_and_keeps_what_works(tmp_path: Path, caplog):
     first, second, files = trustme.CA(), trustme.CA(), Files(tmp_path)
     files.write(first)
-    source = TlsSource(TlsFiles(files.certificate, files.key))
-    async with running(tls=source) as door:
+    async with running(tls=files.source()) as door:
         assert await allowed_over_tls(door, credentials(first))
         assert not await allowed_over_tls(door, credentials(second))
         files.write(second)
@@ -362,8 +348,7 @@ async def test_mutual_tls_wants_a_client_of_its_ca(tmp_path: Path):
     ca, clients, files = trustme.CA(), trustme.CA(), Files(tmp_path)
     files.write(ca)
     files.client_ca.write_bytes(clients.cert_pem.bytes())
-    source = TlsSource(TlsFiles(files.certificate, files.key, files.client_ca))
-    async with running(tls=source) as door:
+    async with running(tls=files.source(mutual=True)) as door:
         assert await allowed_over_tls(door, credentials(ca, clients.issue_cert("envoy")))
         assert not await allowed_over_tls(door, credentials(ca))
         assert not await allowed_over_tls(door, credentials(ca, ca.issue_cert("envoy")))

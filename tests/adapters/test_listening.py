@@ -1,0 +1,144 @@
+"""Where the HTTP server listens: TCP, Unix sockets, and TLS that follows its files."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from extauthz.adapters.http_server import HttpServer
+from extauthz.adapters.tls import TlsFilesError
+from extauthz.config.addresses import TcpAddress, UnixAddress
+from tests.adapters.echo import LAST, Echo, exchange, running, statuses
+from tests.adapters.tls_files import Files
+
+
+async def test_an_address_in_use_is_said_to_be():
+    async with running() as server:
+        with pytest.raises(OSError, match=rf"cannot listen on {server.address}"):
+            await HttpServer(Echo(), server.address).start()
+
+
+async def test_workers_may_share_a_port():
+    async with running(reuse_port=True) as one, running(None, one.address, reuse_port=True) as two:
+        assert one.address == two.address
+
+
+async def test_a_host_that_does_not_exist_is_said_to(tmp_path: Path):
+    for address in (TcpAddress("nobody.invalid", 1), UnixAddress(str(tmp_path / "no" / "sock"))):
+        with pytest.raises(OSError, match="cannot listen on"):
+            await HttpServer(Echo(), address).start()
+
+
+async def test_a_unix_socket(tmp_path: Path):
+    path, echo = tmp_path / "http.sock", Echo()
+    async with running(echo, UnixAddress(str(path))) as server:
+        assert statuses(await exchange(server, LAST)) == [200]
+        with pytest.raises(OSError, match="another process listens"):
+            await HttpServer(Echo(), server.address).start()
+    assert echo.asked[0].peer is None
+    assert not path.exists()
+
+
+async def test_a_unix_socket_left_behind_is_replaced_and_a_file_is_not(tmp_path: Path):
+    path = tmp_path / "http.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    async with running(None, UnixAddress(str(path))) as server:
+        assert statuses(await exchange(server, LAST)) == [200]
+    path.write_text("mine")
+    with pytest.raises(OSError, match="cannot listen on"):
+        await HttpServer(Echo(), UnixAddress(str(path))).start()
+    assert path.read_text() == "mine"
+
+
+async def test_a_name_with_several_addresses_is_listened_on_at_all_of_them():
+    async with running(None, TcpAddress("localhost", 0)) as server:
+        assert isinstance(server.address, TcpAddress)
+        assert server.address.port
+        host, port = "localhost", server.address.port
+        for family, kind, protocol, _, where in socket.getaddrinfo(host, port, type=1):
+            with socket.socket(family, kind, protocol) as client:
+                client.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(client, where)
+
+
+# ---- TLS
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+async def reached(
+    server: HttpServer, ca: trustme.CA, client: trustme.LeafCert | None = None
+) -> bool:
+    """Whether a client that trusts ``ca`` gets an answer."""
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    if client is not None:
+        client.configure_cert(context)
+    try:
+        received = await exchange(server, LAST, ssl=context, server_hostname="localhost")
+    except ssl.SSLError:
+        return False
+    return statuses(received) == [200]
+
+
+async def test_tls_follows_its_files_and_keeps_what_works(
+    files: Files, caplog: pytest.LogCaptureFixture
+):
+    first, second = trustme.CA(), trustme.CA()
+    files.write(first)
+    async with running(tls=files.source()) as server:
+        assert await reached(server, first)
+        assert not await reached(server, second)
+        files.write(second)
+        assert await reached(server, second)
+        assert not await reached(server, first)
+        files.key.write_bytes(b"rubbish")
+        assert await reached(server, second)
+        files.certificate.unlink()
+        assert await reached(server, second)
+        assert caplog.text.count("stays as it was") == 2
+
+
+async def test_mutual_tls_wants_a_client_of_its_ca_and_follows_that_file_too(files: Files):
+    ca, clients, later = trustme.CA(), trustme.CA(), trustme.CA()
+    files.write(ca)
+    files.client_ca.write_bytes(clients.cert_pem.bytes())
+    old, new = clients.issue_cert("nginx"), later.issue_cert("nginx")
+    async with running(tls=files.source(mutual=True)) as server:
+        assert await reached(server, ca, old)
+        assert not await reached(server, ca)
+        assert not await reached(server, ca, new)
+        files.client_ca.write_bytes(later.cert_pem.bytes())
+        assert await reached(server, ca, new)
+        assert not await reached(server, ca, old)
+
+
+async def test_plain_http_on_a_tls_port_is_no_request(files: Files):
+    files.write(trustme.CA())
+    async with running(tls=files.source()) as server:
+        assert statuses(await exchange(server, LAST)) == []
+
+
+def test_files_that_make_no_server_are_named(files: Files):
+    with pytest.raises(TlsFilesError, match=r"cert\.pem: no such file"):
+        files.source()
+    files.write(trustme.CA())
+    key = files.key.read_bytes()
+    for wrong in (b"", b"rubbish", trustme.CA().issue_cert("x").private_key_pem.bytes()):
+        files.key.write_bytes(wrong)
+        with pytest.raises(TlsFilesError, match=r"key\.pem: .*expected a certificate chain"):
+            files.source()
+    files.key.write_bytes(key)
+    files.client_ca.write_bytes(b"rubbish")
+    with pytest.raises(TlsFilesError, match=r"clients\.pem: .*CA certificates"):
+        files.source(mutual=True)
