@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import extauthz
@@ -24,6 +25,7 @@ from .service import Service
 _log = logging.getLogger(__name__)
 
 _STDOUT: Final = 1
+_THREADS: Final = 32
 _LAME_DUCK_SHARE: Final = 0.4
 
 
@@ -59,6 +61,8 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     signals = _Signals()
+    # Name look-ups that hang for one issuer must not keep the others waiting for a thread.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
     reloading = asyncio.create_task(_keep_reloading(service, loaded, load_again, signals))
     try:
