@@ -20,7 +20,7 @@ from extauthz.core.keyset import parse_key_set
 from extauthz.core.model import Allow, Answer, Deny, NeedKeys, Reason, Request, Trace
 from extauthz.core.policy import IDENTITY_HEADERS
 from tests.policies import asking, engine_for_tests, key_sets, policy_for_tests
-from tests.properties.requests import TOKENS, requests
+from tests.properties.requests import requests
 from tests.tokens import ISSUER, NOW, jwks, mint, signer
 
 ENGINE = engine_for_tests()
@@ -70,7 +70,7 @@ def test_an_enforced_allow_names_server_issuer_and_a_key_in_force(request: Reque
         return
     if decision.audited is not None:
         assert server.audit
-        assert bool(headers) is (decision.token is not None and bool(headers))
+        assert not headers or decision.token is not None
         return
     token = decision.token
     assert token is not None
@@ -128,21 +128,6 @@ def test_explaining_a_request_decides_as_serving_it_does(request: Request) -> No
     fresh = Engine(ENGINE.policy)
     traced = fresh.decide(request, KEYS, now=NOW, trace=Trace())
     assert traced == fresh.decide(request, KEYS, now=NOW)
-
-
-@MANY
-@given(TOKENS)
-def test_nothing_altered_is_allowed(text: str) -> None:
-    """An allowed token is, byte for byte, one whose parts a key of the issuer signed."""
-    decision = ENGINE.decide(asking(text), KEYS, now=NOW)
-    if isinstance(decision, Allow):
-        token = decision.token
-        assert token is not None
-        trimmed = text.strip(" \t")
-        signing_input, _, signature = trimmed.rpartition(".")
-        assert trimmed.count(".") == 2
-        assert signing_input
-        assert signature
 
 
 GOOD = mint({"email": "a@example.com"})

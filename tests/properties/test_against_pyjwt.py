@@ -1,0 +1,74 @@
+"""PyJWT as the oracle: we never accept a token that it refuses.
+
+It is told what we are told (key by kid, algorithms, audience, issuer, leeway, time) and asked
+in its strictest way. It accepts much that we refuse; the other way round there is nothing but
+
+* fractions of a second, which it cuts off: such tokens are judged with a second more of leeway.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, tzinfo
+from unittest.mock import patch
+
+import jwt
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from extauthz.core.model import Allow
+from tests.policies import asking, engine_for_tests, key_sets
+from tests.properties.requests import GOOD, TOKENS
+from tests.tokens import ISSUER, NOTES, NOW, signer
+
+ENGINE = engine_for_tests()
+KEYS = key_sets()
+PUBLISHED = {key.kid: key for key in map(signer, ("ES256", "ES384", "ES512", "RS256", "EdDSA"))}
+LEEWAY = 30
+
+
+class FrozenTime(datetime):
+    """PyJWT reads the clock itself; here it reads ours."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> FrozenTime:
+        return cls.fromtimestamp(NOW, tz or UTC)
+
+
+def pyjwt_accepts(text: str) -> bool:
+    try:
+        key = PUBLISHED[jwt.get_unverified_header(text)["kid"]]
+        claims = jwt.decode(text, options={"verify_signature": False})
+        fractions = any(isinstance(claims.get(name), float) for name in ("exp", "nbf", "iat"))
+        with patch("jwt.api_jwt.datetime", FrozenTime):
+            jwt.decode(
+                text,
+                key.private.public_key(),
+                algorithms=[key.alg],
+                audience=NOTES,
+                issuer=ISSUER,
+                leeway=LEEWAY + fractions,
+                options={"require": ["exp", "iss", "aud"]},
+            )
+    except Exception:  # noqa: BLE001  some tokens make it raise what it does not document
+        return False
+    return True
+
+
+def we_accept(text: str) -> bool:
+    return isinstance(ENGINE.decide(asking(text), KEYS, now=NOW), Allow)
+
+
+@settings(max_examples=int(os.environ.get("EXTAUTHZ_EXAMPLES", "250")))
+@given(st.one_of(TOKENS, GOOD))
+def test_we_never_accept_what_pyjwt_refuses(text: str) -> None:
+    ours, theirs = we_accept(text), pyjwt_accepts(text)
+    event(f"ours {ours}, PyJWT {theirs}")
+    assert not (ours and not theirs)
+
+
+@settings(max_examples=int(os.environ.get("EXTAUTHZ_EXAMPLES", "100")))
+@given(GOOD, st.integers(0, 400), st.sampled_from("AB_-.=+/ \n~é"))
+def test_nor_one_character_of_it_changed(text: str, at: int, other: str) -> None:
+    changed = text[:at] + other + text[at + 1 :]
+    assert not (we_accept(changed) and not pyjwt_accepts(changed))
