@@ -65,6 +65,10 @@ def find_call(request: Request, server: Server) -> Call | Refusal | None:
         if claimed is not None and claimed != inspected:
             return Refusal(Reason.SOURCE_MISMATCH, "the MCP filter and the body differ")
         claimed = inspected
+    elif claimed == _RESPONSE:
+        # The filter calls every message with a result or an error a response, whether or not
+        # it has a method, and there are servers that run the method.
+        claimed = None
     if claimed is None:
         claimed = _from_headers(request, server.header_versions)
         if claimed is None or isinstance(claimed, Refusal):

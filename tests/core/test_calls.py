@@ -64,7 +64,13 @@ class TestMetadata:
         assert _find(mcp=_said()) == Call("tools/call", "safe")
         assert _find(mcp=_said(status="mcp_ok")) == Call("tools/call", "safe")
         assert _find(mcp=_said("tools/list")) == Call("tools/list")
-        assert _find(mcp=_said("__jsonrpc_response")) == Call("")
+
+    def test_a_response_is_one_only_where_the_body_shows_it(self):
+        """The filter says so of a message with a method and a result, and servers run that."""
+        said = {"is_mcp_request": True, "method": "__jsonrpc_response"}
+        assert _find(mcp=said) is None
+        assert _find(mcp=said, body={"jsonrpc": "2.0", "id": 1, "result": {}}) == Call("")
+        assert _find(mcp=said, body={**SAFE, "result": {}}) == Reason.SOURCE_MISMATCH
 
     @pytest.mark.parametrize(
         "mcp",
