@@ -68,7 +68,10 @@ def from_nginx(asked: HttpRequest) -> Request | Refusal:
 
 
 def from_forwarder(asked: HttpRequest) -> Request | Refusal:
-    """What Traefik, Caddy or HAProxy asks: the original stands in ``X-Forwarded-*``."""
+    """What Traefik, Caddy or HAProxy asks: the original stands in ``X-Forwarded-*``.
+
+    Not all of them can remove headers by pattern, so look-alikes are refused.
+    """
     headers = asked.headers
     unclear = _unclear(asked, _FORWARDED)
     if unclear:
@@ -79,6 +82,7 @@ def from_forwarder(asked: HttpRequest) -> Request | Refusal:
         target=headers[_FORWARDED_TARGET],
         headers=_others(headers),
         repeated=asked.repeated,
+        refuse_lookalikes=True,
         in_band=False,
     )
 

@@ -98,8 +98,8 @@ def elsewhere(stage: Stage) -> Iterator[Case]:
         (("X-Authorization", f"Bearer {token}"),),
     ]
     for line in lines:
-        # nginx refuses what looks like an identity header before it looks for a token.
-        at = {"nginx": frozenset({MISSING, REQUEST})}
+        # These doors refuse what looks like an identity header before they look for a token.
+        at = {door: frozenset({MISSING, REQUEST}) for door in ("nginx", "forward")}
         yield asked(line[0][0], Sent(headers=line), MISSING, at=at)
     for query in (f"access_token={token}", f"x=1&access_token={token}", f"token={token}"):
         yield asked(f"query {query[:9]}", Sent(target=f"/notes/mcp?{query}"), MISSING)

@@ -41,7 +41,7 @@ ALIKE = (
 def spoofed(stage: Stage) -> Iterator[Case]:
     with_claim = stage.mint({"email": "a@example.com", "groups": ["a"]})
     without = stage.mint({"sub": ABSENT, "jti": ABSENT, "iat": ABSENT, "client_id": ABSENT})
-    alike_refused = answered_no((NGINX,), REQUEST)
+    alike_refused = answered_no((NGINX, FORWARD), REQUEST)
     for name in (*EXACT, *ALIKE):
         at = alike_refused if name in ALIKE else {}
         for label, lines in (
