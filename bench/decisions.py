@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import statistics
 import time
@@ -85,17 +86,8 @@ def cached(world: World, setup: Setup = Setup()) -> float:  # noqa: B008
         asked.append(request(token, f"/s{number}/mcp"))
     for one in asked:
         decisions.decide(one)
-    turn = iter(())
-
-    def decide() -> None:
-        nonlocal turn
-        one = next(turn, None)
-        if one is None:
-            turn = iter(asked)
-            one = next(turn)
-        decisions.decide(one)
-
-    return microseconds(decide, 5000)
+    turns = itertools.cycle(asked)
+    return microseconds(lambda: decisions.decide(next(turns)), 5000)
 
 
 def first_seen(world: World, size: int) -> tuple[float, float]:

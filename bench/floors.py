@@ -49,8 +49,8 @@ def _constant(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
     return _HTTP_ALLOWED
 
 
-async def _serve_grpc(server: Any, check: object, port: int) -> None:
-    handlers = {"Check": grpc.unary_unary_rpc_method_handler(check)}
+async def _serve_grpc(server: Any, check: Any, port: int) -> None:
+    handlers: dict[str, Any] = {"Check": grpc.unary_unary_rpc_method_handler(check)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     server.add_registered_method_handlers(SERVICE, handlers)
     server.add_insecure_port(f"127.0.0.1:{port}")

@@ -66,7 +66,10 @@ def http(
 def median(loads: list[Load]) -> Load:
     """Of several runs, the median of each figure."""
     return Load(
-        *(statistics.median(getattr(one, name) for one in loads) for name in Load.__slots__[:4]),
+        rate=statistics.median(one.rate for one in loads),
+        p50=statistics.median(one.p50 for one in loads),
+        p99=statistics.median(one.p99 for one in loads),
+        p999=statistics.median(one.p999 for one in loads),
         refused=sum(one.refused for one in loads),
     )
 

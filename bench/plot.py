@@ -25,9 +25,9 @@ def bars(title: str, values: Sequence[tuple[str, float]]) -> str:
     height = _TOP + _ROW * len(values) + 16
     most = max((value for _, value in values), default=1.0) or 1.0
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}">\n{_STYLE}'
-        f'<text class="title" x="8" y="26">{escape(title)}</text>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" ',
+        f'aria-label="{escape(title)}">\n{_STYLE}',
+        f'<text class="title" x="8" y="26">{escape(title)}</text>\n',
     ]
     for number, (name, value) in enumerate(values):
         y = _TOP + number * _ROW

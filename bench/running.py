@@ -73,7 +73,7 @@ def program(
 def floor(kind: str, folder: Path) -> Iterator[int]:
     """A server of ``floors.py``; gives its port."""
     port = free_port()
-    command = [sys.executable, _HERE / "floors.py", kind, str(port)]
+    command: list[str | Path] = [sys.executable, _HERE / "floors.py", kind, str(port)]
     with program(command, folder / f"{kind}.log", lambda: accepts(port)):
         yield port
 
@@ -95,7 +95,7 @@ def service(world: World, setup: Setup) -> Iterator[Service]:
     """A service that is ready."""
     ports = {name: free_port() for name in ("grpc", "http", "admin")}
     file = world.config(setup, ports)
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", file]
+    command: list[str | Path] = [sys.executable, "-m", "extauthz", "serve", "--config", file]
     ready = lambda: answers(f"http://127.0.0.1:{ports['admin']}/readyz")  # noqa: E731
     log = world.folder / "service.log"
     with program(command, log, ready) as process:
