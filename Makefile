@@ -22,7 +22,7 @@ help: ## say what each target does
 demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay leaves it running)
 	@$(BIN)/python -m extauthz demo $(ARGS)
 
-test: setup ## run every test (ARGS='-k bearer' runs some)
+test: setup clients ## run every test (ARGS='-k bearer' runs some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # ---- for those who change it ----
@@ -81,8 +81,25 @@ clean: ## remove what builds and tests leave behind
 	rm -rf dist .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove .venv as well
-	rm -rf $(VENV)
+distclean: clean ## remove .venv and the npm packages as well
+	rm -rf $(VENV) $(CLIENTS)/node_modules
+
+# ---- programs of others that the tests run: npm packages where there is npm, and an old server ----
+
+CLIENTS := tests/clients
+NPM_PACKAGES := $(if $(shell command -v npm),$(CLIENTS)/node_modules/.package-lock.json)
+
+.PHONY: clients
+clients: $(VENV)/.has-mcp-1.9.4 $(NPM_PACKAGES)
+
+$(VENV)/.has-mcp-1.9.4: $(CLIENTS)/mcp-1.9.4.txt | $(BIN)/python
+	rm -rf $(VENV)/mcp-1.9.4
+	$(INSTALL) --no-deps --require-hashes --target $(VENV)/mcp-1.9.4 -r $<
+	@touch $@
+
+$(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	npm --prefix $(CLIENTS) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 # ---- how .venv comes about ----
 

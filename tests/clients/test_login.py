@@ -1,0 +1,161 @@
+"""Real MCP clients log in through real proxies at an authorization server written by others.
+
+They know nothing but the URL of the MCP server. Each of them finds the authorization server,
+registers, lets its user log in, calls a tool, meets a 403, asks the user again and succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.clients import python_client
+from tests.clients.gateways import Guarded, gateway, resource, serving
+from tests.clients.journey import Journey
+from tests.clients.node import HERE, node, run_node
+from tests.e2e.processes import answers, free_port, program
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+RULES: dict[str, Any] = {
+    "scopes": ["calculator.use"],
+    "tools": {"add": ["calculator.add"], "*": "allow"},
+}
+# nginx shows headers alone; this server, of the mcp package, compares them with the message.
+EDGES: dict[str, dict[str, Any]] = {
+    "envoy-mcp": {},
+    "envoy-body": {},
+    "nginx": {"header_versions": ["2026-07-28"]},
+}
+# Client, and how it finds the revision of the protocol: legacy is 2025-11-25, auto 2026-07-28.
+CLIENTS = {
+    "Python": ("python", "auto"),
+    "Python, 2025-11-25": ("python", "legacy"),
+    "TypeScript 2": ("v2", "auto"),
+    "TypeScript 2, 2025-11-25": ("v2", "legacy"),
+    "TypeScript 1, 2025-11-25": ("v1", "legacy"),
+}
+OLD = [name for name in CLIENTS if name.endswith("2025-11-25")]
+
+
+@dataclass(frozen=True)
+class Door:
+    """What a client is told, and who grants tokens for it."""
+
+    url: str
+    issuer: str
+
+
+@pytest.fixture(scope="module")
+def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
+    """One gateway for each edge, with one MCP server and one authorization server for all."""
+    folder = tmp_path_factory.mktemp("login")
+    ports = {edge: free_port() for edge in EDGES}
+    issuer_port = free_port()
+    issuer = f"http://127.0.0.1:{issuer_port}"
+    resources = ",".join(map(resource, ports.values()))
+    server = ["-m", "extauthz.demo.mcp_servers", "calculator", "--port"]
+    with ExitStack() as stack:
+        command: list[str | Path] = [node(), HERE / "authorization_server.js", str(issuer_port)]
+        command += [resources, "calculator.use", "calculator.add"]
+        log = folder / "authorization_server.log"
+        stack.enter_context(program(command, log, lambda: answers(f"{issuer}/jwks")))
+        backend = stack.enter_context(serving(server, folder / "server.log"))
+        for edge, settings in EDGES.items():
+            guarded = Guarded(backend, {**RULES, **settings})
+            running = gateway(
+                edge,
+                guarded,
+                issuer={"issuer": issuer},
+                folder=folder / edge,
+                port=ports[edge],
+            )
+            stack.enter_context(running)
+        yield {edge: Door(resource(port), issuer) for edge, port in ports.items()}
+
+
+async def travel(client: str, url: str) -> Journey:
+    sdk, mode = CLIENTS[client]
+    if sdk == "python":
+        return await python_client.travel(url, mode)
+    return Journey.from_json(json.loads(run_node([HERE / "client.js", sdk, mode, url], timeout=60)))
+
+
+WORKING = [
+    pytest.param(client, edge, id=f"{client} through {edge}")
+    for edge in EDGES
+    for client in CLIENTS
+    if edge != "nginx" or client not in OLD
+]
+
+
+@pytest.mark.parametrize(("client", "edge"), WORKING)
+async def test_a_client_logs_in_and_steps_up(
+    doors: dict[str, Door], client: str, edge: str
+) -> None:
+    door = doors[edge]
+    journey = await travel(client, door.url)
+    assert journey.error is None, journey
+
+    # The user was asked once for the first tool and once more for the second, and both ran.
+    assert journey.tools == ["add", "subtract", "get_me"]
+    assert (journey.logins, journey.authorizations) == (1, 2), journey
+    assert journey.sum == {"result": 5}
+    spoken = {each.version for each in journey.traffic if each.url == door.url and each.version}
+    assert spoken == {"2025-11-25" if client in OLD else "2026-07-28"}
+
+    # Two refusals in all; each said everything that the client needed to go on.
+    metadata = door.url.replace("/calculator/mcp", "/.well-known/oauth-protected-resource{}")
+    metadata = metadata.format("/calculator/mcp")
+    first, second = journey.refusals()
+    assert (first.status, second.status) == (401, 403)
+    assert first.challenge == f'Bearer scope="calculator.use", resource_metadata="{metadata}"'
+    assert (second.challenge or "").startswith(
+        'Bearer error="insufficient_scope", scope="calculator.use calculator.add", '
+        f'resource_metadata="{metadata}", error_description="'
+    )
+
+    # The server learnt who called, and never saw the token.
+    identity = journey.me["identity"]
+    assert journey.me["authorization_arrived"] is False
+    assert (identity["x-auth-subject"], identity["x-auth-issuer"]) == ("alice", door.issuer)
+    assert identity["x-auth-scopes"] == "calculator.use"
+
+    # The token is one of RFC 9068, for this server and no other (RFC 8707).
+    assert journey.token is not None
+    assert jwt.get_unverified_header(journey.token)["typ"] == "at+jwt"
+    claims = jwt.decode(journey.token, options={"verify_signature": False})
+    assert claims["aud"] == door.url
+    assert set(claims["scope"].split()) == {"calculator.use", "calculator.add"}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_client_asks_nobody_but_those_it_was_sent_to(
+    doors: dict[str, Door], client: str
+) -> None:
+    """No guessing at ``/register``, ``/authorize`` or ``/token`` of the MCP server's own origin."""
+    door = doors["envoy-mcp"]
+    journey = await travel(client, door.url)
+    origin = door.url.removesuffix("/calculator/mcp")
+    asked = {each.url for each in journey.traffic if each.url.startswith(origin)}
+    assert asked == {door.url, f"{origin}/.well-known/oauth-protected-resource/calculator/mcp"}
+    assert {each.status for each in journey.traffic} <= {200, 201, 202, 401, 403}, journey
+
+
+@pytest.mark.parametrize("client", OLD)
+async def test_nginx_refuses_clients_whose_headers_nobody_checks(
+    doors: dict[str, Door], client: str
+) -> None:
+    """Where rules exist and nginx cannot show the message, an older client is told so."""
+    journey = await travel(client, doors["nginx"].url)
+    assert "could not be verified" in (journey.error or ""), journey
+    assert [each.status for each in journey.refusals()] == [401, 403]
+    assert journey.refusals()[1].challenge is None
+    assert journey.sum is None
