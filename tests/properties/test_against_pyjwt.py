@@ -2,10 +2,11 @@
 
 It is told what we are told (key by kid, algorithms, audience, issuer, leeway, time) and asked
 in its strictest way. It accepts much that we refuse; the other way round there is nothing but
-two differences of habit, which are evened out here:
+differences of habit, which are evened out here:
 
 * fractions of a second, which it cuts off: such tokens are judged with a second more of leeway;
-* tokens without a kid, for which it has no rule: it is asked with each key.
+* tokens without a kid, for which it has no rule: it is asked with each key;
+* spaces after ``Bearer``, which belong to the header and not to the token.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class FrozenTime(datetime):
         return cls.fromtimestamp(NOW, tz or UTC)
 
 
-def pyjwt_accepts(text: str) -> bool:
+def pyjwt_accepts(value: str) -> bool:
+    text = value.strip(" ")
     try:
         header = jwt.get_unverified_header(text)
         claims = jwt.decode(text, options={"verify_signature": False})
