@@ -12,7 +12,6 @@ from typing import Any, Final
 from google.protobuf.struct_pb2 import Struct, Value
 
 from extauthz._pb.external_auth_pb2 import (
-    AttributeContext,
     CheckRequest,
     CheckResponse,
     DeniedHttpResponse,
@@ -78,10 +77,23 @@ def to_request(
     method = http.method
     if not method:
         return _NO_HTTP
-    headers, repeated = _headers(http)
+    repeated = _ONCE
+    headers: Mapping[str, str]
     lines = http.header_map.headers
-    if lines and http.headers and _differ(headers, http.headers):
-        return _TWO_TALES
+    joined = not lines
+    if joined:
+        headers, repeated = _map(http.headers.items())
+    else:
+        # The usual form, on the path of every request: read no more than has to be read.
+        by_name = {line.key: line for line in lines}
+        if len(by_name) == len(lines) and "".join(by_name).islower():
+            for name in _PSEUDO:
+                by_name.pop(name, None)
+            headers = _Lines(by_name)
+        else:
+            headers, repeated = _map((line.key, _text(line)) for line in lines)
+        if http.headers and _differ(headers, http.headers):
+            return _TWO_TALES
     body: bytes | None = None
     truncated = False
     if http.raw_body or http.body or _PARTIAL_BODY in headers:
@@ -89,17 +101,18 @@ def to_request(
             return _TWO_BODIES
         body = http.raw_body or http.body.encode()
         truncated = headers.get(_PARTIAL_BODY, "false") != "false" or http.size > len(body)
+    said = attributes.metadata_context.filter_metadata
     return Request(
         method=method,
         host=http.host,
         target=http.path,
         headers=headers,
         repeated=repeated,
-        joined=not lines,
+        joined=joined,
         server=attributes.context_extensions.get(SERVER_KEY),
         body=body,
         body_truncated=truncated,
-        mcp_metadata=_metadata(attributes, mcp_namespace),
+        mcp_metadata=_members(said[mcp_namespace]) if said and mcp_namespace in said else None,
         traceparent=traceparent,
     )
 
@@ -132,33 +145,12 @@ class _Lines(Mapping[str, str]):
         return self._lines.keys()
 
 
-def _headers(http: AttributeContext.HttpRequest) -> tuple[Mapping[str, str], frozenset[str]]:
-    """The header lines by lower-case name, and the names that came more than once."""
-    lines = http.header_map.headers
-    if not lines:
-        headers = {name: value.strip(_BLANKS) for name, value in http.headers.items()}
-        if not _all_lower(headers):
-            return _joined(http.headers.items())
-        for name in _PSEUDO:
-            headers.pop(name, None)
-        return headers, _ONCE
-    by_name = {line.key: line for line in lines}
-    if len(by_name) != len(lines) or not _all_lower(by_name):
-        return _joined((line.key, _text(line)) for line in lines)
-    for name in _PSEUDO:
-        by_name.pop(name, None)
-    return _Lines(by_name), _ONCE
-
-
-def _all_lower(names: Iterable[str]) -> bool:
-    return "".join(names).islower()
-
-
 def _text(line: HeaderValue) -> str:
     return (str(line.raw_value, "latin-1") if line.raw_value else line.value).strip(_BLANKS)
 
 
-def _joined(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
+def _map(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
+    """Header lines by lower-case name, and the names that came more than once."""
     headers: dict[str, str] = {}
     repeated: set[str] = set()
     for name, value in lines:
@@ -176,11 +168,6 @@ def _differ(headers: Mapping[str, str], others: Mapping[str, str]) -> bool:
     other = next((v for name, v in others.items() if name.lower() == "authorization"), None)
     mine = headers.get("authorization")
     return mine != (None if other is None else other.strip(_BLANKS))
-
-
-def _metadata(attributes: AttributeContext, namespace: str) -> Mapping[str, object] | None:
-    said = attributes.metadata_context.filter_metadata
-    return _members(said[namespace]) if said and namespace in said else None
 
 
 def _members(struct: Struct) -> dict[str, object]:
