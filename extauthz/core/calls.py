@@ -66,8 +66,7 @@ def find_call(request: Request, server: Server) -> Call | Refusal | None:
             return Refusal(Reason.SOURCE_MISMATCH, "the MCP filter and the body differ")
         claimed = inspected
     elif claimed == _RESPONSE:
-        # The filter calls every message with a result or an error a response, whether or not
-        # it has a method, and there are servers that run the method.
+        # That a message is a response, and no call, is believed of the body alone.
         claimed = None
     if claimed is None:
         claimed = _from_headers(request, server.header_versions)
