@@ -12,35 +12,32 @@ from extauthz.core.model import Allow, Decision, Deny
 
 Written = TypeVar("Written")
 
-_MAX_REPLIES: Final = 4096
+_MAX_REPLIES: Final = 2048
 
 
 class Replies(Generic[Written]):
-    """What ``write`` makes of decisions, the recent ones remembered: at most 4096.
+    """What ``write`` makes of decisions, the recent ones remembered: at most 2048.
 
-    ``write`` must depend on nothing but the decision.
+    Of an allow's token ``write`` may tell no more than the identity headers do.
     """
 
     def __init__(self, write: Callable[[Decision], Written]) -> None:
         self._write = write
-        # Beside each reply, the objects whose identity stands in its key: while they are
-        # held here, nothing else can have that identity.
-        self._kept: dict[object, tuple[Written, object, object]] = {}
+        self._kept: dict[object, Written] = {}
 
     def of(self, decision: Decision) -> Written:
         """The reply for ``decision``."""
-        held: tuple[object, object] = (None, None)
         key: object
         if isinstance(decision, Allow):
             if decision.lease_seconds is not None or decision.audited is not None:
                 return self._write(decision)
-            held = (decision.token, decision.headers)
             key = (
-                id(decision.token),
-                id(decision.headers),
-                decision.call,
+                decision.headers,
                 decision.remove,
                 decision.client_headers,
+                decision.call,
+                decision.server,
+                decision.token is None,
             )
         elif isinstance(decision, Deny):
             key = (
@@ -52,9 +49,9 @@ class Replies(Generic[Written]):
             )
         else:
             return self._write(decision)
-        kept = self._kept.get(key)
-        if kept is None:
+        reply = self._kept.get(key)
+        if reply is None:
             if len(self._kept) >= _MAX_REPLIES:
                 self._kept.clear()
-            kept = self._kept[key] = (self._write(decision), *held)
-        return kept[0]
+            reply = self._kept[key] = self._write(decision)
+        return reply

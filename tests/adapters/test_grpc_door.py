@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -306,6 +307,12 @@ async def test_a_unix_socket(tmp_path: Path):
         assert door.address == UnixAddress(str(path))
         assert (await check(channel, good())).status.code == 0
     assert not path.exists()
+
+
+async def test_reflection_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "grpc_reflection.v1alpha.reflection", None)
+    with pytest.raises(RuntimeError, match="grpcio-reflection"):
+        await GrpcDoor(authorizer(POLICY), ANYWHERE, reflection=True).start()
 
 
 # ---- TLS
