@@ -40,7 +40,9 @@ def several(stage: Stage) -> Iterator[Case]:
             joined = with_value(f"{first}{comma}{second}")
             yield asked(f"joined {label} {comma!r}", joined, REQUEST)
     yield asked("lower case", with_value(f"{basic}, {good.lower()}"), REQUEST)
-    yield asked("an empty second", with_value(good, ""), REQUEST)
+    # Without raw headers Envoy leaves an empty line out, and there is nothing in it.
+    left_out = {"real envoy-bare": frozenset({ALLOW})}
+    yield asked("an empty second", with_value(good, ""), REQUEST, at=left_out)
 
 
 @row(98, "the scheme in any case, several spaces")
