@@ -13,10 +13,11 @@ from extauthz.core.model import Allow, Decision, Deny
 Written = TypeVar("Written")
 
 _MAX_REPLIES: Final = 2048
+_MAX_LENGTH: Final = 4096
 
 
 class Replies(Generic[Written]):
-    """What ``write`` makes of decisions, the recent ones remembered: at most 2048.
+    """What ``write`` makes of decisions, the recent ones remembered: at most 2048 short ones.
 
     Of an allow's token ``write`` may tell no more than the identity headers do.
     """
@@ -51,7 +52,20 @@ class Replies(Generic[Written]):
             return self._write(decision)
         reply = self._kept.get(key)
         if reply is None:
-            if len(self._kept) >= _MAX_REPLIES:
-                self._kept.clear()
-            reply = self._kept[key] = self._write(decision)
+            reply = self._write(decision)
+            if _length(decision) <= _MAX_LENGTH:
+                if len(self._kept) >= _MAX_REPLIES:
+                    self._kept.clear()
+                self._kept[key] = reply
         return reply
+
+
+def _length(decision: Allow | Deny) -> int:
+    """How many characters a client can make us keep with a decision, more or less."""
+    length = sum(len(name) + len(value) for name, value in decision.headers)
+    if decision.call is not None:
+        length += len(decision.call.method) + len(decision.call.name or "")
+    if isinstance(decision, Allow):
+        length += sum(map(len, decision.remove))
+        length += sum(len(value) for _, value in decision.client_headers)
+    return length
