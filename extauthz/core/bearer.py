@@ -8,6 +8,7 @@ from .model import Reason, Refusal, Request
 from .paths import split_target
 
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+_TOKEN68_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 _JOINED = re.compile(r",[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 
@@ -51,11 +52,19 @@ def bearer_token(request: Request) -> str | Refusal:
     token = token.strip(" ") if blank else ""
     if not token:
         return MISSING
-    if _TOKEN68.fullmatch(token) is None:
+    if not _is_token68(token):
         return _ODD
     if "access_token=" in request.target and _in_query(request.target):
         return _IN_QUERY
     return token
+
+
+def _is_token68(text: str) -> bool:
+    # Most tokens hold nothing else: then nothing is left without these characters, which is
+    # told in a fraction of the time.
+    if text.isascii() and not text.encode("ascii").translate(None, _TOKEN68_OCTETS):
+        return True
+    return _TOKEN68.fullmatch(text) is not None
 
 
 def _in_query(target: str) -> bool:

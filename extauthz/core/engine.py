@@ -93,10 +93,15 @@ class Engine:
             return gate.refuse(request, _LOOKALIKE, enforce=True)
         if route.public:
             return gate.allow_public(request)
-        given = _Given(keys, now, missing_key, trace)
-        caller = self._remembered(request, gate.server, given)
-        if caller is None:
-            found = self._prove(request, gate, given)
+        caller, digest = None, None
+        text = usual_bearer(request) if trace is None else None
+        if text is not None and len(text) <= self.policy.token_max_bytes:
+            digest = token_digest(text)
+            caller = self.cache.get(digest)
+        # A caller verified before who would not pass again goes the whole way, which says why.
+        if caller is None or not _still_good(caller, gate.server, keys, now):
+            given = _Given(keys, now, missing_key, trace)
+            found = self._prove(request, gate, given, digest)
             if not isinstance(found, Caller):
                 return found
             caller = found
@@ -129,15 +134,9 @@ class Engine:
             trace.add("origin", wanted, origin, allowed)
         return None if allowed else gate.refuse(request, _BAD_ORIGIN)
 
-    def _remembered(self, request: Request, server: Server, given: _Given) -> Caller | None:
-        """A caller verified before, if it would pass again; if not, the full path says why."""
-        text = usual_bearer(request) if given.trace is None else None
-        if text is None or len(text) > self.policy.token_max_bytes:
-            return None
-        caller = self.cache.get(token_digest(text))
-        return caller if caller is not None and _still_good(caller, server, given) else None
-
-    def _prove(self, request: Request, gate: Gate, given: _Given) -> Caller | Decision | NeedKeys:
+    def _prove(
+        self, request: Request, gate: Gate, given: _Given, digest: bytes | None
+    ) -> Caller | Decision | NeedKeys:
         trace = given.trace
         text = bearer_token(request)
         if trace:
@@ -150,7 +149,7 @@ class Engine:
         if isinstance(verified, Refusal):
             return gate.refuse(request, verified)
         if isinstance(verified, Caller) and trace is None:
-            self.cache.put(token_digest(text), verified)
+            self.cache.put(digest or token_digest(text), verified)
         return verified
 
     def _verify(self, text: str, server: Server, given: _Given) -> Caller | Refusal | NeedKeys:
@@ -187,17 +186,17 @@ class Engine:
         return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
 
 
-def _still_good(caller: Caller, server: Server, given: _Given) -> bool:
+def _still_good(caller: Caller, server: Server, keys: KeySets, now: float) -> bool:
     facts = caller.token.facts
     issuer = facts.issuer
     if issuer not in server.issuers:
         return False
-    key_set = given.keys.get(issuer.name)
+    key_set = keys.get(issuer.name)
     if key_set is not caller.key_set:
         if key_set is None or not key_set.holds(caller.token.key):
             return False
         caller.key_set = key_set
     return (
-        check_times(facts, issuer.leeway, given.now) is None
+        check_times(facts, issuer.leeway, now) is None
         and check_audience(server, facts.audiences) is None
     )

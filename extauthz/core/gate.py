@@ -24,7 +24,7 @@ _NUMBERS = count()
 _MAX_PASSES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Permit:
     """A verified caller to whom every rule of the server said yes."""
 
@@ -68,6 +68,8 @@ class Gate:
             if isinstance(built, Refusal):
                 return self.refuse(request, built, token=token)
             told = self._remember(caller, built)
+        if told.settled is not None and trace is None:
+            return told.settled
         clients = self.server.allowed_clients
         if clients is not None and token.facts.client_id not in clients:
             refusal = Refusal(Reason.DENIED_BY_RULE, "the client is not an allowed client")
@@ -108,6 +110,13 @@ class Gate:
             token=token,
         )
         told = caller.passes[self._number] = Pass(headers, granted, allow)
+        clients = self.server.allowed_clients
+        if (
+            not self._has_call_rules
+            and (clients is None or token.facts.client_id in clients)
+            and self._lacking(_FREE, granted, None) is None
+        ):
+            told.settled = Permit(token, None, told)
         return told
 
     def _rule_for(self, call: Call | None) -> Rule:
@@ -181,7 +190,8 @@ class Gate:
     def allow(self, request: Request, permit: Permit, now: float) -> Allow:
         """Let a permitted caller through, with nothing of the client's passed for ours."""
         server, told = self.server, permit.told
-        found = self.lookalikes.among(request.headers)
+        # Where they refuse the request, none has come this far.
+        found = () if request.refuse_lookalikes else self.lookalikes.among(request.headers)
         cors = "origin" in request.headers
         if not (found or cors or server.stream_lease or permit.call):
             return told.allow
@@ -230,8 +240,8 @@ class Gate:
         )
 
     def _absent(self, headers: Headers, withheld: tuple[str, ...]) -> tuple[str, ...]:
-        sent = {name for name, _ in headers}
-        return (*withheld, *(name for name in self.lookalikes.names if name not in sent))
+        sent = [name for name, _ in headers]
+        return (*withheld, *[name for name in self.lookalikes.names if name not in sent])
 
     def _removals(
         self, request: Request, headers: Headers, withheld: tuple[str, ...]

@@ -22,6 +22,7 @@ _MAX_NEW_NAMES = 64
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Visible ASCII without %, and no space at either end: most claims are sent as they are.
 _USUAL = re.compile(r"[!-$&-~](?:[ -$&-~]*[!-$&-~])?")
+_ALL_USUAL = re.compile(r"[\t -$&-~]*")
 _NEEDS_CARE = re.compile(r"[^\x21-\x24\x26-\x7e]")
 _NOT_WORD = re.compile(r"[^a-z0-9]")
 
@@ -76,17 +77,18 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
     in total (``denied_by_rule``).
     """
     try:
-        pairs = [
-            ("x-auth-subject", _text(facts.subject)),
-            ("x-auth-issuer", _text(facts.issuer_value)),
-            ("x-auth-client-id", _text(facts.client_id)),
-            ("x-auth-scopes", _joined(facts.scopes, " ")),
-            ("x-auth-audience", _joined(facts.audiences, " ")),
-            ("x-auth-token-id", _text(facts.token_id)),
-            ("x-auth-issued-at", _whole(facts.issued_at)),
-            ("x-auth-expires-at", _whole(facts.expires)),
-            ("x-auth-server", _text(server.name)),
-        ]
+        values = _usual_values(facts, server) or (
+            _text(facts.subject),
+            _text(facts.issuer_value),
+            _text(facts.client_id),
+            _joined(facts.scopes, " "),
+            _joined(facts.audiences, " "),
+            _text(facts.token_id),
+            _whole(facts.issued_at),
+            _whole(facts.expires),
+            _text(server.name),
+        )
+        pairs = list(zip(IDENTITY_HEADERS, values, strict=True))
         for extra in server.forwarded:
             value = claim_at(facts.claims, extra.claim)
             if value is not MISSING:
@@ -97,6 +99,33 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
     if sum([len(name) + len(value) for name, value in headers]) > MAX_TOTAL_BYTES:
         return TOO_LARGE
     return headers
+
+
+def _usual_values(facts: TokenFacts, server: Server) -> tuple[str, ...] | None:
+    """The values where every claim is sent as it is: one look at them all instead of nine."""
+    scopes, audiences = " ".join(facts.scopes), " ".join(facts.audiences)
+    values = (
+        facts.subject or "",
+        facts.issuer_value,
+        facts.client_id or "",
+        scopes,
+        audiences,
+        facts.token_id or "",
+        _whole(facts.issued_at),
+        _whole(facts.expires),
+        server.name,
+    )
+    together = "\t".join(("", *values, ""))
+    spaces = len(facts.scopes) + len(facts.audiences) - 2
+    if (
+        _ALL_USUAL.fullmatch(together)
+        and together.count("\t") == len(values) + 1
+        and together.count(" ") == spaces
+        and "\t " not in together
+        and " \t" not in together
+    ):
+        return values
+    return None
 
 
 def server_header(server: Server) -> Headers:

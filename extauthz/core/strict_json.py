@@ -60,7 +60,7 @@ def parse(data: bytes) -> object:
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(text):
         raise NotStrictJson(f"nested deeper than {MAX_DEPTH}, or not one JSON document")
     try:
-        value = _DECODER.decode(text)
+        value = _decoded(text)
     except NotStrictJson:
         raise
     except (ValueError, RecursionError):
@@ -68,6 +68,14 @@ def parse(data: bytes) -> object:
     if "\\u" in text and not _encodable(value):
         raise NotStrictJson("a lone surrogate is not a character")
     return value
+
+
+def _decoded(text: str) -> object:
+    value, end = None, -1
+    if text[:1] == "{":
+        value, end = _DECODER.raw_decode(text)
+    # With blanks around it, or not a document at all.
+    return value if end == len(text) else _DECODER.decode(text)
 
 
 # Possessive throughout, and an open string runs to the end: time stays linear in the length,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -46,9 +46,9 @@ _MAX_HEADER_LENGTH = 512
 _NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnverifiedToken:
-    """A well-formed JWT that nobody vouches for yet."""
+    """A well-formed JWT that nobody vouches for yet. Treated as immutable once built."""
 
     header: TokenHeader
     issuer: str
@@ -69,10 +69,9 @@ class UnverifiedToken:
         that obvious junk never causes a key refresh.
         """
         claims = self._claims
-        for check in (_algorithm, _type):
-            refusal = check(self, issuer, trace)
-            if refusal:
-                return refusal
+        refusal = _algorithm(self, issuer, trace) or _type(self, issuer, trace)
+        if refusal:
+            return refusal
         facts = _facts(self, issuer, claims)
         if isinstance(facts, Refusal):
             if trace:
@@ -87,9 +86,9 @@ class UnverifiedToken:
         return refusal or PlausibleToken(self, issuer, facts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlausibleToken:
-    """A token that would do if its signature held."""
+    """A token that would do if its signature held. Treated as immutable once built."""
 
     token: UnverifiedToken
     issuer: Issuer
@@ -141,19 +140,19 @@ def parse_token(text: str, max_bytes: int, trace: Trace | None = None) -> Unveri
 def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:
     if len(text) > max_bytes:
         return Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
-    parts = _COMPACT.fullmatch(text)
-    if parts is None:
+    parts = text.split(".", 3)
+    if len(parts) != 3 or not all(parts):
         return _misshapen(text)
-    header = _HEADERS.get(parts[1]) or _header(parts[1])
+    header = _HEADERS.get(parts[0]) or _header(parts[0])
     if isinstance(header, Refusal):
-        return header
+        return header if header is not _NOT_BASE64 else _misshapen(text)
     try:
-        claims = strict_json.parse(_decode(parts[2]))
-        signature = _decode(parts[3])
+        claims = strict_json.parse(_decode(parts[1]))
+        signature = _decode(parts[2])
     except strict_json.NotStrictJson as fault:
         return Refusal(Reason.MALFORMED_TOKEN, f"claims: {fault}")
-    except (ValueError, binascii.Error):
-        return _NOT_BASE64
+    except ValueError:
+        return _misshapen(text)
     if not isinstance(claims, dict):
         return Refusal(Reason.MALFORMED_TOKEN, "the claims are not an object")
     issuer = claims.get("iss")
@@ -161,11 +160,13 @@ def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:
         return Refusal(Reason.MISSING_CLAIM, "iss")
     if not isinstance(issuer, str):
         return Refusal(Reason.MALFORMED_TOKEN, "iss is not a string")
-    signing_input = text[: parts.end(2)].encode("ascii")
+    signing_input = text[: -1 - len(parts[2])].encode("ascii")
     return UnverifiedToken(header, issuer, claims, signing_input, signature)
 
 
 def _misshapen(text: str) -> Refusal:
+    if _COMPACT.fullmatch(text):
+        return _NOT_BASE64
     if _UNSIGNED.fullmatch(text):
         return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
     if text.count(".") == 4:
@@ -180,7 +181,7 @@ def _header(part: str) -> TokenHeader | Refusal:
         header = strict_json.parse(_decode(part))
     except strict_json.NotStrictJson as fault:
         return Refusal(Reason.MALFORMED_TOKEN, f"header: {fault}")
-    except (ValueError, binascii.Error):
+    except ValueError:
         return _NOT_BASE64
     if not isinstance(header, dict):
         return Refusal(Reason.MALFORMED_TOKEN, "the header is not an object")
@@ -208,10 +209,13 @@ def _header(part: str) -> TokenHeader | Refusal:
 
 
 def _decode(part: str) -> bytes:
+    """The bytes of base64url without padding (RFC 7515 section 2). Raises ValueError."""
     # Spare bits must be zero, so that one signature has one spelling (RFC 4648 section 3.5).
-    if part[-1] not in _LAST[len(part) % 4]:
+    spare = len(part) % 4
+    if part[-1] not in _LAST[spare]:
         raise ValueError("impossible length or spare bits set")
-    return binascii.a2b_base64(part.encode("ascii").translate(_TO_STANDARD) + b"==")
+    standard = part.encode("ascii").translate(_TO_STANDARD)
+    return binascii.a2b_base64(standard + _PADDING[spare], strict_mode=True)
 
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -221,7 +225,9 @@ _LAST = (
     frozenset(_ALPHABET[::16]),
     frozenset(_ALPHABET[::4]),
 )
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", b"", b"==", b"=")
+# What base64 has and base64url has not becomes what neither has.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 
 def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | None:
@@ -271,37 +277,45 @@ def _facts(
         return Refusal(Reason.MISSING_CLAIM, "exp")
     for name in ("exp", "nbf", "iat"):
         value = get(name, expires)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if type(value) is not int and type(value) is not float:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
         if not -_LATEST < value < _LATEST:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not in seconds")
     for name in ("sub", "jti"):
-        if not isinstance(get(name, ""), str):
+        if type(get(name, "")) is not str:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
     for name in _PRIVATE_CLAIMS:
-        if not isinstance(get(name, ""), str | None):
+        if type(get(name, "")) is not str and get(name) is not None:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
     audience = claim_at(claims, issuer.audience_claim)
     if audience is MISSING:
         return Refusal(Reason.MISSING_CLAIM, "the audience claim")
     elements = audience if isinstance(audience, list) else [audience]
-    audiences = tuple(element for element in elements if isinstance(element, str))
+    audiences = tuple([element for element in elements if type(element) is str])
     if len(audiences) != len(elements):
         return Refusal(Reason.MALFORMED_TOKEN, "the audience is not made of strings")
     return TokenFacts(
-        issuer=issuer,
-        issuer_value=token.issuer,
-        expires=cast("float", expires),
-        not_before=cast("float | None", get("nbf")),
-        issued_at=cast("float | None", get("iat")),
-        audiences=audiences,
-        scopes=scope_elements(claims, issuer.scope_claims),
-        subject=cast("str | None", get("sub")),
-        client_id=next((cast("str", get(name)) for name in CLIENT_CLAIMS if get(name)), None),
-        token_id=cast("str | None", get("jti")),
-        tenant=cast("str | None", get("tid")),
-        claims=claims,
+        issuer,
+        token.issuer,
+        cast("float", expires),
+        cast("float | None", get("nbf")),
+        cast("float | None", get("iat")),
+        audiences,
+        scope_elements(claims, issuer.scope_claims),
+        cast("str | None", get("sub")),
+        cast("str | None", _client(get)),
+        cast("str | None", get("jti")),
+        cast("str | None", get("tid")),
+        claims,
     )
+
+
+def _client(get: Callable[[str], object]) -> object:
+    for name in CLIENT_CLAIMS:
+        value = get(name)
+        if value:
+            return value
+    return None
 
 
 def check_audience(

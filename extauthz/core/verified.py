@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from .gate import Permit
     from .keyset import Key, KeySet
     from .model import Allow, Headers
     from .policy import Issuer
 
 
-@dataclass(frozen=True, slots=True)
-class TokenFacts:
+class TokenFacts(NamedTuple):
     """The well-formed claims of a token. By itself it proves nothing.
 
     Times are seconds since the epoch. ``scopes`` are as the token lists them.
@@ -33,11 +33,12 @@ class TokenFacts:
     claims: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class VerifiedToken:
     """Who is calling: facts, and the key that signed them.
 
-    Only ``PlausibleToken.verify`` makes one, and the memory of those it made.
+    Only ``PlausibleToken.verify`` makes one, and the memory of those it made. Treated as
+    immutable once built.
     """
 
     facts: TokenFacts
@@ -56,14 +57,16 @@ class Caller:
     passes: dict[int, Pass] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pass:
     """What one server makes of one caller, whatever the call.
 
     ``granted`` are the scopes that count there. ``allow`` is the answer to a request with
-    nothing particular about it.
+    nothing particular about it. ``settled`` is the permit where no rule depends on the call,
+    and None where one does or the caller lacks something.
     """
 
     headers: Headers
     granted: frozenset[str]
     allow: Allow
+    settled: Permit | None = None
