@@ -143,7 +143,10 @@ def test_the_dockerfile_copies_all_that_the_wheel_is_made_of(built: Built, tmp_p
 # Everything but what an extra brings must be importable with the bare dependencies.
 IMPORT_ALL = """
 import importlib, pkgutil, extauthz
-extras = ("extauthz.demo", "extauthz.generate", "extauthz.__main__")
+extras = (
+    "extauthz.__main__", "extauthz.backend.starlette", "extauthz.demo", "extauthz.generate",
+    "extauthz.telemetry.spans",
+)
 for module in pkgutil.walk_packages(extauthz.__path__, "extauthz.", onerror=print):
     if not module.name.startswith(extras):
         importlib.import_module(module.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,25 +20,30 @@ SEMVER = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?"
 LOCKS = {"build": None, "demo": "demo", "dev": "dev", "runtime": ""}
 
 
+def here(lines: Iterable[str]) -> list[Requirement]:
+    """The requirements among ``lines`` that count on this Python and platform."""
+    found = [Requirement(line) for line in lines]
+    return [one for one in found if one.marker is None or one.marker.evaluate()]
+
+
 def pinned(lock: str) -> dict[str, str]:
     """The versions in a lock file, by normalised package name."""
     text = (ROOT / "requirements" / f"{lock}.txt").read_text()
     return {
-        canonicalize_name(name): version
-        for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE)
+        canonicalize_name(one.name): str(one.specifier).removeprefix("==")
+        for one in here(re.findall(r"^([\w.-]+==.*?)(?: \\)?$", text, re.MULTILINE))
     }
 
 
 def required(extra: str) -> list[Requirement]:
     """What pyproject.toml asks for with ``extra``, its references to other extras followed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = [Requirement(line) for line in project["dependencies"]]
+    found = here(project["dependencies"])
     waiting, seen = [extra] if extra else [], set[str]()
     while waiting:
         name = waiting.pop()
         seen.add(name)
-        for line in project["optional-dependencies"][name]:
-            requirement = Requirement(line)
+        for requirement in here(project["optional-dependencies"][name]):
             if requirement.name == "extauthz":
                 waiting.extend(requirement.extras - seen)
             else:
