@@ -28,7 +28,10 @@ class Guarded:
 
 @contextmanager
 def serving(
-    command: Sequence[str | Path], log: Path, packages: Path | None = None
+    command: Sequence[str | Path],
+    log: Path,
+    packages: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[int]:
     """A Python program that listens on the port that its last argument names.
 
@@ -36,7 +39,7 @@ def serving(
     """
     if packages is not None and not packages.is_dir():
         missing(f"{packages.name} is not installed")
-    port = free_port()
+    port = port or free_port()
     path = f"PYTHONPATH={os.pathsep.join(map(str, filter(None, [packages, REPOSITORY])))}"
     with program(["env", path, sys.executable, *command, str(port)], log, lambda: accepts(port)):
         yield port

@@ -85,7 +85,7 @@ async def travel(client: str, url: str) -> Journey:
     sdk, mode = CLIENTS[client]
     if sdk == "python":
         return await python_client.travel(url, mode)
-    return Journey.from_json(json.loads(run_node([HERE / "client.js", sdk, mode, url], timeout=60)))
+    return Journey.from_json(json.loads(run_node([HERE / "client.js", sdk, mode, url])))
 
 
 WORKING = [
