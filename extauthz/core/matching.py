@@ -59,14 +59,15 @@ class ServerIndex:
         return tuple(found.values())
 
     def _candidates(self, host: str, port: int | None) -> Iterator[_ByPath]:
-        for pattern in _patterns(host):
+        for pattern in patterns_of(host):
             if port is not None and (by_path := self._by_host.get(HostPattern(pattern, port))):
                 yield by_path
             if by_path := self._by_host.get(HostPattern(pattern)):
                 yield by_path
 
 
-def _patterns(host: str) -> Iterator[str]:
+def patterns_of(host: str) -> Iterator[str]:
+    """Every pattern that a canonical host matches, the most exact first."""
     yield host
     dot = host.find(".")
     while dot >= 0:
@@ -77,5 +78,5 @@ def _patterns(host: str) -> Iterator[str]:
 
 def lies_inside(server: Server, host: str, port: int | None) -> bool:
     """Whether a canonical host is one of those that ``server`` matches."""
-    names = set(_patterns(host))
+    names = set(patterns_of(host))
     return any(pattern.host in names and pattern.port in (None, port) for pattern in server.hosts)

@@ -16,7 +16,7 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import Bootstrap
 from extauthz.core.policy import IDENTITY_HEADERS
 from tests.e2e.processes import REPOSITORY, envoy_path, nginx_path, required
 
-ENVOY_FILES = sorted((REPOSITORY / "envoy").glob("*.yaml"))
+ENVOY_FILES = sorted((REPOSITORY / "envoy").glob("envoy*.yaml"))
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -21,16 +21,15 @@ pytestmark = pytest.mark.e2e
 
 
 def inventory(port: int, keys: Path) -> dict[str, Any]:
-    """The ``extauthz.yaml`` of the page, for another port and with keys that are here."""
-    page = (REPOSITORY / "docs" / "proxies" / "envoy.md").read_text()
-    (block,) = re.findall(r"```yaml\n# extauthz.yaml\n(.*?)```", page, re.DOTALL)
+    """The ``extauthz.yaml`` beside the files, for another port and with keys that are here."""
+    text = (REPOSITORY / "envoy" / "extauthz.yaml").read_text()
     document: dict[str, Any] = yaml.load(  # noqa: TID251
-        with_ports(block, {edges.ENVOY_PORT: port}), yaml.CSafeLoader
+        with_ports(text, {edges.ENVOY_PORT: port}), yaml.CSafeLoader
     )
     (issuer,) = document["issuers"]
     assert issuer == {"issuer": ISSUER}
     issuer["jwks_file"] = str(keys)
-    del document["version"]
+    del document["version"], document["edge"]
     return document
 
 
@@ -46,7 +45,7 @@ def service(
 
 
 @pytest.mark.parametrize("name", ["envoy", "envoy-mcp", "envoy-body", "envoy-http", "nginx"])
-def test_the_inventory_of_the_page_fits_the_files(
+def test_the_inventory_fits_the_files(
     scene: Scene, service: tuple[Service, int], tmp_path: Path, name: str
 ) -> None:
     """From the first 401 to an answer, as a client goes: every URL it is given works."""

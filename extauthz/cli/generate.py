@@ -1,0 +1,99 @@
+"""``extauthz generate``: proxy configuration for the inventory."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .options import add_config, add_settings, load_or_complain
+
+PROXIES = {
+    "envoy": "Envoy, asking over gRPC",
+    "envoy-http": "Envoy, asking over HTTP",
+    "nginx": "nginx with auth_request",
+}
+
+
+CHECKED = ("envoy", "envoy-http")
+"""What is read again by Envoy's API, where that is installed."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "generate",
+        help="write proxy configuration for this file",
+        description="Write the configuration of a proxy for the servers of the inventory. What "
+        "needs attention is said on standard error. Exit code 1 when the inventory is bad or "
+        "cannot be written safely for that proxy.",
+    )
+    parser.add_argument(
+        "proxy",
+        choices=PROXIES,
+        metavar="PROXY",
+        help="; ".join(f"{name}: {what}" for name, what in PROXIES.items()),
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        help="write every file there, over those that are; default: standard output, in one piece",
+    )
+    parser.add_argument(
+        "--calls",
+        choices=("mcp", "body", "none"),
+        help="how Envoy tells which tool is called: its MCP filter, the whole body, or not; "
+        "default: mcp where some server has rules for calls, else none",
+    )
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the configuration of one proxy."""
+    from extauthz.generate.artefacts import CannotWrite  # noqa: PLC0415
+    from extauthz.generate.proxies import Choices, generate  # noqa: PLC0415
+
+    loaded = load_or_complain(options)
+    if loaded is None:
+        return 1
+    if options.calls is not None and options.proxy != "envoy":
+        print("extauthz generate: --calls is for envoy only", file=sys.stderr)
+        return 2
+    try:
+        artefact = generate(options.proxy, loaded, Choices(calls=options.calls))
+    except CannotWrite as error:
+        print(f"extauthz generate: {error}", file=sys.stderr)
+        return 1
+    for warning in artefact.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if options.proxy in CHECKED and not _checked(artefact.alone):
+        return 1
+    if options.output is None:
+        print(artefact.alone, end="")
+        return 0
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        for file in artefact.files:
+            (options.output / file.name).write_text(file.text, encoding="utf-8")
+    except OSError as error:
+        what = f"cannot write to {options.output}: {error.strerror}"
+        print(f"extauthz generate: {what}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _checked(text: str) -> bool:
+    """Whether Envoy's API knows every field; a note where nobody can tell."""
+    from extauthz.generate.envoy_check import NoChecker, fault_of  # noqa: PLC0415
+
+    try:
+        fault = fault_of(text)
+    except NoChecker as error:
+        print(f"note: not checked against Envoy's API: {error}", file=sys.stderr)
+        return True
+    if fault is not None:
+        what = f"Envoy's API does not know what was written ({fault}); please report this"
+        print(f"extauthz generate: {what}", file=sys.stderr)
+    return fault is None

@@ -1,0 +1,296 @@
+"""The inventory as every proxy needs it: where to listen, what is routed where, what is said.
+
+Virtual hosts and their routes repeat the engine's order (``core.matching``): an exact host
+beats a wildcard, a longer path a shorter one, and a host falls back to what broader
+patterns match. Proxies that name the server they chose can therefore never disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from extauthz.config.addresses import Address, TcpAddress
+from extauthz.config.base import EdgeTlsSettings, TlsSettings
+from extauthz.config.compile import compile_policy
+from extauthz.config.load import Loaded
+from extauthz.config.model import ListenSettings
+from extauthz.config.urls import split_url
+from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, RESOURCE_METADATA
+from extauthz.core.hosts import split_host
+from extauthz.core.matching import patterns_of
+from extauthz.core.paths import is_inside
+from extauthz.core.policy import Server
+
+from .artefacts import CannotWrite
+
+DOCUMENT_TREES = (RESOURCE_METADATA, AUTHORIZATION_SERVER, OPENID_CONFIGURATION)
+DOCUMENT_PATHS = ("/register", "/authorize", "/token")
+NOWHERE = TcpAddress("127.0.0.1", 1)
+"""Stands where a server has no ``upstream``: nobody listens there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where an MCP server is. ``given`` is False for a placeholder."""
+
+    address: TcpAddress
+    tls: bool = False
+    given: bool = True
+
+    @property
+    def is_name(self) -> bool:
+        """Whether the host has to be looked up."""
+        try:
+            ip_address(self.address.host)
+        except ValueError:
+            return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A protected MCP server and where it is."""
+
+    server: Server
+    upstream: Upstream
+
+    @property
+    def name(self) -> str:
+        """The name that extauthz knows the server by."""
+        return self.server.name
+
+    @property
+    def extra_headers(self) -> tuple[str, ...]:
+        """The names of ``forward.headers``."""
+        return tuple(claim.header for claim in self.server.forwarded)
+
+    @property
+    def withholds_token(self) -> bool:
+        """Whether no request that is let through may carry the caller's token.
+
+        An audited server gets the requests it would refuse as they came.
+        """
+        return not (self.server.keep_token or self.server.audit)
+
+    def public_paths(self, prefix: str) -> Iterator[tuple[str, bool]]:
+        """Paths below ``prefix`` that need no token, and whether each is exact."""
+        for path in sorted(self.server.public_exact):
+            if is_inside(path, prefix):
+                yield path, True
+        for path in self.server.public_prefixes:
+            if is_inside(path.rstrip("/"), prefix):
+                yield path, False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests for ``path`` and below go to ``site``; ``port`` is None where any will do.
+
+    ``path`` is as in the engine: without final slash, empty for everything.
+    """
+
+    site: Site
+    path: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualHost:
+    """Hosts that share their routes: names and ``*.suffix`` without port, or ``*`` alone.
+
+    Routes are in the order they have to be tried in.
+    """
+
+    hosts: tuple[str, ...]
+    routes: tuple[Route, ...]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether this is for every host that no other is for."""
+        return self.hosts == ("*",)
+
+    @property
+    def covers_documents(self) -> bool:
+        """Whether a server's path covers one that extauthz answers itself, or the reverse."""
+        documents = (*DOCUMENT_TREES, *DOCUMENT_PATHS)
+        return any(
+            is_inside(document, route.path) or is_inside(route.path, document)
+            for route in self.routes
+            for document in documents
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where a proxy asks extauthz, and whether TLS and a client certificate are needed."""
+
+    name: str
+    address: Address
+    tls: bool
+    certificate: bool
+
+    @property
+    def host(self) -> str:
+        """The name that its certificate has to bear."""
+        return self.address.host if isinstance(self.address, TcpAddress) else "localhost"
+
+    def warnings(self) -> Iterator[str]:
+        """What has to be mended by hand before this door opens."""
+        if self.certificate:
+            yield (
+                f"listen.{self.name}_tls.client_ca_file: extauthz demands a client certificate, "
+                "and no setting says which the proxy has; put it in where PLACEHOLDER stands"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a writer has to know. The last virtual host is the default one."""
+
+    listen: Address
+    tls: EdgeTlsSettings
+    authz_grpc: Address | None
+    authz_http: Address | None
+    listeners: ListenSettings
+    sites: tuple[Site, ...]
+    virtual_hosts: tuple[VirtualHost, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def extra_headers(self) -> tuple[str, ...]:
+        """The names of all servers' ``forward.headers``, each once."""
+        return tuple(dict.fromkeys(name for site in self.sites for name in site.extra_headers))
+
+    @property
+    def ruled_sites(self) -> tuple[Site, ...]:
+        """The sites whose answers depend on which tool is called."""
+        return tuple(site for site in self.sites if site.server.has_call_rules)
+
+    def grpc(self) -> Door:
+        """Where the proxy asks over gRPC. Raises CannotWrite when nobody listens there."""
+        return _door("grpc", self.authz_grpc, self.listeners.grpc_tls)
+
+    def http(self) -> Door:
+        """Where the proxy asks over HTTP. Raises CannotWrite when nobody listens there."""
+        return _door("http", self.authz_http, self.listeners.http_tls)
+
+
+def make_plan(loaded: Loaded) -> Plan:
+    """The plan of settings that were loaded. Raises CannotWrite."""
+    settings = loaded.settings
+    edge, listen = settings.edge, settings.listen
+    upstreams = {server.name: server.upstream for server in settings.servers}
+    servers = compile_policy(loaded).servers
+    sites = tuple(Site(server, _upstream(server, upstreams.get(server.name))) for server in servers)
+    return Plan(
+        listen=edge.listen,
+        tls=edge.tls,
+        authz_grpc=edge.authz_grpc or listen.grpc,
+        authz_http=edge.authz_http or listen.http,
+        listeners=listen,
+        sites=sites,
+        virtual_hosts=tuple(_virtual_hosts(sites)),
+        warnings=tuple(_warnings(sites, edge.tls)),
+    )
+
+
+def _door(name: str, address: Address | None, tls: TlsSettings) -> Door:
+    return Door(
+        name=name,
+        address=_reachable(address, name),
+        tls=tls.cert_file is not None,
+        certificate=tls.client_ca_file is not None,
+    )
+
+
+def _reachable(address: Address | None, door: str) -> Address:
+    if address is None:
+        raise CannotWrite(
+            f"listen.{door} is off and edge.authz_{door} is not set: this proxy has nobody to "
+            f"ask; give one of them an address"
+        )
+    if isinstance(address, TcpAddress):
+        if address.port == 0:
+            raise CannotWrite(
+                f"listen.{door} is any free port: set edge.authz_{door} to where the proxy "
+                "finds it, or give listen a port"
+            )
+        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        return TcpAddress(anywhere.get(address.host, address.host), address.port)
+    return address
+
+
+def _upstream(server: Server, url: str | None) -> Upstream:
+    if url is None:
+        return Upstream(NOWHERE, given=False)
+    parts = split_url(url)
+    where = split_host(parts.netloc) if parts else None
+    if parts is None or where is None:
+        raise CannotWrite(f"server {server.name}: upstream is no URL of a host")
+    if parts.path not in ("", "/"):
+        raise CannotWrite(
+            f"server {server.name}: upstream has a path, but paths are passed on as the client "
+            f"wrote them; expected {parts.scheme}://{parts.netloc}, and the MCP server at the "
+            "path of its resource"
+        )
+    tls = parts.scheme == "https"
+    host, port = where
+    address = TcpAddress(host.strip("[]"), port or (443 if tls else 80))
+    return Upstream(address, tls)
+
+
+def _warnings(sites: tuple[Site, ...], tls: EdgeTlsSettings) -> Iterator[str]:
+    for site in sites:
+        if not site.upstream.given:
+            yield (
+                f"server {site.name} has no upstream: a placeholder is written, {NOWHERE}, "
+                "where nobody listens; set upstream"
+            )
+    secure = [site for site in sites if _is_https(site.server.resource)]
+    if secure and tls.cert_file is None:
+        yield (
+            f"edge.tls is not set, but {secure[0].server.resource} is https: the written proxy "
+            "speaks plain http, and something before it has to end TLS"
+        )
+
+
+def _is_https(resource: str | None) -> bool:
+    return resource is not None and urlsplit(resource).scheme == "https"
+
+
+def _virtual_hosts(sites: tuple[Site, ...]) -> Iterator[VirtualHost]:
+    """One for each set of routes, exact hosts first, the default host last."""
+    hosts = dict.fromkeys(pattern.host for site in sites for pattern in site.server.hosts)
+    together: dict[tuple[tuple[str, str, int | None], ...], VirtualHost] = {}
+    for host in sorted(hosts, key=lambda host: (host.startswith("*"), -host.count("."))):
+        if host != "*":
+            routes = tuple(_routes(host, sites))
+            key = tuple((route.site.name, route.path, route.port) for route in routes)
+            before = together[key].hosts if key in together else ()
+            together[key] = VirtualHost((*before, host), routes)
+    yield from together.values()
+    yield VirtualHost(("*",), tuple(_routes("*", sites)))
+
+
+def _routes(host: str, sites: tuple[Site, ...]) -> Iterator[Route]:
+    """The routes of a host, in the engine's order; none that can never be reached."""
+    seen: list[Route] = []
+    for pattern in patterns_of(host):
+        here = [
+            Route(site, path, one.port)
+            for site in sites
+            for one in site.server.hosts
+            if one.host == pattern
+            for path in site.server.paths
+        ]
+        for route in sorted(here, key=lambda route: (route.port is None, -len(route.path))):
+            if not any(_hides(other, route) for other in seen):
+                seen.append(route)
+                yield route
+
+
+def _hides(earlier: Route, later: Route) -> bool:
+    return earlier.port in (None, later.port) and is_inside(later.path, earlier.path)
