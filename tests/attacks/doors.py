@@ -163,6 +163,7 @@ class GrpcClient:
 
     channel: grpc.aio.Channel
     raw: bool
+    address: str = ""
 
     async def send(self, sent: Sent) -> Outcome:
         return outcome_of(await self.check(check_request(sent, raw=self.raw).SerializeToString()))
@@ -181,7 +182,7 @@ async def grpc_door(world: World, *, raw: bool = True) -> AsyncIterator[GrpcClie
     options = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
     try:
         async with grpc.aio.insecure_channel(str(address), options=options) as channel:
-            yield GrpcClient(channel, raw)
+            yield GrpcClient(channel, raw, str(address))
     finally:
         await door.stop(0)
 
