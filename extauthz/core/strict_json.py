@@ -58,7 +58,7 @@ def parse(data: bytes) -> object:
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(text):
-        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}, or not one JSON document")
+        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
     try:
         value = _decoded(text)
     except NotStrictJson:
@@ -85,12 +85,15 @@ _NO_BRACKETS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++', re.DOTALL
 
 def _is_deep(text: str) -> bool:
     # Which closes which is the decoder's business; here only the levels count.
-    brackets = _NO_BRACKETS.sub("", text).replace("{", "[").replace("}", "]")
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return False
-        brackets = brackets.replace("[]", "")  # takes the innermost level away
-    return bool(brackets)
+    level = 0
+    for bracket in _NO_BRACKETS.sub("", text):
+        if bracket in "[{":
+            level += 1
+            if level > MAX_DEPTH:
+                return True
+        else:
+            level -= 1
+    return False
 
 
 def _encodable(value: object) -> bool:

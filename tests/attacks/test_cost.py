@@ -1,0 +1,178 @@
+"""What a request may cost: no more than a few genuine ones in time, and nothing kept in memory."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+import tracemalloc
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from extauthz.core import token as token_module
+from extauthz.core.engine import Engine
+from extauthz.core.identity import Lookalikes
+from extauthz.core.model import Request
+from tests.attacks.doors import check_request
+from tests.attacks.table import Sent
+from tests.fuzz.targets.check_request import CALCULATING, GOOD, one
+from tests.policies import asking, key_sets, policy_for_tests
+from tests.tokens import NOW, b64, good_claims, mint, signer, with_member
+
+ENGINE = Engine(policy_for_tests())
+KEYS = key_sets()
+HEADER = b64('{"alg":"ES256","kid":"es256"}')
+
+
+def posted(body: bytes) -> Request:
+    return asking(CALCULATING, target="/calculator/mcp", body=body)
+
+
+def listed(element: str, length: int = 11_000) -> bytes:
+    inner = ",".join([element] * (length // (len(element) + 1)))
+    return with_member(good_claims(), "fill", f"[{inner}]")
+
+
+def unsigned(payload: bytes) -> Request:
+    """Claims of a token whose signature nobody made: read before it is looked at."""
+    return asking(f"{HEADER}.{b64(payload)}.{'A' * 86}")
+
+
+# Text of the largest size that a proxy or a limit of ours lets through.
+COSTLY: dict[str, Request] = {
+    "brackets and an open string": unsigned(b"[" * 65 + b'"' + b'\\"' * 5_500),
+    "brackets and an escape at the end": unsigned(b"[" * 65 + b'"' + b'\\"' * 5_500 + b"\\"),
+    "many arrays": unsigned(listed("[]")),
+    "many objects": unsigned(listed("{}")),
+    "many numbers": unsigned(listed("1e1")),
+    "many members": unsigned(
+        json.dumps({f"{n}": 1 for n in range(1_400)} | good_claims()).encode()
+    ),
+    "many escapes": unsigned(listed('"\\u00e9"')),
+    "long numbers": unsigned(listed("9" * 400)),
+    "dots": asking("." * 16_000),
+    "equals signs": asking("a" + "=" * 16_000),
+    "commas": asking(headers={"authorization": ",  " * 20_000}),
+    "blanks": asking(headers={"authorization": "Basic ," + " " * 60_000}),
+    "a deep path": asking(GOOD, target="/a" * 30_000),
+    "a deep short path": asking(GOOD, target="/a" * 4_000),
+    "an escaped path": asking(GOOD, target="/" + "%41" * 2_700),
+    "a long query": asking(GOOD, target="/notes/mcp?" + "access_token&" * 4_500),
+    "a long host": asking(GOOD, host="a." * 30_000),
+    "a host of labels": asking(GOOD, host="a." * 126 + "a"),
+    "a long origin": asking(GOOD, headers={"origin": "x" * 60_000}),
+    "long header names": asking(GOOD, headers={"x" * 30_000: "", "_" * 30_000: ""}),
+    "many headers": asking(GOOD, headers={f"x-{n}": "" for n in range(1_000)}),
+    "a long name in base64": asking(
+        CALCULATING, target="/calculator/mcp", headers={"mcp-name": f"=?base64?{'A' * 60_000}?="},
+        body=b'{"method":"tools/call","params":{"name":"a"}}',
+    ),
+    "a body of brackets": posted(b"[" * 1_000_000),
+    "a body of quotes": posted(b"[" * 65 + b'"' + b'\\"' * 500_000),
+    "a body of disguises": posted(
+        json.dumps({"method": "x", **{f"METHOD{n}": 1 for n in range(2_000)}}).encode()
+    ),
+}  # fmt: skip
+
+
+def quickest(work: Callable[[], Any], rounds: int = 5) -> float:
+    best = float("inf")
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+@pytest.fixture(scope="module")
+def genuine() -> float:
+    """Seconds of one allow whose RS256 signature has to be verified."""
+    numbers = count()
+
+    def work() -> None:
+        ENGINE.decide(asking(tokens[next(numbers)]), KEYS, now=NOW)
+
+    tokens = [mint({"jti": str(n)}, key=signer("RS256")) for n in range(60)]
+    return quickest(work, 50)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_no_request_costs_many_times_a_genuine_one(name: str, genuine: float) -> None:
+    """What is squared in some length costs hundreds of times; the bound leaves room for noise.
+
+    A body is larger than a token, and read only after one was verified: a megabyte may cost
+    what a megabyte costs.
+    """
+    request = COSTLY[name]
+    size = sum(map(len, (request.target, request.host, request.body or b"")))
+    size += sum(len(key) + len(value) for key, value in request.headers.items())
+    allowed = 25 + size / 1_000
+    cost = quickest(lambda: ENGINE.decide(request, KEYS, now=NOW)) / genuine
+    assert cost < allowed, f"{cost:.0f} times a genuine request, of {size} characters"
+
+
+def grown(work: Callable[[], None]) -> int:
+    """By how many bytes memory grew while working."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        work()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+def _with(n: int, **more: Any) -> Sent:
+    return Sent(token=GOOD, **more)
+
+
+KEPT: dict[str, Callable[[int], Sent]] = {
+    "names of tools": lambda n: Sent(
+        token=CALCULATING, target="/calculator/mcp",
+        body=b'{"method":"tools/call","params":{"name":"%d%b"}}' % (n, b"x" * 50_000),
+    ),
+    "look-alikes": lambda n: _with(n, headers=((f"x-auth-{n}" + "x" * 50_000, "1"),)),
+    "look-alikes, unknown caller": lambda n: Sent(
+        target="/notes/public/x", headers=((f"x_auth_{n}" + "x" * 50_000, "1"),)
+    ),
+    "header names": lambda n: _with(n, headers=((f"x-{n}" + "x" * 50_000, "1"),)),
+    "paths": lambda n: _with(n, target=f"/notes/{n}" + "x" * 8_000),
+    "queries": lambda n: _with(n, target=f"/notes/mcp?{n}" + "x" * 50_000),
+    "hosts": lambda n: _with(n, host=f"x{n}" + "x" * 50_000),
+    "origins": lambda n: _with(n, headers=(("origin", f"https://{n}" + "x" * 50_000),)),
+    "key ids": lambda n: Sent(token=mint(header={"kid": f"{n}", "fill": "x" * 9_000})),
+    "tokens that are none": lambda n: Sent(token=f"{n}." + "x" * 12_000 + ".x"),
+    "servers": lambda n: _with(n, server=f"{n}" + "x" * 50_000),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_nothing_of_what_a_client_makes_up_is_kept(name: str) -> None:
+    """A hundred requests of 10 to 50 kB leave less than a few of them in memory."""
+    make = KEPT[name]
+    messages = [check_request(make(n), raw=True).SerializeToString() for n in range(120)]
+    for message in messages[:20]:
+        one(message)  # what is kept once
+
+    def work() -> None:
+        for message in messages[20:]:
+            one(message)
+
+    assert grown(work) < 200_000
+
+
+def test_headers_of_tokens_and_of_requests_are_remembered_within_bounds() -> None:
+    lookalikes = Lookalikes(ENGINE.policy.servers[0])
+    for n in range(5_000):
+        lookalikes.among({f"x-{n}-{m}": "" for m in range(3)})
+    lookalikes.among({f"x-{m}": "" for m in range(50_000)})
+    assert len(lookalikes._harmless) < 400
+    for n in range(1_500):
+        header = b64(json.dumps({"alg": "ES256", "n": n}))
+        token_module.parse_token(f"{header}.e30.AA", 1000)
+    assert len(token_module._HEADERS) <= 1_024
