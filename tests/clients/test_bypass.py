@@ -201,7 +201,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         old = stack.enter_context(serving([program, OLD, log], folder / "old.log", OLD_MCP))
         new = stack.enter_context(serving([program, NEW, log], folder / "new.log"))
         edges: dict[str, Edge] = {}
-        for name in ("envoy-mcp", "envoy-body", "envoy", "nginx"):
+        for name in ("envoy-mcp", "envoy-body", "nginx"):
             guards = (Guarded(old, RULES), Guarded(new, RULES))
             running = gateway(name, *guards, issuer=issuer, folder=folder / name)
             edges[name] = stack.enter_context(running)
@@ -212,7 +212,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield Stage(edges, old, new, signer, log)
 
 
-EDGES = ["envoy-mcp", "envoy-body", "envoy", "nginx", "nginx, believing"]
+EDGES = ["envoy-mcp", "envoy-body", "nginx", "nginx, believing"]
 
 
 # What each server does on its own: the reason for all of this.
