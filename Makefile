@@ -87,6 +87,13 @@ clean: ## remove what builds and tests leave behind
 distclean: clean ## remove .venv, the npm packages and what fuzzing found as well
 	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz
 
+# ---- the ways of an attacker ----
+
+.PHONY: attack
+attack: setup ## the attack table through every way in, the laws at length, and a scoreboard
+	EXTAUTHZ_EXAMPLES=$${EXTAUTHZ_EXAMPLES:-2000} $(BIN)/python -m pytest -q --timeout 1800 tests/properties
+	$(BIN)/python -m pytest -q tests/attacks $(ARGS)
+
 # ---- programs of others that the tests run: npm packages, and an old server ----
 
 CLIENTS := tests/clients

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ _tried: Counter[str] = Counter()
 _right: Counter[str] = Counter()
 _rows: dict[str, set[int]] = {}
 
+ROOT = Path(__file__).resolve().parents[2]
 Tally = Callable[[int, str, bool, list[str]], None]
 
 
@@ -31,6 +33,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _tried:
         return
     terminalreporter.section("attack table")
-    for kind in sorted(_tried):
-        rows = len(_rows[kind.partition(":")[0]])
-        terminalreporter.line(f"{kind:24} {_right[kind]:5} of {_tried[kind]:5}  ({rows} rows)")
+    for line in _scoreboard():
+        terminalreporter.line(line)
+
+
+def _scoreboard() -> Iterator[str]:
+    yield "| way in | rows | refused as told | let through as told |"
+    yield "| --- | ---: | ---: | ---: |"
+    for way, rows in sorted(_rows.items()):
+        refused, allowed = f"{way}: refused", f"{way}: allowed"
+        yield (
+            f"| {way} | {len(rows)} | {_right[refused]} of {_tried[refused]} "
+            f"| {_right[allowed]} of {_tried[allowed]} |"
+        )
+    counts = sorted((ROOT / ".fuzz").glob("*.count"))
+    if counts:
+        yield ""
+        yield "| fuzz target | executions on this machine |"
+        yield "| --- | ---: |"
+        for file in counts:
+            yield f"| {file.stem} | {int(file.read_text()):,} |"

@@ -1,14 +1,18 @@
-"""Fuzzes one target with atheris: ``python tests/fuzz/run.py jwks -max_total_time=60``.
+"""Fuzzes one target with atheris: ``python tests/fuzz/run.py jwks -max_total_time=600``.
 
-What comes after the target's name goes to libFuzzer. New inputs and crashes are kept in
-``.fuzz/<target>``, which starts from the target's seeds.
+What comes after the target's name goes to libFuzzer. Without a name each target has a minute,
+or what the options say. New inputs and crashes are kept in
+``.fuzz/<target>``, which starts from the target's seeds; ``.fuzz/<target>.count`` counts the
+executions of all runs on this machine.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,10 +21,12 @@ NAMES = sorted(path.stem for path in (ROOT / "tests/fuzz/targets").glob("[a-z]*.
 
 def main(arguments: list[str]) -> int:
     """Run until libFuzzer ends; it ends the process itself."""
-    if not arguments or arguments[0] not in NAMES:
-        sys.stderr.write(f"which target? one of {', '.join(NAMES)}\n")
-        return 2
+    if not arguments or arguments[0].startswith("-"):
+        return _each(arguments or ["-max_total_time=60"])
     name, *options = arguments
+    if name not in NAMES:
+        sys.stderr.write(f"no target {name}; there are {', '.join(NAMES)}\n")
+        return 2
     sys.path.insert(0, str(ROOT))
     atheris = importlib.import_module("atheris")  # untyped, and only here
     with atheris.instrument_imports(include=["extauthz"], enable_loader_override=False):
@@ -30,9 +36,33 @@ def main(arguments: list[str]) -> int:
     for seed in target.SEEDS:
         (corpus / hashlib.sha1(seed, usedforsecurity=False).hexdigest()).write_bytes(seed)
     usual = ["-timeout=5", "-max_len=4096", "-rss_limit_mb=2048", f"-artifact_prefix={corpus}-"]
-    atheris.Setup([sys.argv[0], *usual, *options, str(corpus)], target.one)
+    one = _counted(target.one, corpus.with_suffix(".count"))
+    atheris.Setup([sys.argv[0], *usual, *options, str(corpus)], one)
     atheris.Fuzz()
     return 0
+
+
+def _each(options: list[str]) -> int:
+    for name in NAMES:
+        sys.stderr.write(f"== {name}\n")
+        done = subprocess.run([sys.executable, __file__, name, *options], check=False)
+        if done.returncode:
+            return done.returncode
+    return 0
+
+
+def _counted(one: Callable[[bytes], None], file: Path) -> Callable[[bytes], None]:
+    """``one``, whose executions are added to the number in ``file``, a thousand at a time."""
+    executed = int(file.read_text()) if file.exists() else 0
+
+    def counted(data: bytes) -> None:
+        nonlocal executed
+        executed += 1
+        if executed % 1000 == 0:
+            file.write_text(str(executed))
+        one(data)
+
+    return counted
 
 
 if __name__ == "__main__":
