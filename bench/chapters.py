@@ -93,7 +93,7 @@ def grpc(run: Run) -> None:
     with ExitStack() as stack:
         empty = stack.enter_context(floor("grpc-empty", world.folder))
         ours = stack.enter_context(service(world, Setup()))
-        native = stack.enter_context(service(world, Setup()))
+        native = stack.enter_context(service(world, Setup(transport="native")))
         run.report.figure("size of the CheckRequest", f"{len(message)} bytes")
         least, mine, fast = run.compare(
             lambda: load.grpc(empty, message, seconds=seconds),

@@ -7,6 +7,7 @@ become a gRPC error, which a proxy may be told to take for an allow.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -20,7 +21,7 @@ from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address, TcpAddress
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Decision, Reason, Refusal
+from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .envoy import MCP_NAMESPACE, to_request, to_response
 from .replies import Replies
@@ -78,7 +79,10 @@ class GrpcLimits:
 
 
 class CheckServicer:
-    """Answers Check: serialised CheckRequest in, serialised CheckResponse out."""
+    """Answers Check: serialised CheckRequest in, serialised CheckResponse out.
+
+    Nothing it does raises, but for cancellation: a gRPC error could be taken for an allow.
+    """
 
     def __init__(self, authorizer: Authorizer, mcp_namespace: str = MCP_NAMESPACE) -> None:
         self._authorizer = authorizer
@@ -89,29 +93,44 @@ class CheckServicer:
         self._last_resort = _serialised(last_resort)
 
     async def check(self, data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        """Decide one request. Never raises, but for cancellation."""
+        """Decide one request."""
+        answered = self.answer(data, partial(_traceparent, context))
+        if isinstance(answered, bytes):
+            return answered
+        return await self.wait(answered, context.time_remaining())
+
+    def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
+        """The reply, or the request where a key has to be looked for first: then ``wait``."""
         authorizer = self._authorizer
         try:
-            request = to_request(
-                CheckRequest.FromString(data), self._mcp_namespace, partial(_traceparent, context)
-            )
+            request = to_request(CheckRequest.FromString(data), self._mcp_namespace, traceparent)
             if isinstance(request, Refusal):
                 return self._replies.of(authorizer.refuse(request, TRANSPORT))
             decision = authorizer.check_now(request, TRANSPORT)
-            if decision is None:
-                left = context.time_remaining()
-                decision = await authorizer.check(request, TRANSPORT, left)
-            return self._replies.of(decision)
+            return request if decision is None else self._replies.of(decision)
         except DecodeError:
             return self._replies.of(authorizer.refuse(_MALFORMED, TRANSPORT))
-        except Exception:  # noqa: BLE001  a gRPC error could be taken for an allow
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("a check failed; the request is refused")
+            return self._last_resort
+
+    async def wait(self, request: Request, left: float | None) -> bytes:
+        """The reply once the key is found or given up; the caller waits ``left`` seconds more."""
+        try:
+            return self._replies.of(await self._authorizer.check(request, TRANSPORT, left))
+        except Exception:  # noqa: BLE001  as above
             _log.exception("a check failed; the request is refused")
             return self._last_resort
 
 
 def _traceparent(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
     """Envoy's trace context; the headers of the check hold no more than its client's."""
-    for name, value in context.invocation_metadata() or ():
+    return traceparent_in(context.invocation_metadata() or ())
+
+
+def traceparent_in(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """The trace context that stands in the metadata of a call."""
+    for name, value in metadata:
         if name == "traceparent" and isinstance(value, str):
             return value
     return None

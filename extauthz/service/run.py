@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import extauthz
+from extauthz.adapters.native_door import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
@@ -37,7 +38,7 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(Service(loaded, pipe, spans), loaded, load_again))
-    except (OSError, TlsFilesError) as fault:
+    except (OSError, TlsFilesError, NativeMissing) as fault:
         _log.critical("cannot serve: %s", fault)
         return 1
     finally:

@@ -19,6 +19,7 @@ from extauthz.adapters.asgi import asgi_handler
 from extauthz.adapters.grpc_door import GrpcDoor
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
+from extauthz.adapters.native_door import NativeDoor
 from extauthz.adapters.tls import TlsFiles, TlsSource
 from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
@@ -83,7 +84,7 @@ class Service:
         self.metrics.dropped_lines = lambda: pipe.dropped
         listen = settings.listen
         self._http_door: HttpDoor | None = None
-        self._grpc: GrpcDoor | None = None
+        self._grpc: GrpcDoor | NativeDoor | None = None
         self._http: list[HttpServer] = []
         if listen.admin is not None:
             admin = AdminApp(
@@ -97,7 +98,10 @@ class Service:
             self._http_door = HttpDoor(self.authorizer, self._trusted(loaded))
             self._http.append(HttpServer(self._http_door, listen.http, tls=_tls(listen.http_tls)))
         if listen.grpc is not None:
-            self._grpc = GrpcDoor(self.authorizer, listen.grpc, tls=_tls(listen.grpc_tls))
+            if listen.grpc_transport == "native":
+                self._grpc = NativeDoor(self.authorizer, listen.grpc)
+            else:
+                self._grpc = GrpcDoor(self.authorizer, listen.grpc, tls=_tls(listen.grpc_tls))
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:

@@ -1,0 +1,197 @@
+"""Both gRPC servers keep the same promises: what one does under odd clients, the other does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from extauthz.adapters.grpc_door import SERVICE, GrpcDoor
+from extauthz.adapters.native_door import NativeDoor, NativeMissing
+from extauthz.config.addresses import TcpAddress, UnixAddress
+from tests.adapters import test_grpc_door as door_tests
+from tests.adapters.doors import CHECK, Keys, authorizer, reason_in
+from tests.adapters.test_grpc_door import (
+    ANYWHERE,
+    POLICY,
+    channel_to,
+    check,
+    good,
+    unknown,
+)
+
+
+@pytest.fixture(params=[GrpcDoor, NativeDoor], ids=["grpcio", "native"])
+def transport(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@asynccontextmanager
+async def running(transport: Any, keys: Keys | None = None, **more: Any) -> AsyncIterator[Any]:
+    door = transport(authorizer(POLICY, keys), more.pop("address", ANYWHERE), **more)
+    await door.start()
+    try:
+        yield door
+    finally:
+        await door.stop(0)
+
+
+def call_to(channel: grpc.aio.Channel, path: str = CHECK) -> Any:
+    return channel.unary_unary(path)
+
+
+SHARED = (
+    door_tests.test_bytes_that_are_no_check_are_a_malformed_request,
+    door_tests.test_an_empty_check_is_a_malformed_request,
+    door_tests.test_a_check_larger_than_the_limit_is_no_allow,
+    door_tests.test_metadata_larger_than_the_limit_is_no_allow,
+    door_tests.test_envoys_deadline_arrives,
+    door_tests.test_health_is_told_for_both_names_and_changes_with_readiness,
+    door_tests.test_a_door_may_start_unready,
+    door_tests.test_at_the_end_health_says_so_first_and_checks_under_way_are_answered,
+    door_tests.test_the_end_does_not_wait_longer_than_it_may,
+    door_tests.test_an_address_in_use_is_said_to_be,
+    door_tests.test_two_services_never_share_a_port_unasked,
+    door_tests.test_workers_may_share_a_port,
+    door_tests.test_a_unix_socket,
+)
+
+
+@pytest.mark.parametrize("promise", SHARED, ids=lambda promise: promise.__name__)
+async def test_the_native_server_keeps_what_the_usual_one_promises(
+    promise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(door_tests, "GrpcDoor", NativeDoor)
+    wanted = {"tmp_path": tmp_path, "data": b"\xff"}
+    names = promise.__code__.co_varnames[: promise.__code__.co_argcount]
+    await promise(**{name: wanted[name] for name in names})
+
+
+async def test_a_client_that_gives_up_leaves_nothing_behind(transport: Any):
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    async with running(transport, keys) as door, channel_to(door) as channel:
+        call = call_to(channel)(unknown().SerializeToString())
+        await keys.searched.wait()
+        call.cancel()
+        assert (await check(channel, good())).status.code == 0
+        keys.hold.set()
+
+
+async def test_a_deadline_that_passes_ends_the_call(transport: Any):
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    async with running(transport, keys) as door, channel_to(door) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as fault:
+            await call_to(channel)(unknown().SerializeToString(), timeout=0.2)
+        assert fault.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert (await check(channel, good())).status.code == 0
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+async def test_whoever_watches_hears_of_every_change(transport: Any, service: str):
+    async with running(transport) as door, channel_to(door) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service=service)
+        )
+        heard = [(await watch.read()).status]
+        for ready in (False, True):
+            await door.set_ready(ready)
+            heard.append((await watch.read()).status)
+        assert heard == [1, 2, 1]
+
+
+async def test_whoever_watches_an_unknown_service_is_told_so(transport: Any):
+    async with running(transport) as door, channel_to(door) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(
+            health_pb2.HealthCheckRequest(service="other")
+        )
+        assert (await watch.read()).status == 3
+
+
+async def test_an_unknown_method_is_no_allow(transport: Any):
+    async with running(transport) as door, channel_to(door) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as fault:
+            await call_to(channel, f"/{SERVICE}/Other")(b"", timeout=5)
+        assert fault.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_hundreds_of_connections(transport: Any):
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    async with running(transport) as door:
+        channels = [channel_to(door, options=options) for _ in range(200)]
+        replies = await asyncio.gather(*(check(channel, good()) for channel in channels))
+        assert {reply.status.code for reply in replies} == {0}
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+
+async def test_clients_that_break_off_do_no_harm(transport: Any):
+    """Nothing, half a preface, rubbish, a preface and no more: each is cut off in the middle."""
+    async with running(transport) as door, channel_to(door) as channel:
+        address = (door.address.host, door.address.port)
+        preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        for sent in (b"", preface[:9], os.urandom(64), preface, preface + b"\0\0\0\4\0\0\0\0\0"):
+            for _ in range(20):
+                with socket.create_connection(address) as client:
+                    client.sendall(sent)
+        assert (await check(channel, good())).status.code == 0
+
+
+async def test_clients_that_vanish_while_keys_are_looked_for_do_no_harm(transport: Any):
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    async with running(transport, keys) as door:
+        async with channel_to(door) as lost:
+            pending = [
+                asyncio.ensure_future(call_to(lost)(unknown().SerializeToString()))
+                for _ in range(50)
+            ]
+            await keys.searched.wait()
+        await asyncio.gather(*pending, return_exceptions=True)
+        keys.hold.set()
+        async with channel_to(door) as channel:
+            assert (await check(channel, good())).status.code == 0
+
+
+async def test_many_calls_on_one_connection_each_get_their_own_answer(transport: Any):
+    async with running(transport, Keys()) as door, channel_to(door) as channel:
+        asked = [good() if number % 3 else unknown() for number in range(300)]
+        replies = await asyncio.gather(*(check(channel, message) for message in asked))
+        for number, reply in enumerate(replies):
+            if number % 3:
+                assert reply.status.code == 0
+            else:
+                assert reason_in(reply.denied_response.body) == "unknown_key"
+
+
+async def test_a_call_after_the_end_is_no_allow(transport: Any):
+    door: Any = transport(authorizer(POLICY), ANYWHERE)
+    await door.start()
+    async with channel_to(door) as channel:
+        assert (await check(channel, good())).status.code == 0
+        await door.stop(0)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await check(channel, good())
+
+
+async def test_a_unix_socket_of_a_server_that_died_is_taken_over(transport: Any, tmp_path: Path):
+    path = tmp_path / "grpc.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with running(transport, address=UnixAddress(str(path))) as door, channel_to(door) as one:
+        assert (await check(one, good())).status.code == 0
+
+
+async def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pygrpc_native", None)
+    with pytest.raises(NativeMissing, match=r"extauthz\[native\]"):
+        NativeDoor(authorizer(POLICY), TcpAddress("127.0.0.1", 0))
