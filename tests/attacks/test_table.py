@@ -44,6 +44,7 @@ async def way_in(world: World, way: str) -> AsyncIterator[Door]:
             yield await stack.enter_async_context(doors.http_door(world, way))
 
 
+@pytest.mark.requirement("M6", "R27", "R37", "R46", "R48", "R49", "R51", "R52", "R53", "R54", "R55")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
 async def test_the_table(row: Row, way: str, tally: Any) -> None:

@@ -245,6 +245,7 @@ def test_without_a_gateway_the_dangerous_tool_runs(stage: Stage, target: str, na
     assert (answer.status, ran) == (200, ["danger_zone"]), answer
 
 
+@pytest.mark.requirement("M21", "M22", "M24")
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("target", [OLD, NEW], ids=["mcp 1.9.4", "mcp 2.3"])

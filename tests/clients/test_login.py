@@ -96,6 +96,7 @@ WORKING = [
 ]
 
 
+@pytest.mark.requirement("M1", "M3", "M13", "M14", "R8", "R9")
 @pytest.mark.parametrize(("client", "edge"), WORKING)
 async def test_a_client_logs_in_and_steps_up(
     doors: dict[str, Door], client: str, edge: str
@@ -136,6 +137,7 @@ async def test_a_client_logs_in_and_steps_up(
     assert set(claims["scope"].split()) == {"calculator.use", "calculator.add"}
 
 
+@pytest.mark.requirement("M1")
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_client_asks_nobody_but_those_it_was_sent_to(
     doors: dict[str, Door], client: str
@@ -149,6 +151,7 @@ async def test_a_client_asks_nobody_but_those_it_was_sent_to(
     assert {each.status for each in journey.traffic} <= {200, 201, 202, 401, 403}, journey
 
 
+@pytest.mark.requirement("M22")
 @pytest.mark.parametrize("client", OLD)
 async def test_nginx_refuses_clients_whose_headers_nobody_checks(
     doors: dict[str, Door], client: str

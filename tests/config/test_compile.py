@@ -120,6 +120,7 @@ def test_globs_that_tie_in_length_but_never_meet_are_fine(desk: Desk) -> None:
     server(desk, "tools: {a*: allow, b*: deny, '*c': allow, 'd*d': deny}".replace("'*c'", "'*cc'"))
 
 
+@pytest.mark.requirement("M15")
 def test_implied_scopes_are_transitive_and_cycles_end(desk: Desk) -> None:
     found = server(desk, "scope_implies: {a: [b], b: [c], c: [a], d: []}").implies
     every = frozenset({"a", "b", "c"})

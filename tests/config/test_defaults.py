@@ -87,6 +87,7 @@ def value(holder: object, path: str) -> object:
     return holder
 
 
+@pytest.mark.requirement("M18")
 @pytest.mark.parametrize(("path", "default"), TOP.items(), ids=list(TOP))
 def test_top_level(desk: Desk, path: str, default: object) -> None:
     assert value(desk.load(SERVERS).settings, path) == default

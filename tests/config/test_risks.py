@@ -85,6 +85,7 @@ def test_issuers(desk: Desk, lines: str, warnings: list[str]) -> None:
     assert desk.warnings(at_issuer(lines)) == warnings
 
 
+@pytest.mark.requirement("M5")
 @pytest.mark.parametrize(("lines", "warnings"), SERVER.items(), ids=list(SERVER))
 def test_servers(desk: Desk, lines: str, warnings: list[str]) -> None:
     assert desk.warnings(at_server(lines)) == warnings

@@ -7,6 +7,7 @@ import pytest
 from tests.config.desk import HEAD, TAIL, Desk, at_server
 
 
+@pytest.mark.requirement("R1", "R12")
 @pytest.mark.parametrize(
     ("resource", "problem"),
     [
@@ -59,11 +60,13 @@ def test_resources(desk: Desk, resource: str, problem: str) -> None:
     assert found.endswith(problem)
 
 
+@pytest.mark.requirement("R1")
 @pytest.mark.parametrize("resource", ["http://localhost/x", "http://127.1.2.3:80", "http://[::1]/"])
 def test_a_resource_may_be_plain_http_on_loopback(desk: Desk, resource: str) -> None:
     desk.load(f'{HEAD}servers:\n  - resource: "{resource}"\n')
 
 
+@pytest.mark.requirement("M19", "R2")
 @pytest.mark.parametrize(
     ("issuer", "problem"),
     [

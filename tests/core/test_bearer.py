@@ -15,6 +15,7 @@ def _judge(value, *, target="/", repeated=()):
     return token if isinstance(token, str) else token.reason
 
 
+@pytest.mark.requirement("R15")
 @pytest.mark.parametrize(
     "value", ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c", "Bearer  a.b.c"]
 )
@@ -22,6 +23,7 @@ def test_the_scheme_has_no_case_and_may_be_followed_by_several_spaces(value):
     assert _judge(value) == "a.b.c"
 
 
+@pytest.mark.requirement("M8", "R15", "R20")
 @pytest.mark.parametrize(
     "value",
     [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic dXNlcjpwYXNz", "Token a.b.c", "JWT a.b.c",
@@ -31,6 +33,7 @@ def test_no_bearer_credential_is_a_missing_token(value):
     assert _judge(value) is Reason.MISSING_TOKEN
 
 
+@pytest.mark.requirement("R15")
 @pytest.mark.parametrize(
     "value",
     ["Bearer\ta.b.c", "Bearer\u00a0a.b.c", "Bearer\u3000a", "Bearer\x85a", "Bearer a b",
@@ -41,6 +44,7 @@ def test_what_cannot_be_a_token_is_a_malformed_token(value):
     assert _judge(value) is Reason.MALFORMED_TOKEN
 
 
+@pytest.mark.requirement("M12", "R14")
 @pytest.mark.parametrize(
     "value",
     ["Bearer a,Bearer b", "Bearer a, Bearer b", "Bearer a,b", "Bearer ,", "Basic x,Bearer a",
@@ -50,10 +54,12 @@ def test_two_credentials_are_a_malformed_request(value):
     assert _judge(value) is Reason.MALFORMED_REQUEST
 
 
+@pytest.mark.requirement("M12", "R14")
 def test_two_authorization_lines_are_a_malformed_request():
     assert _judge("Bearer a", repeated=["authorization"]) is Reason.MALFORMED_REQUEST
 
 
+@pytest.mark.requirement("M11", "R14", "R16", "R43")
 def test_a_token_in_the_query_is_never_used():
     assert _judge(None, target="/?access_token=a.b.c") is Reason.MISSING_TOKEN
     assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST

@@ -176,6 +176,7 @@ class TestBody:
 class TestHeaders:
     server = _server([MODERN])
 
+    @pytest.mark.requirement("M22")
     def test_headers_count_for_listed_versions_only(self):
         assert _find(headers=_sent(), server=self.server) == Call("tools/call", "safe")
         assert _find(headers=_sent(version="2025-11-25"), server=self.server) is None
@@ -185,6 +186,7 @@ class TestHeaders:
         found = _find(headers=_sent(), repeated=["mcp-protocol-version"], server=self.server)
         assert found is None
 
+    @pytest.mark.requirement("M21")
     @pytest.mark.parametrize("name", ["mcp-method", "mcp-name"])
     def test_each_header_occurs_once(self, name):
         found = _find(headers=_sent(), repeated=[name], server=self.server)
@@ -205,6 +207,7 @@ class TestHeaders:
     def test_a_version_without_a_method_is_no_source(self):
         assert _find(headers={"mcp-protocol-version": MODERN}, server=self.server) is None
 
+    @pytest.mark.requirement("M24")
     @pytest.mark.parametrize(
         ("value", "name"),
         [
@@ -229,11 +232,13 @@ class TestHeaders:
 
 
 class TestAgreement:
+    @pytest.mark.requirement("M21")
     def test_filter_and_body_must_agree(self):
         assert _find(mcp=_said(), body=SAFE) == Call("tools/call", "safe")
         assert _find(mcp=_said(name="other"), body=SAFE) is Reason.SOURCE_MISMATCH
         assert _find(mcp=_said("tools/list"), body=SAFE) is Reason.SOURCE_MISMATCH
 
+    @pytest.mark.requirement("M21")
     @pytest.mark.parametrize("source", [{"mcp": _said()}, {"body": SAFE}])
     @pytest.mark.parametrize("versions", [[], [MODERN]])
     def test_headers_must_not_tell_another_story(self, source, versions):

@@ -51,6 +51,7 @@ def test_the_table_is_the_whole_list_of_reasons():
     assert sorted(reason for _, reason in ROWS) == sorted(Reason)
 
 
+@pytest.mark.requirement("M8", "M12", "R19")
 @pytest.mark.parametrize(("status", "reason"), ROWS)
 def test_every_reason_has_its_status_code_and_body(status, reason):
     denial = _deny(reason)
@@ -65,6 +66,7 @@ def test_every_reason_has_its_status_code_and_body(status, reason):
     assert ("retry-after" in headers) is (status == 503)
 
 
+@pytest.mark.requirement("M4", "M13", "R9", "R17", "R19", "R20")
 @pytest.mark.parametrize(("status", "reason"), ROWS)
 def test_the_challenge_is_for_those_whom_a_token_can_help(status, reason):
     challenge = _challenge(_deny(reason))
@@ -79,6 +81,7 @@ def test_the_challenge_is_for_those_whom_a_token_can_help(status, reason):
         assert challenge is None
 
 
+@pytest.mark.requirement("M14")
 def test_a_challenge_lists_all_scopes_of_the_operation():
     challenge = _challenge(_deny("insufficient_scope", scopes=("a", "b")))
     assert ', scope="a b", ' in challenge
@@ -93,12 +96,14 @@ def test_what_is_empty_is_left_out():
     )
 
 
+@pytest.mark.requirement("M12", "R19")
 def test_a_malformed_request_is_challenged_only_for_its_credentials():
     assert _challenge(_deny("malformed_request")) is None
     challenge = _challenge(_deny("malformed_request", credentials_at_fault=True))
     assert challenge.startswith('Bearer error="invalid_request"')
 
 
+@pytest.mark.requirement("R17", "R18")
 @pytest.mark.parametrize("reason", list(Reason))
 def test_descriptions_hold_nothing_a_client_could_take_for_a_parameter(reason):
     challenge = _challenge(_deny(reason)) or ""

@@ -63,6 +63,7 @@ def _status(*args, **kwargs):
     return answer.status
 
 
+@pytest.mark.requirement("M1", "M2", "M5", "R1", "R2", "R3", "R4", "R5", "R6", "R7")
 def test_each_server_has_its_own_document():
     answer = _ask("two.example", f"{PRM}/a/mcp")
     assert answer.status == 200
@@ -78,11 +79,13 @@ def test_each_server_has_its_own_document():
     assert "scopes_supported" not in other
 
 
+@pytest.mark.requirement("R6")
 def test_a_final_slash_and_a_query_change_nothing():
     assert _status("two.example", f"{PRM}/a/mcp/") == 200
     assert _status("TWO.example.:443", f"{PRM}/a/mcp?x=1") == 200
 
 
+@pytest.mark.requirement("M3", "R6")
 def test_the_root_form_answers_for_a_host_of_one_server():
     assert json.loads(_ask("one.example", PRM).body)["resource"] == "https://one.example/c/mcp"
     assert _status("one.example", f"{PRM}/") == 200
@@ -90,6 +93,7 @@ def test_the_root_form_answers_for_a_host_of_one_server():
     assert json.loads(_ask("bare.example", PRM).body)["resource"] == "https://bare.example"
 
 
+@pytest.mark.requirement("R7")
 @pytest.mark.parametrize(
     "target", [f"{PRM}/x", f"{PRM}/a", f"{PRM}/a/mcp/x", f"{PRM}/A/mcp", "/register", "/authorize",
                "/token", "/.well-known/oauth-authorization-server/a/mcp",

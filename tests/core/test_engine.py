@@ -108,6 +108,7 @@ class TestOrder:
         assert why(decided(engine, at_calculator("x", body=b"[]"))) is Reason.BATCH_REFUSED
         assert why(decided(engine, at_calculator("x"))) is Reason.UNVERIFIED_CALL
 
+    @pytest.mark.requirement("M26")
     def test_denials_before_scopes(self, engine):
         found = decided(engine, at_calculator("x", body=call("danger_1")))
         assert why(found) is Reason.DENIED_BY_RULE
@@ -135,6 +136,7 @@ class TestAnswers:
         assert sent | removed == {*IDENTITY_HEADERS, "x-user-email", "x-groups", "authorization"}
         assert not sent & removed
 
+    @pytest.mark.requirement("M9", "M10")
     def test_the_token_is_kept_only_where_that_was_asked_for(self):
         keeping = Engine(policy_with("notes", forward={"token": "keep"}))
         assert "authorization" not in decided(keeping, asking(mint())).remove
@@ -197,6 +199,7 @@ class TestMissingKeys:
         token = mint(key=signer("ES256", "new"))
         assert why(decided(engine, asking(token), missing_key=reason)) is reason
 
+    @pytest.mark.requirement("R51")
     def test_junk_asks_for_no_keys(self, engine):
         new = signer("ES256", "new")
         for changes in ({"exp": 1}, {"aud": "x"}, {"iss": "https://x"}, {"cnf": "x"}):
@@ -260,6 +263,7 @@ class TestAllowedClients:
         servers = tuple(replace(one, allowed_clients=frozenset(clients)) for one in policy.servers)
         return replace(policy, servers=servers)
 
+    @pytest.mark.requirement("R45")
     @pytest.mark.parametrize("name", ["client_id", "azp", "cid", "appid"])
     def test_the_client_may_be_named_by_any_of_four_claims(self, name):
         engine = Engine(self.policy("a", "b"))
@@ -278,6 +282,7 @@ class TestAllowedClients:
 class TestMemory:
     """A token that verified once is judged anew on every request, but for its signature."""
 
+    @pytest.mark.requirement("M6", "R42")
     def test_a_hit_spares_the_signature_and_nothing_else(self, engine):
         token = mint()
         first = decided(engine, asking(token))

@@ -18,6 +18,7 @@ def _server(name, hosts, paths):
     )
 
 
+@pytest.mark.requirement("M16")
 @pytest.mark.parametrize(
     ("text", "parts"),
     [

@@ -48,6 +48,7 @@ def _extra(value, encoding=Encoding.TEXT):
     return built if isinstance(built, Refusal) else built.get("x-extra")
 
 
+@pytest.mark.requirement("R28")
 def test_absent_claims_send_nothing():
     assert _headers() == {
         "x-auth-issuer": "https://i",
@@ -57,6 +58,7 @@ def test_absent_claims_send_nothing():
     }
 
 
+@pytest.mark.requirement("R28", "R45")
 def test_every_claim_has_its_header():
     headers = _headers(
         subject="u", client_id="c", scopes=("x", "y"), audiences=("a", "b"), token_id="j",
@@ -138,6 +140,7 @@ def test_sixteen_kibibytes_are_enough_and_one_byte_more_is_not():
     assert _headers(subject="x" * (room + 1)).reason is Reason.DENIED_BY_RULE
 
 
+@pytest.mark.requirement("R44")
 @pytest.mark.parametrize(
     ("name", "looks_alike"),
     [

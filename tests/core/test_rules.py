@@ -52,6 +52,7 @@ def test_patterns_that_share_no_name_do_not_overlap():
     assert globs_overlap("a*", "*b")
 
 
+@pytest.mark.requirement("M26")
 def test_an_unlisted_name_is_denied_in_tools_and_free_in_methods():
     rule = Rule(key="add")
     assert RuleMap({"add": rule}).find("add") is rule
@@ -101,12 +102,14 @@ def test_a_bad_claim_name_is_an_error(name):
         claim_path(name)
 
 
+@pytest.mark.requirement("R24")
 def test_scopes_are_the_union_of_all_scope_claims():
     claims = {"scope": "a  b", "scp": ["b", "c", 7, None, ""], "roles": {"x": 1}}
     paths = [("scope",), ("scp",), ("roles",)]
     assert scope_elements(claims, paths) == ("a", "b", "c")
 
 
+@pytest.mark.requirement("R24")
 def test_an_element_with_a_space_grants_nothing():
     assert granted_scopes(["a b", "c"], {"c": frozenset({"d"})}) == {"c", "d"}
 

@@ -50,6 +50,7 @@ def verified(text: str, issuer: Issuer = CORP, keys=KEYS) -> VerifiedToken | Rea
 
 
 class TestForm:
+    @pytest.mark.requirement("R55")
     def test_the_size_limit_counts_the_whole_text(self):
         text = mint()
         assert isinstance(parse_token(text, len(text)), UnverifiedToken)
@@ -60,6 +61,7 @@ class TestForm:
         header = parsed(mint(header={"typ": ABSENT, "kid": ABSENT})).header
         assert (header.algorithm, header.kid, header.token_type) == ("ES256", None, "JWT")
 
+    @pytest.mark.requirement("R26", "R48", "R54")
     @pytest.mark.parametrize(
         ("text", "reason", "detail"),
         [
@@ -78,6 +80,7 @@ class TestForm:
         assert refusal.reason is reason
         assert detail in refusal.detail
 
+    @pytest.mark.requirement("R51")
     def test_a_kid_of_1024_characters_is_taken_and_one_more_is_not(self):
         assert parsed(mint(header={"kid": "k" * 1024})).header.kid == "k" * 1024
         refusal = parse_token(mint(header={"kid": "k" * 1025}), LIMIT)
@@ -97,6 +100,7 @@ class TestChecksWithoutKey:
     def test_a_good_token_is_plausible(self):
         assert judged(mint()) is None
 
+    @pytest.mark.requirement("M6", "M8", "R25")
     @pytest.mark.parametrize("leeway", [0, 30, 60])
     def test_exp_ends_a_leeway_late(self, leeway):
         issuer = replace(CORP, leeway=leeway)
@@ -104,6 +108,7 @@ class TestChecksWithoutKey:
         assert judged(text, issuer=issuer, now=NOW + leeway - 0.001) is None
         assert judged(text, issuer=issuer, now=NOW + leeway) is Reason.TOKEN_EXPIRED
 
+    @pytest.mark.requirement("M6")
     @pytest.mark.parametrize("leeway", [0, 30, 60])
     @pytest.mark.parametrize("name", ["nbf", "iat"])
     def test_nbf_and_iat_begin_a_leeway_early(self, leeway, name):
@@ -124,6 +129,7 @@ class TestChecksWithoutKey:
             else:
                 assert refusal.reason is Reason.MALFORMED_TOKEN
 
+    @pytest.mark.requirement("M6", "M7", "R13", "R23", "R37", "R50")
     @pytest.mark.parametrize(
         ("changes", "reason"),
         [
@@ -150,12 +156,14 @@ class TestChecksWithoutKey:
     def test_claims_are_there_and_of_their_type(self, changes, reason):
         assert judged(mint(changes)) is reason
 
+    @pytest.mark.requirement("R23", "R25")
     def test_a_token_without_iss_is_refused_before_anything_else_of_it_is_judged(self):
         for odd, reason in ((ABSENT, Reason.MISSING_CLAIM), (7, Reason.MALFORMED_TOKEN)):
             refusal = parse_token(mint({"iss": odd}), LIMIT)
             assert isinstance(refusal, Refusal)
             assert refusal.reason is reason
 
+    @pytest.mark.requirement("M7")
     def test_the_audience_may_be_in_another_claim(self):
         issuer = replace(CORP, audience_claim=("client_id",))
         assert judged(mint({"aud": ABSENT, "client_id": "notes"}), issuer=issuer) is None
@@ -169,6 +177,7 @@ class TestChecksWithoutKey:
         assert judged(mint({"aud": "elsewhere"}), server=anyone) is None
         assert judged(mint({"aud": ABSENT}), server=anyone) is Reason.MISSING_CLAIM
 
+    @pytest.mark.requirement("R22", "R25", "R46", "R52")
     def test_algorithm_and_type_are_the_issuers_choice(self):
         narrow = replace(CORP, algorithms=frozenset({"RS256"}), token_types=frozenset({"at+jwt"}))
         assert judged(mint(), issuer=narrow) is Reason.UNSUPPORTED_ALGORITHM
@@ -178,6 +187,7 @@ class TestChecksWithoutKey:
             token = mint(key=rsa, header={"typ": typ})
             assert judged(token, issuer=narrow) is Reason.WRONG_TOKEN_TYPE
 
+    @pytest.mark.requirement("R23", "R27", "R53")
     def test_required_claims_must_hold(self):
         condition = ClaimCondition("token_use", ("token_use",), ("access",))
         issuer = replace(CORP, required_claims=(condition,))
@@ -185,6 +195,7 @@ class TestChecksWithoutKey:
         for odd in (ABSENT, None, "id", ["id"], {"access": 1}):
             assert judged(mint({"token_use": odd}), issuer=issuer) is Reason.MISSING_CLAIM
 
+    @pytest.mark.requirement("R25", "R37")
     def test_the_checks_run_in_the_order_of_the_contracts_table(self):
         """A token wrong in every way is refused for the first; mended step by step, for each."""
         condition = ClaimCondition("x", ("x",), (1,))
@@ -205,6 +216,7 @@ class TestChecksWithoutKey:
 
 
 class TestSignature:
+    @pytest.mark.requirement("M6", "R22", "R46", "R47")
     @pytest.mark.parametrize(
         "algorithm",
         ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -219,6 +231,7 @@ class TestSignature:
         swapped = ".".join((*text.split(".")[:2], other.split(".")[2]))
         assert verified(swapped, keys=keys) is Reason.BAD_SIGNATURE
 
+    @pytest.mark.requirement("R49")
     def test_a_key_of_another_tenant_may_not_sign(self):
         entra = Issuer(
             name="entra", issuer="https://e", accepted=frozenset({"https://e"}),
@@ -255,11 +268,13 @@ class TestIssuer:
         issuer = issuer_of(parsed(mint(claims)), (CORP, self.entra))
         return None if issuer is None else issuer.name
 
+    @pytest.mark.requirement("R10", "R25")
     def test_an_issuer_is_compared_byte_for_byte(self):
         assert self.found() == "corp"
         for odd in (ISSUER + "/", ISSUER[:-1], ISSUER.upper(), "", ISSUER + "\0"):
             assert self.found(iss=odd) is None
 
+    @pytest.mark.requirement("R25")
     def test_a_template_takes_the_listed_tenants_and_no_others(self):
         ours = TEMPLATE.replace("{tenantid}", TENANT)
         assert self.found(iss=ours, tid=TENANT) == "entra"

@@ -27,6 +27,7 @@ def lines_about(edge: Edge, path: str) -> list[str]:
     raise AssertionError(f"{edge.name} did not log two requests for {path} in {DEADLINE} s")
 
 
+@pytest.mark.requirement("M20", "R43")
 def test_a_line_tells_server_and_subject_and_never_a_token(scene: Scene, edge: Edge) -> None:
     path = f"/notes/logged-{edge.name}"
     token = scene.token()

@@ -18,6 +18,7 @@ ORIGIN = ("Origin", "https://app.example.com")
 ASKS = ("Access-Control-Request-Method", "POST")
 
 
+@pytest.mark.requirement("M1", "M2", "R1", "R2", "R7")
 @pytest.mark.parametrize("version", ["2026-07-28", "2025-11-25"])
 def test_resource_metadata(scene: Scene, edge: Edge, version: str) -> None:
     """RFC 9728: open to all origins, with the exact resource; clients name their version."""
@@ -32,6 +33,7 @@ def test_resource_metadata(scene: Scene, edge: Edge, version: str) -> None:
     assert document["bearer_methods_supported"] == ["header"]
 
 
+@pytest.mark.requirement("M3", "R6")
 def test_resource_metadata_is_found_at_the_root_of_a_host_with_one_server(
     scene: Scene, edge: Edge
 ) -> None:

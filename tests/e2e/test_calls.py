@@ -64,6 +64,7 @@ def test_a_tool_that_the_rules_allow_runs(scene: Scene, seeing: Edge) -> None:
     assert received.body == SAFE
 
 
+@pytest.mark.requirement("M13", "M14")
 def test_a_tool_that_needs_a_scope_names_it(scene: Scene, seeing: Edge) -> None:
     """All scopes of the operation in one challenge, so that one step-up is enough."""
     refused = call(scene, seeing, ADD)
@@ -114,6 +115,7 @@ LIES = {
 }
 
 
+@pytest.mark.requirement("M21")
 @pytest.mark.parametrize("lie", LIES)
 def test_headers_that_name_a_safe_tool_do_not_help(scene: Scene, seeing: Edge, lie: str) -> None:
     """The message is the call; headers that tell another story are refused."""
@@ -122,6 +124,7 @@ def test_headers_that_name_a_safe_tool_do_not_help(scene: Scene, seeing: Edge, l
     assert not sent.reached
 
 
+@pytest.mark.requirement("M22")
 @pytest.mark.parametrize("lie", LIES)
 def test_by_default_headers_are_nobodys_word(scene: Scene, blind: Edge, lie: str) -> None:
     """A server exists that runs what the body says although the header named a safe tool."""
@@ -158,6 +161,7 @@ def believing(
         yield edge
 
 
+@pytest.mark.requirement("M24")
 def test_checked_headers_name_the_tool(scene: Scene, believing: Edge) -> None:
     assert call(scene, believing, SAFE, MODERN, CALLS, named("safe")).response.status == 200
     refused = call(scene, believing, ADD, MODERN, CALLS, named("add")).response
@@ -176,6 +180,7 @@ UNCHECKED = {name: lie for name, lie in LIES.items() if not name.startswith("mod
 }
 
 
+@pytest.mark.requirement("M21", "M22")
 @pytest.mark.parametrize("lie", UNCHECKED)
 def test_headers_that_the_server_would_not_check_are_not_believed(
     scene: Scene, believing: Edge, lie: str

@@ -59,6 +59,7 @@ def expected_identity(token: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.requirement("M9", "M10", "R28")
 def test_a_good_token_passes_as_identity_headers(scene: Scene, edge: Edge) -> None:
     """All nine, each once, and the token itself stays behind."""
     token = scene.token()
@@ -73,6 +74,7 @@ def test_a_good_token_passes_as_identity_headers(scene: Scene, edge: Edge) -> No
     assert not {name for name in names if name.startswith("x-extauthz")}
 
 
+@pytest.mark.requirement("R28")
 def test_an_absent_claim_sends_nothing(scene: Scene, edge: Edge) -> None:
     token = scene.token(client_id=None, jti=None)
     spoofs = [("X-Auth-Client-Id", "spoof"), ("X-Auth-Token-Id", "spoof")]
@@ -82,6 +84,7 @@ def test_an_absent_claim_sends_nothing(scene: Scene, edge: Edge) -> None:
     assert names == set(IDENTITY_HEADERS) - {"x-auth-client-id", "x-auth-token-id"}
 
 
+@pytest.mark.requirement("R44")
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_spoofed_header_in_any_spelling_never_reaches_the_server(
     scene: Scene, edge: Edge, spelling: str
@@ -119,6 +122,7 @@ def test_a_client_cannot_have_identity_headers_dropped(scene: Scene, edge: Edge,
     assert sent.reached or sent.response.status in (400, 403)
 
 
+@pytest.mark.requirement("R14")
 def test_two_tokens_are_refused(scene: Scene, edge: Edge) -> None:
     """Whichever of them a server would read, it reads neither."""
     good, foreign = scene.token(), scene.token(aud=CALCULATOR)

@@ -121,6 +121,7 @@ def test_another_host_is_no_way_in(scene: Scene, edge: Edge, host: str) -> None:
     assert sent.response.status in (400, 403), sent.response
 
 
+@pytest.mark.requirement("M16")
 @pytest.mark.parametrize("host", ["MCP.example.com", "mcp.example.com.", "mcp.example.com:443"])
 def test_spellings_of_the_same_host_are_the_same(scene: Scene, edge: Edge, host: str) -> None:
     sent = attempt(scene, edge, token=scene.token(), host=host)

@@ -44,6 +44,7 @@ def service(
         yield running, port
 
 
+@pytest.mark.requirement("R8")
 @pytest.mark.parametrize("name", ["envoy", "envoy-mcp", "envoy-body", "envoy-http", "nginx"])
 def test_the_inventory_fits_the_files(
     scene: Scene, service: tuple[Service, int], tmp_path: Path, name: str

@@ -54,12 +54,14 @@ def assert_refused_alike(
     assert seen(sent.response) == seen(by_grpc.response)
 
 
+@pytest.mark.requirement("M6", "M7", "M8", "M9", "M12", "R13", "R19", "R25")
 @pytest.mark.parametrize("case", TOKENS)
 def test_a_bad_token_is_refused(scene: Scene, edge: Edge, case: str) -> None:
     changes, status, reason = TOKENS[case]
     assert_refused_alike(scene, edge, status, reason, token=scene.token(**changes))
 
 
+@pytest.mark.requirement("M3", "M4", "R9", "R17", "R20")
 def test_no_token_is_asked_for_one(scene: Scene, edge: Edge) -> None:
     """The challenge that MCP clients start from: no error, scopes, and the metadata's URL."""
     assert_refused_alike(scene, edge, 401, "missing_token")
@@ -69,6 +71,7 @@ def test_no_token_is_asked_for_one(scene: Scene, edge: Edge) -> None:
     )
 
 
+@pytest.mark.requirement("M6")
 def test_a_forged_token_is_refused(scene: Scene, edge: Edge) -> None:
     forged = Signer().token()
     assert_refused_alike(scene, edge, 401, "bad_signature", token=forged)
@@ -91,6 +94,7 @@ def test_a_browser_can_read_the_challenge(scene: Scene, edge: Edge) -> None:
     assert response.get("access-control-expose-headers") == "WWW-Authenticate, Mcp-Session-Id"
 
 
+@pytest.mark.requirement("M17")
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://app.example.com"])
 def test_a_bad_origin_is_refused(scene: Scene, edge: Edge, origin: str) -> None:
     """Even with a good token: DNS rebinding and cross-site calls stop here."""

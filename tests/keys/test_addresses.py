@@ -106,6 +106,7 @@ def test_public_addresses_and_names_are_not_inside(host: str) -> None:
     assert not Address.of(f"https://{host}/").is_inside
 
 
+@pytest.mark.requirement("M19", "R31")
 @pytest.mark.parametrize(
     ("url", "allowed"),
     [

@@ -34,6 +34,7 @@ async def refused(idp: FakeIssuer, match: str, **members: Any) -> FetchError:
     return caught.value
 
 
+@pytest.mark.requirement("R29")
 def test_the_order_of_addresses_is_as_documented() -> None:
     assert metadata_urls(ISSUER, "auto") == (METADATA_URL, OAUTH_URL, INSERTED_URL)
     assert metadata_urls(ISSUER, "oidc") == (METADATA_URL, INSERTED_URL)
@@ -56,6 +57,7 @@ def test_a_final_slash_of_the_issuer_is_not_doubled() -> None:
     assert metadata_urls(ISSUER + "/", "auto") == metadata_urls(ISSUER, "auto")
 
 
+@pytest.mark.requirement("R29")
 @pytest.mark.parametrize("url", [METADATA_URL, OAUTH_URL, INSERTED_URL])
 async def test_each_form_is_found(idp: FakeIssuer, url: str) -> None:
     idp.pages[url] = metadata(code_challenge_methods_supported=["S256"])
@@ -88,6 +90,7 @@ async def test_a_named_address_is_the_only_one_asked(idp: FakeIssuer) -> None:
     assert {asked.url for asked in idp.asked} == {url}
 
 
+@pytest.mark.requirement("R30")
 @pytest.mark.parametrize(
     "issuer",
     [ISSUER + "/", ISSUER.upper(), "https://evil.example", HOST, "", None, 5, [ISSUER], {}],

@@ -40,6 +40,7 @@ class TestAnswers:
         got = await get(server, answer(b"<html>", "Content-Type: text/html; charset=utf-8"))
         assert got.is_html
 
+    @pytest.mark.requirement("R31")
     @pytest.mark.parametrize(
         "status",
         [

@@ -39,6 +39,7 @@ class TestTls:
             with pytest.raises(FetchError, match=r"certificate is not trusted.*ca_file"):
                 await fetch(server.origin + "/keys", limits())
 
+    @pytest.mark.requirement("M19")
     async def test_another_name_or_authority_is_not(self, ca_file: str) -> None:
         for context in (
             self.context(self.authority, "other.example"),

@@ -164,6 +164,7 @@ async def test_the_scheduled_refresh_goes_on_under_a_flood(desk: Desk) -> None:
     assert kids(store) == ["b"]
 
 
+@pytest.mark.requirement("R51")
 async def test_a_flood_of_made_up_ids_causes_one_fetch_per_cooldown_at_most(desk: Desk) -> None:
     """R6: fetches <= 1 + duration / cooldown, beside the scheduled ones."""
     desk.issuer.publish("a")
@@ -263,6 +264,7 @@ async def test_ten_thousand_who_give_up_waiting_cost_little(desk: Desk) -> None:
     assert not store._refreshers["corp"]._flight._waiters
 
 
+@pytest.mark.requirement("R51")
 @pytest.mark.parametrize("kid", ["", "../../dev/null", "\0", "x" * 100_000, "ключ"])
 async def test_odd_ids_are_only_strings(desk: Desk, kid: str) -> None:
     desk.issuer.publish("a")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 from unittest.mock import patch
 
 import jwt
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def we_accept(text: str) -> bool:
     return isinstance(ENGINE.decide(asking(text), KEYS, now=NOW), Allow)
 
 
+@pytest.mark.requirement("M6", "R25")
 @settings(max_examples=int(os.environ.get("EXTAUTHZ_EXAMPLES", "250")))
 @given(st.one_of(TOKENS, GOOD))
 def test_we_never_accept_what_pyjwt_refuses(text: str) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def test_any_request_gets_an_answer_that_can_be_sent(request: Request) -> None:
         assert name.isascii()
 
 
+@pytest.mark.requirement("R49")
 @MANY
 @given(requests())
 def test_without_its_keys_no_issuer_lets_anybody_in(request: Request) -> None:
@@ -85,6 +87,7 @@ def test_an_enforced_allow_names_server_issuer_and_a_key_in_force(request: Reque
     assert "authorization" in decision.remove
 
 
+@pytest.mark.requirement("R44")
 @MANY
 @given(requests())
 def test_no_identity_header_of_the_client_survives(request: Request) -> None:
@@ -109,6 +112,7 @@ def test_no_identity_header_of_the_client_survives(request: Request) -> None:
         assert value == value.strip()
 
 
+@pytest.mark.requirement("M20", "R43", "R18")
 @MANY
 @given(requests(), st.booleans())
 def test_a_refusal_repeats_nothing_of_the_token(request: Request, json_rpc: bool) -> None:

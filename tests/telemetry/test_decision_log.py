@@ -79,6 +79,7 @@ def test_the_line_of_an_allowed_call_says_who_called_what() -> None:
     }
 
 
+@pytest.mark.requirement("M26")
 def test_a_refused_caller_who_is_verified_is_named() -> None:
     service = Listening()
     service.ask(calculating(mint({"aud": CALCULATOR, "scope": "calculator"}), "danger_zone"))
@@ -132,6 +133,7 @@ REFUSED_TOKENS = {
 }
 
 
+@pytest.mark.requirement("M20", "R43")
 @pytest.mark.parametrize("server", ["notes", "audited"])
 @pytest.mark.parametrize("token", REFUSED_TOKENS.values(), ids=REFUSED_TOKENS.keys())
 def test_nothing_of_a_token_that_did_not_verify_is_written(token: str, server: str) -> None:
@@ -145,6 +147,7 @@ def test_nothing_of_a_token_that_did_not_verify_is_written(token: str, server: s
         assert part not in everything
 
 
+@pytest.mark.requirement("M20", "R43")
 def test_no_header_value_query_body_or_token_of_a_good_request_is_written() -> None:
     service = Listening()
     token = mint({"aud": CALCULATOR, "scope": "calculator calculator.add"})
