@@ -160,7 +160,8 @@ class Engine:
         # The token only chooses among the issuers that the server itself names.
         issuer = issuer_of(token, server.issuers)
         if trace:
-            wanted = " or ".join(sorted(v for i in server.issuers for v in i.accepted))
+            values = (v for i in server.issuers for v in (*i.accepted, *i.templates))
+            wanted = " or ".join(sorted(values))
             trace.add("issuer", wanted, token.issuer, issuer is not None)
         if issuer is None:
             return _UNKNOWN_ISSUER

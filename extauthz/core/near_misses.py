@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
-from .claims import claim_at, granted_scopes
+from .claims import ClaimPath, claim_at, granted_scopes
 from .model import Reason
 from .policy import Issuer, Server
-from .token import UnverifiedToken, issuer_of
+from .token import TENANT, UnverifiedToken, issuer_of
 
 _ENTRA_V1 = re.compile(r"https://sts\.windows\.net/([0-9a-f-]{36})/?")
 _ENTRA_V2 = re.compile(r"https://login\.microsoftonline\.com/([0-9a-f-]{36})/v2\.0/?")
@@ -17,7 +17,18 @@ _TYPE = (
     "typ is {!r}: an ID, logout or proof token is not an access token; if the issuer really "
     "marks access tokens so, add it to token_types"
 )
-_OTHER_SCOPE_CLAIMS = ("scope", "scp", "scopes", "permissions", "roles", "groups", "entitlements")
+# Microsoft Graph, as access tokens of versions 2 and 1 name it.
+_GRAPH = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
+_ID_TOKEN = (
+    "it looks like an ID token, which tells a client who has logged in: the client must send "
+    "the access token"
+)
+# OpenID Connect Core sections 2, 3.1.3.6 and 3.3.2.11.
+_ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
+# Claims that hold a text of several words; of others only lists are looked through.
+_WORDS = frozenset({"scope", "scp", "scopes", "permissions", "roles", "groups", "entitlements"})
+_MAX_DEPTH = 4
+_SEPARATORS = ("/", ":", ".")
 
 
 def near_misses(
@@ -33,7 +44,7 @@ def near_misses(
     """
     claims = token.shown_to_its_owner()
     if reason is Reason.UNKNOWN_ISSUER:
-        return tuple(_issuer(server, token.issuer))
+        return tuple(_issuer(server, token.issuer, claims))
     issuer = issuer_of(token, server.issuers)
     if issuer is None:
         return ()
@@ -48,20 +59,35 @@ def near_misses(
     return ()
 
 
-def _issuer(server: Server, found: str) -> Iterator[str]:
-    for wanted in sorted(value for issuer in server.issuers for value in issuer.accepted):
-        if found.rstrip("/") == wanted.rstrip("/"):
-            has = "has" if found.endswith("/") else "lacks"
-            yield (
-                f"the token's iss {has} a final slash and the configuration differs: "
-                f"write issuer: {found}"
-            )
-        elif found.lower() == wanted.lower():
-            yield f"iss differs only in upper and lower case: write issuer: {found}"
-        elif _without_scheme(found) == _without_scheme(wanted):
-            yield f"iss differs only in the scheme: write issuer: {found}"
-        else:
-            yield from _entra(found, wanted)
+def _issuer(server: Server, found: str, claims: Mapping[str, object]) -> Iterator[str]:
+    for issuer in server.issuers:
+        tenant = claims.get("tid")
+        of_tenant = {t.replace(TENANT, tenant) for t in issuer.templates if isinstance(tenant, str)}
+        if found in of_tenant and tenant not in issuer.tenants:
+            yield f"its tenant is not listed: add {tenant} to required_claims.tid"
+            continue
+        listed = {t.replace(TENANT, name) for t in issuer.templates for name in issuer.tenants}
+        for wanted in sorted(issuer.accepted | listed):
+            yield from _one_issuer(found, wanted)
+
+
+def _one_issuer(found: str, wanted: str) -> Iterator[str]:
+    # Where keys and metadata are is read from the issuer, so it has to stay a URL.
+    remedy = f"write issuer: {found}" if "://" in found else f"add accepted_issuers: [{found}]"
+    of_found, of_wanted = _parts(found), _parts(wanted)
+    if found.rstrip("/") == wanted.rstrip("/"):
+        has = "has" if found.endswith("/") else "lacks"
+        yield f"the token's iss {has} a final slash and the configuration differs: {remedy}"
+    elif found.lower() == wanted.lower():
+        yield f"iss differs only in upper and lower case: {remedy}"
+    elif _without_scheme(found) == _without_scheme(wanted):
+        yield f"iss differs only in the scheme: {remedy}"
+    elif _ENTRA_V1.fullmatch(found) or _ENTRA_V1.fullmatch(wanted):
+        yield from _entra(found, wanted)
+    elif of_found[0] and of_found[0] == of_wanted[0]:
+        yield "the host is right, the issuer is not: another tenant, realm or kind of token"
+    elif len(of_found[1]) > 1 and of_found[1] == of_wanted[1]:
+        yield "only the host differs: if it is the same issuer under two names, let it have one"
 
 
 def _entra(found: str, wanted: str) -> Iterator[str]:
@@ -86,8 +112,14 @@ def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> I
     found = [
         text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
     ]
+    if claims.get("token_use") == "id" or claims.get("typ") == "ID" or _ID_TOKEN_CLAIMS & {*claims}:
+        yield _ID_TOKEN
+    if server.audiences is None or not server.audiences.isdisjoint(found):
+        return
+    if _GRAPH & {text.rstrip("/") for text in found}:
+        yield "it is for Microsoft Graph: the client must ask for a scope of this API, by full name"
     for text in found:
-        for wanted in sorted(server.audiences or ()):
+        for wanted in sorted(server.audiences):
             difference = _difference(text, wanted)
             if difference:
                 yield (
@@ -95,7 +127,7 @@ def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> I
                     f"issuer for {wanted}, or add audiences: [{text}]"
                 )
     for other in ("client_id", "azp", "cid", "appid", "resource"):
-        if claims.get(other) in (server.audiences or ()):
+        if other in claims and claims[other] in [*server.audiences]:
             yield f"the expected audience is in the claim {other}: set audience_claim: {other}"
 
 
@@ -118,6 +150,15 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def _parts(issuer: str) -> tuple[str, str]:
+    """Host and path of an issuer that is a URL; empty texts otherwise."""
+    try:
+        parts = urlsplit(issuer)
+    except ValueError:
+        return "", ""
+    return parts.netloc, parts.path
+
+
 def _without_scheme(text: str) -> str:
     return text.partition("://")[2] or text
 
@@ -125,18 +166,44 @@ def _without_scheme(text: str) -> str:
 def _scopes(
     server: Server, issuer: Issuer, claims: Mapping[str, object], wanted: tuple[str, ...]
 ) -> Iterator[str]:
-    read = {path[0] for path in issuer.scope_claims if len(path) == 1}
     elements = _elements(claims, issuer.scope_claims)
     lacking = [scope for scope in wanted if scope not in granted_scopes(elements, server.implies)]
     for scope in lacking:
-        for name in _OTHER_SCOPE_CLAIMS:
-            if name not in read and scope in _elements(claims, [(name,)]):
-                yield f"{scope} is in the claim {name}: add it to scope_claims of the issuer"
+        yield from _elsewhere(claims, scope, {issuer.audience_claim, *issuer.scope_claims})
         for element in elements:
             if element.lower() == scope.lower():
                 yield f"{element} differs from {scope} only in upper and lower case"
-            elif element.endswith(("/" + scope, ":" + scope, "." + scope)):
+            elif element.endswith(tuple(mark + scope for mark in _SEPARATORS)):
                 yield f"{element} is {scope} with a prefix: write the scope with its prefix"
+            elif scope.endswith(tuple(mark + element for mark in _SEPARATORS)):
+                yield (
+                    f"{element} is {scope} without its prefix: add "
+                    f"scope_implies: {{{element}: [{scope}]}}"
+                )
+
+
+def _elsewhere(claims: Mapping[str, object], scope: str, read: set[ClaimPath]) -> Iterator[str]:
+    """Where else in the token the scope stands, nested claims included."""
+    ahead: list[tuple[ClaimPath, object]] = [((name,), value) for name, value in claims.items()]
+    while ahead:
+        path, value = ahead.pop(0)
+        if path in read:
+            continue
+        words = value.split(" ") if isinstance(value, str) and path[-1] in _WORDS else value
+        if isinstance(words, list) and scope in words:
+            yield f"{scope} is in the claim {_named(path)}: add it to scope_claims of the issuer"
+        elif isinstance(value, dict) and len(path) < _MAX_DEPTH:
+            if scope in value:
+                where = _named((*path, scope))
+                yield f"{scope} is a member of the claim {_named(path)}: write a rule for {where}"
+            ahead += [((*path, name), inner) for name, inner in value.items()]
+
+
+def _named(path: ClaimPath) -> str:
+    """A claim as the configuration names it."""
+    if len(path) == 1 and not path[0].startswith("/"):
+        return path[0]
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
 def _elements(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
@@ -145,7 +212,7 @@ def _elements(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]]) ->
         value = claim_at(claims, path)
         texts = value.split(" ") if isinstance(value, str) else value
         if isinstance(texts, list):
-            found.extend(text for text in texts if isinstance(text, str))
+            found.extend(text for text in texts if isinstance(text, str) and text)
     return tuple(found)
 
 

@@ -44,6 +44,10 @@ _HEADERS: dict[str, TokenHeader] = {}
 _MAX_HEADERS = 1024
 _MAX_HEADER_LENGTH = 512
 _NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
+_NOT_VERIFIED = Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
+_SHARED_SECRET = Refusal(
+    Reason.UNSUPPORTED_ALGORITHM, "signed with a shared secret, which is never accepted"
+)
 
 
 @dataclass(slots=True)
@@ -171,7 +175,7 @@ def _misshapen(text: str) -> Refusal:
         return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
     if text.count(".") == 4:
         return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
-    if "." not in text:
+    if text.count(".") < 2:
         return Refusal(Reason.MALFORMED_TOKEN, "an opaque token; a JWT is needed")
     return Refusal(Reason.MALFORMED_TOKEN, "not three base64url parts")
 
@@ -189,7 +193,7 @@ def _header(part: str) -> TokenHeader | Refusal:
     if not isinstance(algorithm, str):
         return Refusal(Reason.MALFORMED_TOKEN, "header alg is not a string")
     if algorithm not in SUPPORTED_ALGORITHMS:
-        return Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
+        return _SHARED_SECRET if algorithm.startswith("HS") else _NOT_VERIFIED
     # RFC 7515 section 4.1.11: what we do not understand and is critical, we refuse; that
     # covers b64 (RFC 7797), which is only honoured when it is critical.
     if "crit" in header or "b64" in header:
