@@ -19,7 +19,7 @@ from extauthz.adapters.http_message import HttpRequest, HttpResponse
 from extauthz.adapters.http_server import HttpServer
 from extauthz.config.addresses import TcpAddress
 from extauthz.core.model import Allow
-from extauthz.service.run import new_loop
+from extauthz.service.loop import new_loop
 
 _IDENTITY = (
     ("x-auth-subject", "248289761001"),

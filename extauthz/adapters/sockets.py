@@ -37,7 +37,21 @@ def bound_address(listening: socket.socket) -> Address:
     return TcpAddress(name[0], name[1])
 
 
-def _bind_tcp(address: TcpAddress, reuse_port: bool) -> list[socket.socket]:
+def reserve(address: Address) -> tuple[Address, list[socket.socket]]:
+    """Keep ``address`` for processes that will listen on it with ``reuse_port``.
+
+    Gives the address with its real port, and sockets that hold it until they are closed and
+    take no connections. Raises OSError where somebody else listens there.
+    """
+    if isinstance(address, UnixAddress):
+        raise OSError(f"cannot listen on {address}: several workers cannot share a Unix socket")
+    for one in bind(address):
+        address = TcpAddress(address.host, one.getsockname()[1])
+        one.close()
+    return address, _bind_tcp(address, reuse_port=True, listen=False)
+
+
+def _bind_tcp(address: TcpAddress, reuse_port: bool, *, listen: bool = True) -> list[socket.socket]:
     found = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -55,7 +69,8 @@ def _bind_tcp(address: TcpAddress, reuse_port: bool) -> list[socket.socket]:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only6)
             one.bind((where[0], port, *where[2:]))
             port = one.getsockname()[1]
-            one.listen(_BACKLOG)
+            if listen:
+                one.listen(_BACKLOG)
             one.setblocking(False)
     except OSError:
         for one in listening:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .addresses import TcpAddress
+from .addresses import TcpAddress, UnixAddress
 from .base import EdgeTlsSettings, TlsSettings
 from .checks_issuer import check_issuer_settings
 from .checks_server import check_server_settings
@@ -68,6 +68,10 @@ def _listeners(parsed: Parsed, known: set[Loc]) -> Iterator[Fault]:
     if listen.grpc is None and listen.http is None:
         what = "both doors are off; expected listen.grpc or listen.http to have an address"
         yield Fault(("listen", "grpc"), what)
+    for name, address in (("grpc", listen.grpc), ("http", listen.http)):
+        if settings.workers > 1 and isinstance(address, UnixAddress):
+            what = "several workers cannot share a Unix socket; expected host:port, or workers: 1"
+            yield Fault(("listen", name), what)
     taken: dict[str, str] = {}
     for name, address in (("grpc", listen.grpc), ("http", listen.http), ("admin", listen.admin)):
         anywhere = isinstance(address, TcpAddress) and address.port == 0

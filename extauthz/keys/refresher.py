@@ -126,6 +126,11 @@ class Refresher:
         self._use_held()
         _log.info("issuer %s begins with keys fetched %.0f s ago", self.source.name, age)
 
+    @property
+    def document(self) -> bytes | None:
+        """What the usable set was read from; None while there is none."""
+        return self._held.loaded.document if self._usable is not None and self._held else None
+
     def publish_to(self, key_sets: MutableMapping[str, KeySet]) -> None:
         """Show the usable set under the issuer's name in ``key_sets``, from now on."""
         self._published = key_sets

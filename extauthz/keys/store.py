@@ -83,6 +83,11 @@ class KeyStore:
         """
         return self._view
 
+    def documents(self) -> dict[str, bytes]:
+        """What the usable key sets were read from, by issuer name: for other processes."""
+        found = ((name, refresher.document) for name, refresher in self._refreshers.items())
+        return {name: document for name, document in found if document is not None}
+
     async def find(self, issuer: str, kid: str | None, *, wait: float) -> Reason | None:
         """Look for a key of the issuer named ``issuer`` for at most ``wait`` seconds.
 

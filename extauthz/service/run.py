@@ -16,10 +16,11 @@ from extauthz.adapters.native_door import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
-from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink
+from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink, shared_descriptor_sink
 from extauthz.telemetry.records import send_logs_to
 from extauthz.telemetry.tracing import spans_wanted
 
+from .loop import new_loop
 from .reload import POLL_SECONDS, ConfigWatch
 from .service import Service
 
@@ -32,7 +33,8 @@ _LAME_DUCK_SHARE: Final = 0.4
 
 def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. ``load_again`` reads the settings anew."""
-    pipe = LogPipe(descriptor_sink(_STDOUT), FORMATS[loaded.settings.log.format])
+    sink = descriptor_sink if loaded.settings.workers == 1 else shared_descriptor_sink
+    pipe = LogPipe(sink(_STDOUT), FORMATS[loaded.settings.log.format])
     send_logs_to(pipe, level=loaded.settings.log.level)
     spans = spans_wanted(os.environ, version=extauthz.__version__)
     try:
@@ -46,16 +48,6 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
             spans.close()
         pipe.close()
     return 0
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """An event loop: uvloop where there is one."""
-    try:
-        import uvloop  # noqa: PLC0415  faster where there is one
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Loaded]) -> None:

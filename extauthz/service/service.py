@@ -16,29 +16,26 @@ from prometheus_client import CollectorRegistry
 import extauthz
 from extauthz.adapters.admin import AdminApp
 from extauthz.adapters.asgi import asgi_handler
-from extauthz.adapters.grpc_door import GrpcDoor
-from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
-from extauthz.adapters.native_door import NativeDoor
-from extauthz.adapters.tls import TlsFiles, TlsSource
-from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import UnixAddress
-from extauthz.config.base import TlsSettings
+from extauthz.config.addresses import Address
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import Loaded
 from extauthz.config.problems import ConfigError
 from extauthz.core.engine import Engine
 from extauthz.keys.store import KeyStore
-from extauthz.telemetry.decision_log import DecisionLog, LineStyle
+from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.metrics import Metrics, register
 from extauthz.telemetry.observer import DecisionObserver
-from extauthz.telemetry.records import LEVELS, set_level
+from extauthz.telemetry.records import set_level
 from extauthz.telemetry.tracing import Spans
 
+from .doors import DoorAddresses, Doors
 from .sources import issuer_sources
+from .style import line_style
 from .view import View
+from .workers import Workers
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +53,7 @@ class Service:
         self.started_at = time.time()
         self.metrics = Metrics(version=extauthz.__version__)
         self._pipe = pipe
-        self._log = DecisionLog(pipe, _style(loaded), random=random.random)
+        self._log = DecisionLog(pipe, line_style(loaded), random=random.random)
         self.observer = DecisionObserver(
             self.metrics.decisions,
             self._log,
@@ -76,6 +73,8 @@ class Service:
             wall=time.time,
             monotonic=time.perf_counter,
         )
+        # Tokens remembered now, and how often one was found and not found.
+        self.cache_totals: Callable[[], tuple[int, int, int]] = self._own_cache_totals
         self.view = View(self, pipe)
         registry = CollectorRegistry()
         register(self.metrics, registry)
@@ -83,9 +82,7 @@ class Service:
         self.metrics.token_cache = self.view.token_cache
         self.metrics.dropped_lines = lambda: pipe.dropped
         listen = settings.listen
-        self._http_door: HttpDoor | None = None
-        self._grpc: GrpcDoor | NativeDoor | None = None
-        self._http: list[HttpServer] = []
+        self._admin: HttpServer | None = None
         if listen.admin is not None:
             admin = AdminApp(
                 health=self.view.health,
@@ -93,28 +90,25 @@ class Service:
                 registry=registry,
                 explain=self.view.explain,
             )
-            self._http.append(HttpServer(asgi_handler(admin), listen.admin))
-        if listen.http is not None:
-            self._http_door = HttpDoor(self.authorizer, self._trusted(loaded))
-            self._http.append(HttpServer(self._http_door, listen.http, tls=_tls(listen.http_tls)))
-        if listen.grpc is not None:
-            if listen.grpc_transport == "native":
-                self._grpc = NativeDoor(self.authorizer, listen.grpc)
-            else:
-                self._grpc = GrpcDoor(self.authorizer, listen.grpc, tls=_tls(listen.grpc_tls))
+            self._admin = HttpServer(asgi_handler(admin), listen.admin)
+        self._doors: Doors | Workers
+        if settings.workers == 1:
+            self._doors = Doors(self.authorizer, loaded, DoorAddresses.of(loaded))
+        else:
+            workers = Workers(loaded, self.keys, self.metrics.decisions, self.observer.roll)
+            self.cache_totals = workers.cache_totals
+            self.metrics.dropped_lines = lambda: pipe.dropped + workers.dropped()
+            self._doors = workers
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen, and begin to fetch keys. Raises OSError when an address cannot be had."""
-        for server in self._http:
-            await server.start()
-        if self._grpc is not None:
-            await self._grpc.start(ready=False)
+        listening: list[Address] = []
+        if self._admin is not None:
+            listening.append(await self._admin.start())
+        listening += (await self._doors.start()).known()
         await self.keys.start()
         self._tasks.add(asyncio.create_task(self._tell_readiness()))
-        listening = [server.address for server in self._http]
-        if self._grpc is not None:
-            listening.append(self._grpc.address)
         _log.info(
             "serving",
             extra={
@@ -146,10 +140,9 @@ class Service:
         replacement.commit()
         self.authorizer.engine = engine
         self.loaded = loaded
-        self._log.style = _style(loaded)
+        self._log.style = line_style(loaded)
         set_level(loaded.settings.log.level)
-        if self._http_door is not None:
-            self._http_door.trusted = self._trusted(loaded)
+        await self._doors.take(loaded)
         self.metrics.reloaded(ok=True)
         self.view.reload_succeeded()
         for warning in loaded.warnings:
@@ -161,24 +154,26 @@ class Service:
         self.draining = True
         for task in self._tasks:
             task.cancel()
-        if self._grpc is not None:
-            await self._grpc.set_ready(False)
+        await self._doors.set_ready(False)
 
     async def stop(self, grace: float) -> None:
         """End the doors within ``grace`` seconds, then everything behind them."""
-        doors = [server.stop(grace) for server in self._http]
-        if self._grpc is not None:
-            doors.append(self._grpc.stop(grace))
-        await asyncio.gather(*doors)
+        await self._doors.stop(grace)
+        if self._admin is not None:
+            await self._admin.stop(0)
         await self.keys.aclose()
+
+    def _own_cache_totals(self) -> tuple[int, int, int]:
+        cache = self.authorizer.engine.cache
+        return len(cache), cache.hits, cache.misses
 
     async def _tell_readiness(self) -> None:
         told = False
         with contextlib.suppress(asyncio.CancelledError):
             while True:
                 ready = self.view.health().ready
-                if ready != told and self._grpc is not None:
-                    await self._grpc.set_ready(ready)
+                if ready != told:
+                    await self._doors.set_ready(ready)
                     told = ready
                 await asyncio.sleep(_READINESS_SECONDS)
 
@@ -192,25 +187,3 @@ class Service:
                 )
             if before != after:
                 _log.warning("%s changed; it takes effect at the next start", name)
-
-    def _trusted(self, loaded: Loaded) -> TrustedPeers:
-        listen = loaded.settings.listen
-        return TrustedPeers(listen.trusted_proxies, unix=isinstance(listen.http, UnixAddress))
-
-
-def _style(loaded: Loaded) -> LineStyle:
-    log = loaded.settings.log
-    return LineStyle(LEVELS[log.level], log.allow_sample, log.subject)
-
-
-def _tls(settings: TlsSettings) -> TlsSource | None:
-    if settings.cert_file is None or settings.key_file is None:
-        return None
-    client_ca = settings.client_ca_file
-    return TlsSource(
-        TlsFiles(
-            Path(settings.cert_file),
-            Path(settings.key_file),
-            None if client_ca is None else Path(client_ca),
-        )
-    )

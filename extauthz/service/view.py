@@ -65,6 +65,7 @@ class View:
         """Everything that the status page shows."""
         service = self._service
         engine = service.authorizer.engine
+        entries, hits, misses = service.cache_totals()
         traffic = traffic_by_server(
             service.metrics.decisions, service.observer.recent, time.monotonic()
         )
@@ -76,18 +77,18 @@ class View:
             servers=server_statuses(engine.policy, traffic),
             elsewhere=traffic[""].outcomes if "" in traffic else (),
             cache=CacheStatus(
-                entries=len(engine.cache),
-                capacity=engine.policy.cache_entries,
-                hits=engine.cache.hits,
-                misses=engine.cache.misses,
+                entries=entries,
+                capacity=engine.policy.cache_entries * service.loaded.settings.workers,
+                hits=hits,
+                misses=misses,
             ),
             dropped_lines=self._pipe.dropped,
         )
 
     def token_cache(self) -> Mapping[str, int]:
         """How often a token was found remembered, and how often not."""
-        cache = self._service.authorizer.engine.cache
-        return {"hit": cache.hits, "miss": cache.misses}
+        _, hits, misses = self._service.cache_totals()
+        return {"hit": hits, "miss": misses}
 
     async def explain(self, asked: Question) -> Explanation:
         """Judge a question as a request would be; nothing of it is kept."""

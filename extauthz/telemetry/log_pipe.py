@@ -145,6 +145,27 @@ def descriptor_sink(descriptor: int) -> Callable[[bytes], None]:
     return write
 
 
+def shared_descriptor_sink(descriptor: int) -> Callable[[bytes], None]:
+    """As ``descriptor_sink``, for one of several processes: their lines never mix.
+
+    Of a pipe, POSIX promises so much for writes of up to PIPE_BUF bytes; a longer line takes
+    its chance.
+    """
+    write = descriptor_sink(descriptor)
+
+    def write_in_parts(data: bytes) -> None:
+        start = 0
+        while start < len(data):
+            end = len(data)
+            if end - start > select.PIPE_BUF:
+                end = data.rfind(b"\n", start, start + select.PIPE_BUF) + 1
+                end = end or data.find(b"\n", start) + 1 or len(data)
+            write(data[start:end])
+            start = end
+
+    return write_in_parts
+
+
 class PipeHandler(logging.Handler):
     """Sends the records of the standard library's loggers into a pipe."""
 

@@ -35,13 +35,17 @@ class DecisionObserver:
         self._monotonic = monotonic
         self._spans = spans
 
+    def roll(self) -> None:
+        """Note where the counters stand, once a minute."""
+        now = self._monotonic()
+        if now >= self.recent.next_minute:
+            self.recent.roll(now)
+
     def decided(
         self, request: Request | None, decision: Decision, transport: str, seconds: float
     ) -> None:
         """Count one decision, made over ``transport`` in ``seconds``, and log it."""
-        now = self._monotonic()
-        if now >= self.recent.next_minute:
-            self.recent.roll(now)
+        self.roll()
         outcome = outcome_of(decision)
         self._counts.observe(
             decision.server or "", outcome, reason_of(decision), transport, seconds

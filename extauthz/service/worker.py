@@ -1,0 +1,219 @@
+"""One of several processes that serve: ``python -m extauthz.service.worker DESCRIPTOR``.
+
+Settings, keys and readiness come from the supervisor (``workers``) over the socket
+``DESCRIPTOR``; counts go back. When that socket ends, so does the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from itertools import count
+from types import MappingProxyType
+from typing import Final
+
+import extauthz
+from extauthz.adapters.native_door import NativeMissing
+from extauthz.adapters.tls import TlsFilesError
+from extauthz.authorizer import Authorizer
+from extauthz.config.compile import compile_policy
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.model import Reason
+from extauthz.telemetry.counts import DecisionCounts
+from extauthz.telemetry.decision_log import DecisionLog
+from extauthz.telemetry.formats import FORMATS
+from extauthz.telemetry.log_pipe import LogPipe, shared_descriptor_sink
+from extauthz.telemetry.observer import DecisionObserver
+from extauthz.telemetry.records import send_logs_to, set_level
+from extauthz.telemetry.tracing import spans_wanted
+
+from .doors import Doors
+from .loop import new_loop
+from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+from .style import line_style
+
+_STDOUT: Final = 1
+_COUNTS_SECONDS: Final = 0.25
+_ANSWER_SECONDS: Final = 0.05
+
+
+class SuppliedKeys:
+    """The keys that the supervisor holds, and searches that it makes for us."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._documents: dict[str, bytes] = {}
+        self._key_sets: dict[str, KeySet] = {}
+        self._view = MappingProxyType(self._key_sets)
+        self._numbers = count()
+        self._searches: dict[int, asyncio.Future[Reason | None]] = {}
+
+    def snapshot(self) -> Mapping[str, KeySet]:
+        """The usable key sets by issuer name."""
+        return self._view
+
+    def supplied(self, documents: Mapping[str, bytes]) -> None:
+        """Go by these documents; a key set whose document is the same stays as it is."""
+        for name in self._key_sets.keys() - documents.keys():
+            del self._key_sets[name], self._documents[name]
+        for name, document in documents.items():
+            if self._documents.get(name) != document:
+                self._key_sets[name] = parse_key_set(document)
+                self._documents[name] = document
+
+    async def find(self, issuer: str, kid: str | None, *, wait: float) -> Reason | None:
+        """Look for a key for at most ``wait`` seconds; None when it is there now."""
+        number = next(self._numbers)
+        search: asyncio.Future[Reason | None] = asyncio.get_running_loop().create_future()
+        self._searches[number] = search
+        self._channel.send(Find(number, issuer, kid, wait))
+        try:
+            async with asyncio.timeout(wait + _ANSWER_SECONDS):
+                return await search
+        except TimeoutError:
+            return Reason.KEYS_UNAVAILABLE
+        finally:
+            del self._searches[number]
+
+    def found(self, answer: Found) -> None:
+        """Hand an answer of the supervisor's to the request that waits for it."""
+        search = self._searches.get(answer.number)
+        if search is not None and not search.done():
+            search.set_result(answer.missing)
+
+
+class Worker:
+    """Serves by what the supervisor says."""
+
+    def __init__(self, channel: Channel, first: Take) -> None:
+        log = first.loaded.settings.log
+        self._channel = channel
+        self._pipe = LogPipe(shared_descriptor_sink(_STDOUT), FORMATS[log.format])
+        send_logs_to(self._pipe, level=log.level)
+        self._counts = DecisionCounts()
+        self._lines = DecisionLog(self._pipe, line_style(first.loaded), random=random.random)
+        self._spans = spans_wanted(os.environ, version=extauthz.__version__)
+        observer = DecisionObserver(
+            self._counts,
+            self._lines,
+            wall=time.time,
+            monotonic=time.monotonic,
+            spans=self._spans,
+        )
+        self._keys = SuppliedKeys(channel)
+        self._keys.supplied(first.documents)
+        self._authorizer = Authorizer(
+            Engine(compile_policy(first.loaded)),
+            self._keys,
+            observer,
+            wall=time.time,
+            monotonic=time.perf_counter,
+        )
+        self._doors = Doors(self._authorizer, first.loaded, first.addresses, shared=True)
+
+    async def serve(self) -> int:
+        """Open the doors and follow orders until the last one; the exit code."""
+        await self._doors.start()
+        self._channel.send(Listening())
+        telling = asyncio.create_task(self._keep_telling())
+        try:
+            while True:
+                order = await self._channel.receive()
+                if isinstance(order, Stop):
+                    await self._doors.stop(order.grace)
+                    return 0
+                await self._follow(order)
+        except EOFError:
+            # Without the supervisor there are no new keys, and nobody who would end us.
+            await self._doors.stop(0)
+            return 1
+        finally:
+            telling.cancel()
+            self._tell()
+
+    def close(self) -> None:
+        """Write the last lines of the log."""
+        if self._spans is not None:
+            self._spans.close()
+        self._pipe.close()
+
+    async def _follow(self, order: object) -> None:
+        match order:
+            case Keys():
+                self._keys.supplied(order.documents)
+            case Found():
+                self._keys.found(order)
+            case Ready():
+                await self._doors.set_ready(order.ready)
+            case Take():
+                previous = self._authorizer.engine
+                engine = Engine(compile_policy(order.loaded), previous=previous)
+                self._keys.supplied(order.documents)
+                self._authorizer.engine = engine
+                self._lines.style = line_style(order.loaded)
+                set_level(order.loaded.settings.log.level)
+                await self._doors.take(order.loaded)
+
+    async def _keep_telling(self) -> None:
+        told = -1
+        while True:
+            await asyncio.sleep(_COUNTS_SECONDS)
+            counted = sum(self._counts.by_key.values())
+            if counted != told:
+                told = counted
+                self._tell()
+
+    def _tell(self) -> None:
+        cache = self._authorizer.engine.cache
+        durations = {
+            transport: (list(histogram.counts), histogram.total)
+            for transport, histogram in self._counts.durations.items()
+        }
+        self._channel.send(
+            Counts(
+                dict(self._counts.by_key),
+                durations,
+                cache.hits,
+                cache.misses,
+                len(cache),
+                self._pipe.dropped,
+            )
+        )
+
+
+async def _work(descriptor: int) -> int:
+    channel = await Channel.over(socket.socket(fileno=descriptor))
+    first = await channel.receive()
+    if not isinstance(first, Take):
+        raise TypeError("the first message must be Take")
+    try:
+        worker = Worker(channel, first)
+        try:
+            return await worker.serve()
+        finally:
+            worker.close()
+    except (OSError, TlsFilesError, NativeMissing) as fault:
+        channel.send(CannotServe(str(fault)))
+        return 1
+    finally:
+        channel.close()
+
+
+def main(descriptor: int) -> int:
+    """Serve until told to end; the exit code."""
+    # A terminal sends these to all its processes; only the supervisor acts on them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_work(descriptor))
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

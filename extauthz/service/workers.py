@@ -1,0 +1,270 @@
+"""The supervisor's side of ``workers: N``: it starts them, supplies them and adds them up.
+
+Keys are fetched here and nowhere else. A worker that dies is replaced at once; the others go
+on, since each listens for itself on the shared ports (SO_REUSEPORT).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from extauthz.adapters.sockets import reserve
+from extauthz.config.addresses import Address
+from extauthz.config.load import Loaded
+from extauthz.keys.store import KeyStore
+from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
+
+from .doors import DoorAddresses
+from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+
+_log = logging.getLogger(__name__)
+
+_KEYS_SECONDS: Final = 0.1
+_SOON: Final = 1.0
+_PAUSE: Final = 0.5
+_PATIENCE: Final = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The place of one worker, whichever process fills it at the moment."""
+
+    number: int
+    channel: Channel | None = None
+    process: subprocess.Popen[bytes] | None = None
+    counts: Counts | None = None
+    refusal: str | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Workers:
+    """Serves through other processes, as ``Doors`` does in this one.
+
+    Everything counted is added up into ``decisions``; ``heard`` is called after each time.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        keys: KeyStore,
+        decisions: DecisionCounts,
+        heard: Callable[[], None],
+    ) -> None:
+        self._loaded = loaded
+        self._keys = keys
+        self._decisions = decisions
+        self._heard = heard
+        self._addresses = DoorAddresses.of(loaded)
+        self._held: list[socket.socket] = []
+        self._slots = [_Slot(number) for number in range(loaded.settings.workers)]
+        # What workers that have ended had counted: a counter never goes back.
+        self._ended: list[Counts] = []
+        self._documents: Mapping[str, bytes] = {}
+        self._ready = False
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> DoorAddresses:
+        """Open the doors of all workers, unready. Raises OSError when an address cannot be had."""
+        self._addresses = DoorAddresses(*map(self._reserved, _both(self._addresses)))
+        self._documents = self._keys.documents()
+        for slot in self._slots:
+            self._begin(self._fill(slot))
+        await asyncio.gather(*(slot.settled.wait() for slot in self._slots))
+        refusal = next((slot.refusal for slot in self._slots if slot.refusal), None)
+        if refusal:
+            await self.stop(0)
+            raise OSError(refusal)
+        self._begin(self._keep_supplying())
+        return self._addresses
+
+    async def set_ready(self, ready: bool) -> None:
+        """Have health checks told whether to send requests."""
+        self._ready = ready
+        self._send(Ready(ready))
+
+    async def take(self, loaded: Loaded) -> None:
+        """Have all workers go by changed settings."""
+        self._loaded = loaded
+        self._documents = self._keys.documents()
+        self._send(Take(loaded, self._documents, self._addresses))
+
+    async def stop(self, grace: float) -> None:
+        """End all workers within ``grace`` seconds, or a little later by force."""
+        self._stopping.set()
+        self._send(Stop(grace))
+        deadline = time.monotonic() + grace + _PATIENCE
+        for slot in self._slots:
+            if slot.process is not None:
+                await asyncio.to_thread(_end, slot.process, deadline)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for one in self._held:
+            one.close()
+
+    def cache_totals(self) -> tuple[int, int, int]:
+        """Tokens remembered now, and how often one was found and not found."""
+        alive = [slot.counts for slot in self._slots if slot.counts is not None]
+        everything = [*alive, *self._ended]
+        entries = sum(counts.entries for counts in alive)
+        return entries, sum(c.hits for c in everything), sum(c.misses for c in everything)
+
+    def dropped(self) -> int:
+        """Log lines that workers could not write."""
+        everything = [*(s.counts for s in self._slots), *self._ended]
+        return sum(counts.dropped for counts in everything if counts is not None)
+
+    def _reserved(self, address: Address | None) -> Address | None:
+        if address is None:
+            return None
+        address, held = reserve(address)
+        self._held += held
+        return address
+
+    # ---- one worker
+
+    async def _fill(self, slot: _Slot) -> None:
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            await self._run(slot)
+            slot.settled.set()
+            if self._stopping.is_set() or slot.refusal:
+                return
+            if time.monotonic() - began < _SOON:
+                await asyncio.sleep(_PAUSE)
+
+    async def _run(self, slot: _Slot) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            slot.process = process = _started(theirs.fileno())
+        slot.channel = channel = await Channel.over(ours)
+        channel.send(Take(self._loaded, self._documents, self._addresses))
+        try:
+            while True:
+                message = await channel.receive()
+                if isinstance(message, Listening):
+                    channel.send(Ready(self._ready))
+                    slot.settled.set()
+                elif isinstance(message, CannotServe):
+                    slot.refusal = message.why
+                else:
+                    self._hear(slot, channel, message)
+        except EOFError:
+            pass
+        finally:
+            channel.close()
+            slot.channel = None
+            if slot.counts is not None:
+                self._ended.append(slot.counts)
+                slot.counts = None
+            code = await asyncio.to_thread(_end, process, time.monotonic() + _PATIENCE)
+        if not self._stopping.is_set():
+            _say_why(slot, code)
+
+    def _hear(self, slot: _Slot, channel: Channel, message: object) -> None:
+        match message:
+            case Find():
+                self._begin(self._find(channel, message))
+            case Counts():
+                slot.counts = message
+                self._add_up()
+
+    async def _find(self, channel: Channel, asked: Find) -> None:
+        missing = await self._keys.find(asked.issuer, asked.kid, wait=asked.wait)
+        self._supply()
+        channel.send(Found(asked.number, missing))
+
+    # ---- all of them
+
+    def _begin(self, what: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _send(self, message: object) -> None:
+        for slot in self._slots:
+            if slot.channel is not None:
+                slot.channel.send(message)
+
+    async def _keep_supplying(self) -> None:
+        while True:
+            await asyncio.sleep(_KEYS_SECONDS)
+            self._supply()
+
+    def _supply(self) -> None:
+        documents = self._keys.documents()
+        if documents != self._documents:
+            self._documents = documents
+            self._send(Keys(documents))
+
+    def _add_up(self) -> None:
+        if len(self._ended) > 1:
+            self._ended = [_sum(self._ended)]
+        total = _sum([*(s.counts for s in self._slots if s.counts), *self._ended])
+        durations: dict[str, Histogram] = {}
+        for transport, (counts, seconds) in total.durations.items():
+            histogram = durations[transport] = Histogram(DECISION_BOUNDS)
+            histogram.counts, histogram.total = counts, seconds
+        self._decisions.by_key = dict(total.by_key)
+        self._decisions.durations = durations
+        self._heard()
+
+
+def _say_why(slot: _Slot, code: int) -> None:
+    if slot.settled.is_set():
+        # It has served here before: whatever went wrong may pass.
+        why = slot.refusal
+        slot.refusal = None
+        what = f"could not serve: {why}" if why else f"ended with {code}"
+        _log.error("worker %d %s; another one takes its place", slot.number, what)
+    elif slot.refusal is None:
+        slot.refusal = f"worker {slot.number} ended with {code} before it could serve"
+
+
+def _sum(parts: list[Counts]) -> Counts:
+    by_key: Counter[tuple[str, str, str, str]] = Counter()
+    durations: dict[str, tuple[list[int], float]] = {}
+    for part in parts:
+        by_key.update(part.by_key)
+        for transport, (counts, seconds) in part.durations.items():
+            before, sum_before = durations.get(transport, ([0] * len(counts), 0.0))
+            summed = [a + b for a, b in zip(before, counts, strict=True)]
+            durations[transport] = (summed, sum_before + seconds)
+    return Counts(
+        by_key,
+        durations,
+        sum(part.hits for part in parts),
+        sum(part.misses for part in parts),
+        sum(part.entries for part in parts),
+        sum(part.dropped for part in parts),
+    )
+
+
+def _both(addresses: DoorAddresses) -> tuple[Address | None, Address | None]:
+    return addresses.grpc, addresses.http
+
+
+def _started(descriptor: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603  our own module
+        [sys.executable, "-m", "extauthz.service.worker", str(descriptor)],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _end(process: subprocess.Popen[bytes], deadline: float) -> int:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, deadline - time.monotonic()))
+    process.kill()
+    return process.wait()

@@ -1,0 +1,174 @@
+"""Several workers look like one service: keys, reload, drain, numbers, and a death unnoticed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from extauthz.demo.issuer import Issuer
+from tests.e2e.processes import accepts, program
+from tests.service.conftest import CONFIG, RESOURCE, Running, until
+
+WORKERS = CONFIG + "workers: 2\n"
+DECISIONS = re.compile(rb"^extauthz_decisions_total\{([^}]*)\} ([0-9.]+)$", re.MULTILINE)
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    running.write(WORKERS)
+    with started(running):
+        yield running
+
+
+@contextmanager
+def started(running: Running) -> Iterator[Running]:
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+
+    def ready() -> bool:
+        return accepts(running.ports["admin"]) and running.ready() == 200
+
+    with program(command, running.log, ready) as process:
+        running.process = process
+        yield running
+
+
+def children(running: Running) -> list[int]:
+    pid = running.process.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def counted(running: Running) -> float:
+    metrics = running.ask("admin", "/metrics")[2]
+    return sum(float(count) for _, count in DECISIONS.findall(metrics))
+
+
+def test_two_processes_serve_and_their_numbers_are_added_up(workers: Running) -> None:
+    assert len(children(workers)) == 2
+    for _ in range(40):
+        assert workers.judge()[0] == 200
+        assert workers.judge(scope="other")[0] == 403
+    until(lambda: counted(workers) == 80)
+    until(lambda: workers.status()["cache"]["entries"] > 0)
+
+
+def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: Running) -> None:
+    stop = threading.Event()
+    answers: list[int] = []
+    broken: list[OSError] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                answers.append(workers.judge()[0])
+            except OSError as fault:
+                broken.append(fault)
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    until(lambda: len(answers) > 50)
+    before = counted(workers)
+    victim = children(workers)[0]
+    os.kill(victim, signal.SIGKILL)
+    killed = time.monotonic()
+    until(lambda: victim not in children(workers) and len(children(workers)) == 2)
+    assert time.monotonic() - killed < 1
+    seen = len(answers)
+    until(lambda: len(answers) > seen + 50)
+    stop.set()
+    for thread in asking:
+        thread.join()
+    assert set(answers) == {200}
+    assert len(broken) < 20, "only what the dead worker had taken is lost"
+    until(lambda: counted(workers) > before)
+    assert any("another one takes its place" in line["msg"] for line in workers.lines())
+
+
+def test_a_changed_file_reaches_every_worker(workers: Running) -> None:
+    assert workers.judge()[0] == 200
+    workers.write(WORKERS, scope="more")
+    workers.reload()
+    until(lambda: any(line["msg"] == "configuration taken" for line in workers.lines()))
+    until(lambda: workers.judge()[0] == 403)
+    until(lambda: {workers.judge()[0] for _ in range(40)} == {403})
+
+
+def test_a_bad_file_leaves_every_worker_as_it_was(workers: Running) -> None:
+    workers.file.write_text(workers.file.read_text().replace("scopes:", "skopes:"))
+    workers.reload()
+    until(lambda: workers.status()["health"]["config"]["problems"])
+    assert {workers.judge()[0] for _ in range(20)} == {200}
+
+
+def test_a_new_key_is_fetched_once_and_every_worker_has_it(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    with Issuer() as issuer:
+        fetched = WORKERS.replace("    jwks_file: {jwks}\n", "")
+        running.write(fetched, issuer=issuer.url)
+        with started(running):
+            fetches = issuer.counts["keys"]
+            assert fetches == 1
+            issuer.rotate()
+            token = issuer.mint(aud=RESOURCE, scope="notes")
+            assert {running.judge_token(token)[0] for _ in range(40)} == {200}
+            assert issuer.counts["keys"] == 2
+
+
+def test_while_the_issuer_is_down_every_worker_says_so(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    keys = tmp_path / "jwks.json"
+    good = keys.read_text()
+    keys.write_text("{}")
+    running.write(WORKERS)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with program(command, running.log, lambda: accepts(running.ports["http"])):
+        assert {running.judge()[0] for _ in range(10)} == {503}
+        keys.write_text(good)
+        until(lambda: running.ready() == 200)
+        until(lambda: {running.judge()[0] for _ in range(20)} == {200})
+
+
+def test_sigterm_drains_all_and_exits_0(workers: Running) -> None:
+    workers.write(WORKERS, drain="2s")
+    workers.reload()
+    until(lambda: any(line["msg"] == "configuration taken" for line in workers.lines()))
+    before = children(workers)
+    workers.process.send_signal(signal.SIGTERM)
+    until(lambda: workers.ready() == 503)
+    assert workers.judge()[0] == 200
+    assert workers.process.wait(10) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in before)
+
+
+def test_workers_do_not_outlive_a_supervisor_that_was_killed(workers: Running) -> None:
+    before = children(workers)
+    workers.process.kill()
+    until(lambda: not any(Path(f"/proc/{pid}/fd").exists() and alive(pid) for pid in before))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_taken_port_is_a_clear_error_and_exit_1(workers: Running) -> None:
+    other = workers.file.with_name("other.yaml")
+    text = re.sub(r"admin: \"[^\"]+\"", 'admin: "127.0.0.1:0"', workers.file.read_text())
+    other.write_text(text)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(other)]
+    ended = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert b"cannot listen on 127.0.0.1" in ended.stdout
