@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -57,6 +58,9 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     # Name look-ups that hang for one issuer must not keep the others waiting for a thread.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
+    # What is here now stays: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     reloading = asyncio.create_task(_keep_reloading(service, loaded, load_again, signals))
     try:
         await signals.stop.wait()

@@ -7,6 +7,7 @@ Settings, keys and readiness come from the supervisor (``workers``) over the soc
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -121,6 +122,8 @@ class Worker:
     async def serve(self) -> int:
         """Open the doors and follow orders until the last one; the exit code."""
         await self._doors.start()
+        gc.collect()
+        gc.freeze()
         self._channel.send(Listening())
         telling = asyncio.create_task(self._keep_telling())
         try:

@@ -26,6 +26,7 @@ SubjectStyle = Literal["plain", "hash", "off"]
 
 _MAX_PATH: Final = 512
 
+_REFUSALS: Final = frozenset({DENY, AUDIT_DENY})
 _WORD: Final = re.compile(r"[A-Za-z0-9._:/=+@-]{1,128}")
 _METHOD: Final = re.compile(r"[A-Za-z-]{1,24}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
@@ -184,13 +185,23 @@ class DecisionLog:
 
     def write(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
         """Queue the line of one decision, unless the style leaves it out."""
+        if self.wants(occasion.outcome):
+            self.put(request, decision, occasion)
+
+    def wants(self, outcome: str) -> bool:
+        """Whether a decision of that outcome may get a line; of allows, a share as drawn."""
+        if outcome in _REFUSALS:
+            return True
         style = self.style
-        if occasion.outcome not in (DENY, AUDIT_DENY):
+        if style.level > logging.INFO:
+            return False
+        return style.allow_sample >= 1.0 or self._random() < style.allow_sample
+
+    def put(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
+        """Queue the line of one decision that is wanted, unless its level is not."""
+        style = self.style
+        if occasion.outcome not in _REFUSALS:
             level = "info"
-            if style.level > logging.INFO:
-                return
-            if style.allow_sample < 1.0 and self._random() >= style.allow_sample:
-                return
         elif isinstance(decision, Deny) and decision.reason is Reason.KEYS_UNAVAILABLE:
             level = "error"
         else:

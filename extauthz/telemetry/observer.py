@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extauthz.core.model import Decision, Request
+from extauthz.core.model import Allow, Decision, Request
 
-from .counts import DecisionCounts, outcome_of, reason_of
+from .counts import ALLOW, DecisionCounts, outcome_of, reason_of
 from .decision_log import DecisionLog, Occasion
 from .recent import RecentDecisions
 from .tracing import Spans
@@ -45,12 +45,20 @@ class DecisionObserver:
         self, request: Request | None, decision: Decision, transport: str, seconds: float
     ) -> None:
         """Count one decision, made over ``transport`` in ``seconds``, and log it."""
-        self.roll()
-        outcome = outcome_of(decision)
-        self._counts.observe(
-            decision.server or "", outcome, reason_of(decision), transport, seconds
-        )
+        now = self._monotonic()
+        if now >= self.recent.next_minute:
+            self.recent.roll(now)
+        if isinstance(decision, Allow) and decision.token is not None and decision.audited is None:
+            # By far the most frequent.
+            outcome, reason = ALLOW, ""
+        else:
+            outcome, reason = outcome_of(decision), reason_of(decision)
+        self._counts.observe(decision.server or "", outcome, reason, transport, seconds)
+        wanted = self.log.wants(outcome)
+        if not wanted and self._spans is None:
+            return
         occasion = Occasion(self._wall(), outcome, transport, seconds)
-        self.log.write(request, decision, occasion)
+        if wanted:
+            self.log.put(request, decision, occasion)
         if self._spans is not None:
             self._spans.record(request, decision, occasion)
