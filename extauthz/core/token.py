@@ -79,7 +79,7 @@ class UnverifiedToken:
         facts = _facts(self, issuer, claims)
         if isinstance(facts, Refusal):
             if trace:
-                trace.add("claims", "well-formed claims", facts.detail, False)
+                trace.add("claims", "well-formed claims", _found(facts), False)
             return facts
         refusal = (
             check_audience(server, facts.audiences, trace)
@@ -135,10 +135,15 @@ def parse_token(text: str, max_bytes: int, trace: Trace | None = None) -> Unveri
         trace.add(
             "token form",
             f"a signed JWT of at most {max_bytes} bytes",
-            token.detail if isinstance(token, Refusal) else f"a JWT of {len(text)} bytes",
+            _found(token) if isinstance(token, Refusal) else f"a JWT of {len(text)} bytes",
             not isinstance(token, Refusal),
         )
     return token
+
+
+def _found(refusal: Refusal) -> str:
+    missing = refusal.reason is Reason.MISSING_CLAIM
+    return f"{refusal.detail} is missing" if missing else refusal.detail
 
 
 def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:

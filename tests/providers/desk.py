@@ -42,7 +42,9 @@ __all__ = [
     "PAGES",
     "RESOURCE",
     "Provider",
+    "configurations",
     "jwk",
+    "load_configuration",
     "page_text",
     "renamed",
     "signer",
@@ -51,6 +53,20 @@ __all__ = [
 
 def page_text(page: str) -> str:
     return (PAGES / f"{page}.md").read_text(encoding="utf-8")
+
+
+def configurations(page: str) -> list[str]:
+    """The configurations on a page, in order."""
+    return _YAML.findall(page_text(page))
+
+
+def load_configuration(text: str) -> Loaded:
+    def read(path: str) -> bytes:
+        if path != "extauthz.yaml":
+            raise FileNotFoundError(path)
+        return text.encode()
+
+    return load("extauthz.yaml", environ={}, read=read)
 
 
 def jwk(key: SigningKey, **changes: object) -> dict[str, Any]:
@@ -81,11 +97,11 @@ class Provider:
 
     @cached_property
     def loaded(self) -> Loaded:
-        text = _YAML.findall(page_text(self.page))[self.config]
+        text = configurations(self.page)[self.config]
         for old, new in self.edit.items():
             assert old in text
             text = text.replace(old, new)
-        return load("extauthz.yaml", environ={}, read=lambda _: text.encode())
+        return load_configuration(text)
 
     @cached_property
     def engine(self) -> Engine:
