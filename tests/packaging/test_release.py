@@ -17,7 +17,14 @@ import extauthz
 ROOT = Path(__file__).resolve().parents[2]
 # https://semver.org: MAJOR.MINOR.PATCH with an optional pre-release.
 SEMVER = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-[0-9A-Za-z.-]+)?"
-LOCKS = {"build": None, "demo": "demo", "dev": "dev", "runtime": ""}
+LOCKS = {
+    "build": None,
+    "demo": "demo",
+    "deploy": "deploy",
+    "dev": "dev",
+    "otel": "otel",
+    "runtime": "",
+}
 
 
 def here(lines: Iterable[str]) -> list[Requirement]:

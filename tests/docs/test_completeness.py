@@ -1,0 +1,103 @@
+"""Every metric, reason, setting and command appears in the documents, and nothing that is gone.
+
+Metrics have tests of their own (tests/telemetry/test_metrics.py), and so have the settings of
+the file (tests/config/test_schema_and_docs.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from extauthz.cli import COMMANDS
+from extauthz.config import names
+from extauthz.core.model import Reason
+
+ROOT = Path(__file__).parents[2]
+REASONS = ROOT / "docs/guides/reasons.md"
+COMMAND_GUIDE = ROOT / "docs/guides/commands.md"
+
+
+def rows() -> dict[str, list[str]]:
+    """The cells of the reasons' tables, by reason."""
+    found: dict[str, list[str]] = {}
+    for line in REASONS.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if line.startswith("| `") and len(cells) == 4:
+            reason = cells[0].strip("`")
+            assert reason not in found, reason
+            found[reason] = cells
+    return found
+
+
+def documents() -> str:
+    pages = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+    return "\n".join(page.read_text() for page in pages)
+
+
+def test_every_reason_has_a_line_that_says_what_it_means_and_what_to_do() -> None:
+    found = rows()
+    assert set(found) == {str(reason) for reason in Reason}
+    for reason, (_, means, usual, mend) in found.items():
+        assert means, reason
+        assert usual, reason
+        assert mend, reason
+
+
+def test_every_reason_is_somebodys_to_mend() -> None:
+    text = REASONS.read_text().split("## Who mends it")[1].split("\n## ")[0]
+    named = re.findall(r"`(\w+)`", text)
+    assert sorted(named) == sorted(Reason)
+
+
+def test_every_command_has_a_section_and_no_other() -> None:
+    sections = re.findall(r"^## `(\w+)`$", COMMAND_GUIDE.read_text(), re.MULTILINE)
+    assert sections == list(COMMANDS)
+
+
+def options(command: str) -> set[str]:
+    """The long options of a command, but for the flags that stand for settings."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"extauthz.cli.{command}").add_parser(parser.add_subparsers())
+    (subparsers,) = [
+        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    flags = {"--" + name.replace(".", "-").replace("_", "-") for name in names.SETTINGS}
+    found = {
+        option
+        for action in subparsers.choices[command]._actions
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+    return found - flags - {"--help"}
+
+
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if find_spec(f"extauthz.cli.{name}") is not None]
+)
+def test_every_option_is_mentioned_somewhere(command: str) -> None:
+    text = documents()
+    missing = {option for option in options(command) if not re.search(rf"{option}\b", text)}
+    assert missing == set()
+
+
+def test_every_variable_is_in_the_reference() -> None:
+    reference = (ROOT / "docs/configuration.md").read_text()
+    wanted = {*names.VARIABLES, *names.WITHOUT_FILE, *names.COMMANDS}
+    assert {name for name in wanted if not re.search(rf"`{name}\b", reference)} == set()
+
+
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]+)?\)")
+PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "deploy/README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), target
