@@ -97,12 +97,9 @@ def test_the_bill_of_materials_lists_what_the_image_installs(tmp_path: Path) -> 
     """As `make sbom` writes it: every package of the lock, with version and hashes."""
     needed("cyclonedx_py")
     file = tmp_path / "sbom.json"
-    (recipe,) = re.findall(
-        r"^\t\$\(BIN\)/cyclonedx-py (.*?[^\\])\n",
-        (ROOT / "Makefile").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-    arguments = recipe.replace("\\\n", " ").replace("dist/extauthz.cdx.json", str(file)).split()
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (recipe,) = re.findall(r"^\t\$\(BIN\)/cyclonedx-py (.*)$", makefile, re.MULTILINE)
+    arguments = recipe.replace("dist/extauthz.cdx.json", str(file)).split()
     subprocess.run(
         [Path(sys.executable).parent / "cyclonedx-py", *arguments],
         cwd=ROOT,
