@@ -9,10 +9,16 @@ from typing import Final
 
 import decisions
 import load
+from disturbance import ask_all, flood, question, repeatedly
+from edges import client_headers, envoy, envoy_path, nginx, nginx_path
 from load import Load
 from report import Report, spread
-from running import floor, service
+from running import floor, service, start_seconds
 from world import Setup, World, check_request, in_turn, nginx_headers
+
+from extauthz.demo.issuer import Issuer
+
+TOKENS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +131,152 @@ def http(run: Run) -> None:
     run.report.ratio("HTTP /auth/nginx cached / constant answer", mine.ratio(), ">= 0.75")
 
 
-ALL: Final[dict[str, Callable[[Run], None]]] = {"decision": decision, "grpc": grpc, "http": http}
+def cold(run: Run) -> None:
+    """Every token judged as if never seen, over gRPC."""
+    world, seconds = run.world, run.seconds
+    with service(world, Setup(cache_entries=0, transport="native")) as ours:
+        for size in (1024, 6144):
+            message = check_request(world.token(size))
+            found = [
+                load.grpc(ours.ports["grpc"], message, seconds=seconds) for _ in range(run.rounds)
+            ]
+            run.tell(f"extauthz, native, first-seen, {size} bytes", Loads(found, found), plot=True)
+
+
+def many(run: Run) -> None:
+    """Many servers and issuers, over gRPC."""
+    world, seconds = run.world, run.seconds
+    message = check_request(world.token())
+    with ExitStack() as stack:
+        ports = []
+        for servers, issuers in ((1, 1), (100, 1), (1000, 100)):
+            setup = Setup(servers=servers, issuers=issuers, transport="native")
+            ports.append(stack.enter_context(service(world, setup)).ports["grpc"])
+        one, hundred, thousand = run.compare(
+            *(lambda port=port: load.grpc(port, message, seconds=seconds) for port in ports)
+        )
+    run.tell("one server, one issuer", one)
+    run.tell("100 servers, one issuer", hundred)
+    run.tell("1,000 servers, 100 issuers", thousand)
+    run.report.ratio("rate with one / with 1,000 servers", 1 / thousand.ratio(), "<= 1.1")
+
+
+def memory(run: Run) -> None:
+    """100,000 distinct tokens: what they cost in time and memory."""
+    world = run.world
+    with service(world, Setup()) as ours:
+        idle = ours.memory()
+        run.report.ratio("resident memory idle, MB", idle, "<= 80")
+        claims = world.claims(1024)
+        questions = [
+            question(world.sign({**claims, "sub": f"user-{n}", "jti": f"j-{n}"}, world.light_key))
+            for n in range(TOKENS)
+        ]
+        allowed, seconds = ask_all(ours.ports["http"], questions)
+        full = ours.memory()
+        again, seconds_again = ask_all(ours.ports["http"], questions)
+    if allowed != TOKENS or again != TOKENS:
+        raise RuntimeError(f"{allowed} and {again} of {TOKENS} were allowed")
+    run.report.figure("100,000 first-seen EdDSA tokens", f"{TOKENS / seconds:.0f}/s")
+    run.report.figure("the same again, from the cache", f"{TOKENS / seconds_again:.0f}/s")
+    run.report.ratio("memory for 100,000 cached tokens, MB over idle", full - idle, "<= 80")
+
+
+def start(run: Run) -> None:
+    """From the start of the process until it is ready."""
+    taken = sorted(start_seconds(run.world) for _ in range(2 * run.rounds + 1))
+    run.report.figure("start to ready, keys in a file, seconds", spread(taken))
+    run.report.ratio("start to ready, median, seconds", taken[run.rounds], "<= 0.6")
+
+
+def disturbed(run: Run) -> None:
+    """Latency at a steady 500 checks a second while something goes on."""
+    world = run.world
+    with Issuer(algorithms=("RS256",)) as issuer:
+        setup = Setup(issuer_url=issuer.url, transport="native")
+        with service(world, setup) as ours:
+            token = issuer.mint(
+                alg="RS256", aud=world.resource(), scope="mcp.read", client_id="inspector"
+            )
+            message = check_request(token)
+
+            def latency() -> Load:
+                port = ours.ports["grpc"]
+                return load.grpc(port, message, seconds=2 * run.seconds, per_second=500)
+
+            calm, rotating, flooded, down = [], [], [], []
+            for _ in range(run.rounds):
+                calm.append(latency())
+                with repeatedly(issuer.rotate, 0.5):
+                    rotating.append(latency())
+                issuer.keys.insert(0, issuer.previous_keys[0])
+                with repeatedly(flood(ours.ports["http"], issuer, world.resource()), 0.1):
+                    flooded.append(latency())
+                issuer.stop()
+                down.append(latency())
+                issuer.start()
+    names = ("calm", "during rotations", "under a flood of random kids", "during an outage")
+    base = load.median(calm)
+    for name, found in zip(names, (calm, rotating, flooded, down), strict=True):
+        run.tell(name, Loads(found, calm))
+        if found is not calm:
+            run.report.ratio(f"p99 {name} / calm", load.median(found).p99 / base.p99, "<= 1.5")
+
+
+def through(run: Run) -> None:
+    """Through real Envoy and real nginx, one worker each, against an always-allow."""
+    world, seconds = run.world, run.seconds
+    headers = client_headers(world.token())
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        usual = enter(service(world, Setup()))
+        native = enter(service(world, Setup(transport="native")))
+        kinds: dict[str, int] = {}
+        if envoy_path():
+            for kind, name in (("none", "no auth"), ("jwt", "jwt_authn")):
+                kinds[f"Envoy, {name}"] = enter(envoy(world, kind))
+            kinds["Envoy, jwt_authn with cache"] = enter(envoy(world, "jwt-cached"))
+            for transport, ours in (("grpc", usual), ("native", native)):
+                always = enter(floor(f"{transport}-allow", world.folder))
+                kinds[f"Envoy, {transport}, always-allow"] = enter(envoy(world, "grpc", always))
+                port = ours.ports["grpc"]
+                kinds[f"extauthz, Envoy, {transport}"] = enter(envoy(world, "grpc", port))
+            always = enter(floor("http-allow", world.folder))
+            kinds["Envoy, http, always-allow"] = enter(envoy(world, "http", always))
+            kinds["extauthz, Envoy, http"] = enter(envoy(world, "http", usual.ports["http"]))
+        if nginx_path():
+            always = enter(floor("http-constant", world.folder))
+            kinds["nginx, no auth"] = enter(nginx(world, None))
+            kinds["nginx, always-allow"] = enter(nginx(world, always))
+            kinds["extauthz, nginx"] = enter(nginx(world, usual.ports["http"]))
+        measures = [
+            (lambda port=port: load.http(port, "/s0/mcp", headers, seconds=seconds))
+            for port in kinds.values()
+        ]
+        found = dict(zip(kinds, run.compare(*measures), strict=True))
+    for name, loads in found.items():
+        run.tell(name, loads, plot=True)
+    for ours_name, floor_name in (
+        ("extauthz, Envoy, native", "Envoy, native, always-allow"),
+        ("extauthz, Envoy, grpc", "Envoy, grpc, always-allow"),
+        ("extauthz, Envoy, http", "Envoy, http, always-allow"),
+        ("extauthz, nginx", "nginx, always-allow"),
+    ):
+        if ours_name in found:
+            ratio = Loads(found[ours_name].loads, found[floor_name].loads).ratio()
+            run.report.ratio(f"{ours_name} / always-allow", ratio, ">= 0.95")
+
+
+ALL: Final[dict[str, Callable[[Run], None]]] = {
+    "decision": decision,
+    "grpc": grpc,
+    "http": http,
+    "cold": cold,
+    "many": many,
+    "memory": memory,
+    "start": start,
+    "disturbed": disturbed,
+    "through": through,
+}
 QUICK: Final = ["decision", "grpc", "http"]
-UNDER_LOAD: Final = frozenset({"grpc", "http"})
+UNDER_LOAD: Final = frozenset(ALL) - {"decision", "memory", "start"}

@@ -40,8 +40,20 @@ def missing_tool() -> str | None:
     return None if shutil.which("h2load") else "h2load (Debian: apt-get install nghttp2-client)"
 
 
-def grpc(port: int, message: bytes, *, seconds: float, clients: int = 4, streams: int = 25) -> Load:
-    """Check calls over HTTP/2, ``clients`` connections with ``streams`` calls each at a time."""
+def grpc(
+    port: int,
+    message: bytes,
+    *,
+    seconds: float,
+    clients: int = 4,
+    streams: int = 25,
+    per_second: int | None = None,
+) -> Load:
+    """Check calls over HTTP/2, ``clients`` connections with ``streams`` calls each at a time.
+
+    With ``per_second`` no more than so many are begun in all.
+    """
+    paced = [] if per_second is None else [f"--rps={per_second / clients}"]
     with tempfile.NamedTemporaryFile(suffix=".bin") as body:
         body.write(grpc_frame(message))
         body.flush()
@@ -49,7 +61,7 @@ def grpc(port: int, message: bytes, *, seconds: float, clients: int = 4, streams
         return _h2load(
             f"http://127.0.0.1:{port}{CHECK_PATH}",
             headers,
-            [f"-c{clients}", f"-m{streams}", "-d", body.name],
+            [f"-c{clients}", f"-m{streams}", "-d", body.name, *paced],
             seconds,
         )
 
