@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup demo test check format lint types imports proto proto-check release-check \
-        lock fuzz bench build image clean distclean
+        lock fuzz bench bench-peers build image clean distclean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,6 +75,9 @@ fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max
 bench: setup ## measure decisions per second on this machine
 	$(BIN)/python bench/check.py $(ARGS)
 
+bench-peers: setup ## the same load against other authorizers, where they are installed
+	$(BIN)/python bench/peers.py $(ARGS)
+
 build: setup ## build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
@@ -94,7 +97,7 @@ distclean: clean ## remove .venv, the npm packages and what fuzzing found as wel
 .PHONY: attack
 attack: setup ## the attack table through every way in, the laws at length, and a scoreboard
 	EXTAUTHZ_EXAMPLES=$${EXTAUTHZ_EXAMPLES:-2000} $(BIN)/python -m pytest -q --timeout 1800 tests/properties
-	$(BIN)/python -m pytest -q tests/attacks $(ARGS)
+	EXTAUTHZ_SCOREBOARD=docs/scoreboard.md $(BIN)/python -m pytest -q tests/attacks $(ARGS)
 
 # ---- programs of others that the tests run: npm packages, and an old server ----
 
