@@ -253,7 +253,7 @@ def test_the_dangerous_tool_does_not_run(stage: Stage, target: str, name: str, e
     answer, ran = stage.attack(stage.edges[edge].port, target, ATTACKS[name])
     assert ran == []
     if ATTACKS[name].method == "POST":
-        assert 400 <= answer.status < 500, answer
+        assert answer.status >= 400, answer
 
 
 @pytest.mark.parametrize("target", [OLD, NEW], ids=["mcp 1.9.4", "mcp 2.3"])
