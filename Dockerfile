@@ -8,7 +8,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 # otel.txt adds what docs/operations/tracing.md is about.
 ARG REQUIREMENTS=runtime.txt
 WORKDIR /src
-COPY requirements/build.txt requirements/${REQUIREMENTS} requirements/
+COPY requirements/build.txt requirements/otel.txt requirements/runtime.txt requirements/
 RUN python -m venv --without-pip /opt/extauthz \
     && python -m pip install --require-hashes --only-binary=:all: -r requirements/build.txt \
     && python -m pip --python /opt/extauthz/bin/python install \
