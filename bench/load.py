@@ -97,14 +97,18 @@ def _h2load(url: str, headers: Mapping[str, str], options: list[str], seconds: f
             f"--log-file={log}",
         ]
         for name, value in headers.items():
-            command += ["-H", f"{name}: {value}"]
-        done = subprocess.run(
-            [*command, *options, url],
-            capture_output=True,
-            text=True,
-            timeout=seconds + 60,
-            check=False,
-        )
+            # Given as Host it would be sent beside h2load's own.
+            command += ["-H", f"{':authority' if name == 'host' else name}: {value}"]
+        try:
+            done = subprocess.run(
+                [*command, *options, url],
+                capture_output=True,
+                text=True,
+                timeout=seconds + 60,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError("h2load did not end") from None
         taken = sorted(int(line.rsplit("\t", 1)[1]) / 1000 for line in log.read_text().splitlines())
     rate, status, failed = (found.search(done.stdout) for found in (_DONE, _STATUS, _FAILED))
     if rate is None or status is None or failed is None or not taken:
