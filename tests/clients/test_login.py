@@ -33,6 +33,7 @@ EDGES: dict[str, dict[str, Any]] = {
     "envoy-mcp": {},
     "envoy-body": {},
     "nginx": {"header_versions": ["2026-07-28"]},
+    "nginx, without rules": {"tools": {}},
 }
 # Client, and how it finds the revision of the protocol: legacy is 2025-11-25, auto 2026-07-28.
 CLIENTS = {
@@ -71,7 +72,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]
         for edge, settings in EDGES.items():
             guarded = Guarded(backend, {**RULES, **settings})
             running = gateway(
-                edge,
+                edge.partition(",")[0],
                 guarded,
                 issuer={"issuer": issuer},
                 folder=folder / edge,
@@ -90,7 +91,7 @@ async def travel(client: str, url: str) -> Journey:
 
 WORKING = [
     pytest.param(client, edge, id=f"{client} through {edge}")
-    for edge in EDGES
+    for edge in ("envoy-mcp", "envoy-body", "nginx")
     for client in CLIENTS
     if edge != "nginx" or client not in OLD
 ]
@@ -162,3 +163,15 @@ async def test_nginx_refuses_clients_whose_headers_nobody_checks(
     assert [each.status for each in journey.refusals()] == [401, 403]
     assert journey.refusals()[1].challenge is None
     assert journey.sum is None
+
+
+@pytest.mark.parametrize("client", OLD)
+async def test_without_rules_older_clients_pass_nginx_too(
+    doors: dict[str, Door], client: str
+) -> None:
+    """The scopes of the server are asked for once, at the start, and suffice for every tool."""
+    journey = await travel(client, doors["nginx, without rules"].url)
+    assert journey.error is None, journey
+    assert journey.sum == {"result": 5}
+    assert journey.authorizations == 1
+    assert [each.status for each in journey.refusals()] == [401]
