@@ -12,6 +12,11 @@ PROXIES = {
     "envoy": "Envoy, asking over gRPC",
     "envoy-http": "Envoy, asking over HTTP",
     "nginx": "nginx with auth_request",
+    "caddy": "Caddy",
+    "traefik": "Traefik 3, file provider",
+    "haproxy": "HAProxy, with a Lua action",
+    "envoy-gateway": "Envoy Gateway, on Kubernetes",
+    "istio": "Istio, on Kubernetes",
 }
 
 
@@ -47,6 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="how Envoy tells which tool is called: its MCP filter, the whole body, or not; "
         "default: mcp where some server has rules for calls, else none",
     )
+    parser.add_argument(
+        "--namespace",
+        default="default",
+        metavar="NAME",
+        help="namespace of Kubernetes objects; default: %(default)s",
+    )
     add_settings(parser)
 
 
@@ -61,8 +72,9 @@ def run(options: argparse.Namespace) -> int:
     if options.calls is not None and options.proxy != "envoy":
         print("extauthz generate: --calls is for envoy only", file=sys.stderr)
         return 2
+    choices = Choices(calls=options.calls, namespace=options.namespace)
     try:
-        artefact = generate(options.proxy, loaded, Choices(calls=options.calls))
+        artefact = generate(options.proxy, loaded, choices)
     except CannotWrite as error:
         print(f"extauthz generate: {error}", file=sys.stderr)
         return 1

@@ -108,7 +108,7 @@ allowed_headers:
   - {{exact: origin}}
   - {{exact: access-control-request-method}}
   - {{prefix: mcp-}}
-  {{{{alike}}}}
+  {{{{lookalikes}}}}
 """
 
 
@@ -131,7 +131,9 @@ def write_envoy_http(plan: Plan) -> Artefact:
     ask = fill(
         _ASK_HTTP,
         extra_names="\n".join(f"- {{exact: {scalar(name)}}}" for name in extra),
-        alike="\n".join(f"- {{safe_regex: {{regex: {_text(each)}}}}}" for each in _alike(extra)),
+        lookalikes="\n".join(
+            f"- {{safe_regex: {{regex: {_text(each)}}}}}" for each in alike(extra)
+        ),
     )
     logged = [f'{fact}: "%REQ(X-AUTH-{name})%"' for fact, name in _LOGGED_OVER_HTTP.items()]
     asking = Asking(names_server=False, mcp_filter=False)
@@ -148,7 +150,7 @@ def _bootstrap(
     ids = identifiers(
         (site.name for site in plan.sites), reserved=(EXTAUTHZ_GRPC, EXTAUTHZ_HTTP, "mcp")
     )
-    alike = _alike(plan.extra_headers)
+    lookalikes = alike(plan.extra_headers)
     several = len(plan.virtual_hosts) > 1
     return fill(
         template("envoy.yaml"),
@@ -157,7 +159,7 @@ def _bootstrap(
         runtime=_LARGER_PATTERNS if plan.extra_headers else "",
         strip="\n".join(
             f"- remove_on_match: {{key_matcher: {{safe_regex: {{regex: {_text(each)}}}}}}}"
-            for each in alike
+            for each in lookalikes
         ),
         logged="\n".join(logged),
         ignore_port="ignore_port_in_host_matching: true" if several else "",
@@ -165,13 +167,13 @@ def _bootstrap(
         mcp_filter=_MCP_FILTER if asking.mcp_filter else "",
         ask=ask,
         show=show,
-        mutations=_text("|".join((*alike, "authorization", _LEASE))),
+        mutations=_text("|".join((*lookalikes, "authorization", _LEASE))),
         listener_tls=listener_tls(plan.tls),
         clusters=clusters(plan, ids, grpc=asking.names_server),
     )
 
 
-def _alike(extra: tuple[str, ...]) -> tuple[str, ...]:
+def alike(extra: tuple[str, ...]) -> tuple[str, ...]:
     """Patterns of every name that a server could take for an identity header."""
     patterns = (re.sub(r"[^a-z0-9]", "[^a-z0-9]", name) for name in extra)
     return (_IDENTITY, *(each for each in dict.fromkeys(patterns) if not _is_identity(each)))

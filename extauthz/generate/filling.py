@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-_ALONE = re.compile(r"( *)\{\{(\w+)\}\}")
+_ALONE = re.compile(r"([ \t]*)\{\{(\w+)\}\}")
 _INLINE = re.compile(r"\{\{(\w+)\}\}")
 
 

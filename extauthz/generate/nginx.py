@@ -159,25 +159,8 @@ def _server(plan: Plan, host: VirtualHost, ids: Mapping[str, str]) -> str:
         listen=" ".join(words),
         server_name=names,
         tls=tls,
-        locations="\n".join(_location(route, ids) for route in _told_apart(host)).rstrip(),
+        locations="\n".join(_location(route, ids) for route in host.whatever_the_port()).rstrip(),
     )
-
-
-def _told_apart(host: VirtualHost) -> Iterable[Route]:
-    """The routes of a host, whatever the port. Raises CannotWrite where the port decides."""
-    seen: list[Route] = []
-    for route in host.routes:
-        for other in seen:
-            if (route.path + "/").startswith(other.path + "/"):
-                if route.site != other.site:
-                    raise CannotWrite(
-                        f"servers {other.site.name} and {route.site.name} have one host and "
-                        "differ in the port: nginx tells virtual hosts apart by name only"
-                    )
-                break
-        else:
-            seen.append(route)
-            yield route
 
 
 def _location(route: Route, ids: Mapping[str, str]) -> str:

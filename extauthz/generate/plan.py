@@ -122,6 +122,23 @@ class VirtualHost:
             for document in documents
         )
 
+    def whatever_the_port(self) -> tuple[Route, ...]:
+        """The routes for proxies that tell virtual hosts apart by name only.
+
+        Raises CannotWrite where the port decides.
+        """
+        seen: list[Route] = []
+        for route in self.routes:
+            hiding = next((other for other in seen if is_inside(route.path, other.path)), None)
+            if hiding is None:
+                seen.append(route)
+            elif hiding.site != route.site:
+                raise CannotWrite(
+                    f"servers {hiding.site.name} and {route.site.name} have one host and differ "
+                    "in the port, which this proxy does not look at; expected hosts of their own"
+                )
+        return tuple(seen)
+
 
 @dataclass(frozen=True, slots=True)
 class Door:
@@ -246,8 +263,8 @@ def _warnings(sites: tuple[Site, ...], tls: EdgeTlsSettings) -> Iterator[str]:
     for site in sites:
         if not site.upstream.given:
             yield (
-                f"server {site.name} has no upstream: a placeholder is written, {NOWHERE}, "
-                "where nobody listens; set upstream"
+                f"server {site.name} has no upstream: a placeholder is written, where nobody "
+                "listens; set upstream"
             )
     secure = [site for site in sites if _is_https(site.server.resource)]
     if secure and tls.cert_file is None:

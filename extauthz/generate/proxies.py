@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from extauthz.config.load import Loaded
 
 from .artefacts import Artefact
+from .caddy import write_caddy
 from .envoy import Calls, write_envoy, write_envoy_http
+from .envoy_gateway import write_envoy_gateway
+from .haproxy import write_haproxy
+from .istio import write_istio
 from .nginx import write_nginx
 from .plan import Plan, make_plan
+from .traefik import write_traefik
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,11 @@ WRITERS: dict[str, Writer] = {
     "envoy": _envoy,
     "envoy-http": lambda plan, _: write_envoy_http(plan),
     "nginx": lambda plan, _: write_nginx(plan),
+    "caddy": lambda plan, _: write_caddy(plan),
+    "traefik": lambda plan, _: write_traefik(plan),
+    "haproxy": lambda plan, _: write_haproxy(plan),
+    "envoy-gateway": lambda plan, choices: write_envoy_gateway(plan, choices.namespace),
+    "istio": lambda plan, choices: write_istio(plan, choices.namespace),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from extauthz.config.addresses import Address, TcpAddress
 
@@ -42,3 +42,34 @@ def envoy_address(address: Address) -> str:
         where = f"address: {scalar(address.host)}, port_value: {address.port}"
         return f"{{socket_address: {{{where}}}}}"
     return f"{{pipe: {{path: {scalar(address.path)}}}}}"
+
+
+Node = str | int | bool | Mapping[str, "Node"] | Sequence["Node"]
+"""What a YAML document is made of here."""
+
+
+def block(node: Node, depth: int = 0) -> str:
+    """A document over several lines, mappings in the order they are given."""
+    pad = "  " * depth
+    if isinstance(node, Mapping):
+        if not node:
+            return f"{pad}{{}}\n"
+        return "".join(f"{pad}{scalar(key)}:{_inside(value, depth)}" for key, value in node.items())
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        if not node:
+            return f"{pad}[]\n"
+        return "".join(f"{pad}- {block(item, depth + 1)[len(pad) + 2 :]}" for item in node)
+    return f"{pad}{_plain(node)}\n"
+
+
+def _inside(value: Node, depth: int) -> str:
+    if isinstance(value, str | int) or not value:
+        return f" {block(value).lstrip()}"
+    # A sequence may stand as deep as the key that it belongs to.
+    return "\n" + block(value, depth + isinstance(value, Mapping))
+
+
+def _plain(value: Node) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else scalar(str(value))

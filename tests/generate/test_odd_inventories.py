@@ -48,18 +48,19 @@ def test_envoy_over_http_takes_whatever_is_valid(loaded: Loaded, tmp_path: Path)
     assert checkers.envoy(artefact, fresh(tmp_path / "envoy")) == ""
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=20)
 @given(loaded=odd_inventories(with_ports=False, headers=HEADER_CHARS))
 def test_nginx_takes_whatever_can_be_written(loaded: Loaded, tmp_path: Path) -> None:
     artefact = generate("nginx", loaded, Choices())
     assert checkers.nginx(artefact, fresh(tmp_path / "nginx")) == ""
 
 
-@settings(few, max_examples=60)
+@settings(few, max_examples=20)
+@pytest.mark.parametrize("proxy", ["nginx", "caddy", "haproxy"])
 @given(loaded=odd_inventories())
-def test_nginx_takes_it_or_we_refuse(loaded: Loaded, tmp_path: Path) -> None:
+def test_others_take_it_or_we_refuse(loaded: Loaded, proxy: str, tmp_path: Path) -> None:
     try:
-        artefact = generate("nginx", loaded, Choices())
+        artefact = generate(proxy, loaded, Choices())
     except CannotWrite:
         return
-    assert checkers.nginx(artefact, fresh(tmp_path / "nginx")) == ""
+    assert getattr(checkers, proxy)(artefact, fresh(tmp_path / proxy)) == ""

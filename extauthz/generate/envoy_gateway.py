@@ -1,0 +1,133 @@
+"""Envoy Gateway: routes of the Gateway API, and policies that ask extauthz over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from .artefacts import Artefact, File
+from .envoy import MAX_MESSAGE, alike
+from .filling import comment
+from .kubernetes import (
+    API,
+    GATEWAY,
+    GatewayWriter,
+    Manifest,
+    Service,
+    documents,
+    manifest,
+    service_of,
+)
+from .names import identifiers
+from .plan import Plan, Site
+from .yaml_text import Node
+
+_GROUP = "gateway.envoyproxy.io"
+_API = f"{_GROUP}/v1alpha1"
+
+
+class _Backend(NamedTuple):
+    reference: Mapping[str, Node]
+    service: Service | None
+    manifests: tuple[Manifest, ...] = ()
+
+
+def write_envoy_gateway(plan: Plan, namespace: str) -> Artefact:
+    """One file of manifests. Raises CannotWrite."""
+    door = plan.grpc()
+    ids = identifiers((site.name for site in plan.sites), reserved=(GATEWAY,), joint="-")
+    writer = GatewayWriter(plan, ids, namespace)
+    grpc, http = writer.extauthz(door), writer.extauthz(plan.http())
+    backends = {site.name: _backend(site, ids[site.name], writer) for site in plan.sites}
+    manifests = [writer.gateway("eg"), _early(plan, namespace)]
+    notes = writer.placeholder_notes()
+    targets: dict[str, list[Node]] = {}
+    for match in writer.matches():
+        manifests.append(writer.route(match, backends[match.site].reference, *notes[match.site]))
+        target: Node = {"group": API, "kind": "HTTPRoute", "name": match.name}
+        targets.setdefault(match.site, []).append(target)
+    manifests += [
+        _policy(site, ids[site.name], targets[site.name], grpc, writer)
+        for site in plan.sites
+        if site.name in targets
+    ]
+    manifests += writer.document_routes(http)
+    manifests += [one for backend in backends.values() for one in backend.manifests]
+    services = [backend.service for backend in backends.values() if backend.service is not None]
+    referring = ((API, "HTTPRoute"), (_GROUP, "SecurityPolicy"))
+    manifests += writer.grants([grpc, http, *services], referring)
+    if door.tls:
+        manifests.append(writer.backend_tls(grpc))
+    about = comment(
+        "Written by `extauthz generate envoy-gateway`; change extauthz.yaml and write it again.",
+        "",
+        "Envoy Gateway asks extauthz over gRPC about every request: kubectl apply -f …",
+        "",
+        "Every setting is explained in docs/guides/generate.md.",
+    )
+    text = f"{about}\n---\n{documents(manifests)}"
+    warnings = (*dict.fromkeys(writer.warnings), *door.warnings())
+    return Artefact((File("envoy-gateway.yaml", text),), text, warnings)
+
+
+def _early(plan: Plan, namespace: str) -> Manifest:
+    """What happens to every request before anything else runs."""
+    strip: list[Node] = [
+        {"type": "RegularExpression", "value": pattern} for pattern in alike(plan.extra_headers)
+    ]
+    spec: Mapping[str, Node] = {
+        "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
+        "path": {"escapedSlashesAction": "RejectRequest"},
+        "headers": {
+            "withUnderscoresAction": "DropHeader",
+            "earlyRequestHeaders": {"removeOnMatch": strip},
+        },
+        "timeout": {"http": {"streamIdleTimeout": "0s"}},
+    }
+    note = "A client's own identity headers and look-alikes are gone before any filter runs."
+    return manifest(_API, "ClientTrafficPolicy", GATEWAY, namespace, spec, note)
+
+
+def _policy(
+    site: Site, name: str, targets: list[Node], service: Service, writer: GatewayWriter
+) -> Manifest:
+    """How extauthz is asked about one server: by name, and closed when there is no answer."""
+    named: Node = {"name": "mcp_server", "type": "Value", "value": site.name}
+    ask: dict[str, Node] = {
+        "failOpen": False,
+        "timeout": "1s",
+        "statusOnError": 503,
+        "contextExtensions": [named],
+    }
+    notes = ["The default timeout is 10 s. A request may wait 250 ms for the keys of an issuer."]
+    if site.server.has_call_rules:
+        ask["bodyToExtAuth"] = {"maxRequestBytes": MAX_MESSAGE}
+        notes.append("The body goes along, since there are rules for what it calls.")
+    ask["grpc"] = {"backendRefs": [writer.reference(service)]}
+    spec: Mapping[str, Node] = {"targetRefs": targets, "extAuth": ask}
+    return manifest(_API, "SecurityPolicy", name, writer.namespace, spec, *notes)
+
+
+def _backend(site: Site, name: str, writer: GatewayWriter) -> _Backend:
+    upstream = site.upstream
+    if not upstream.given:
+        placeholder = writer.placeholder(name)
+        return _Backend(writer.reference(placeholder), placeholder)
+    service = service_of(upstream.address, writer.namespace)
+    if service is not None:
+        tls = (writer.backend_tls(service),) if upstream.tls else ()
+        return _Backend(writer.reference(service), service, tls)
+    host, port = upstream.address.host, upstream.address.port
+    endpoint: Node = (
+        {"fqdn": {"hostname": host.lower(), "port": port}}
+        if upstream.is_name
+        else {"ip": {"address": host, "port": port}}
+    )
+    spec: dict[str, Node] = {"endpoints": [endpoint]}
+    if upstream.tls:
+        spec["tls"] = {"wellKnownCACertificates": "System"}
+        if upstream.is_name:
+            spec["tls"] = {"wellKnownCACertificates": "System", "sni": host.lower()}
+    note = "Not a Service. Envoy Gateway takes a Backend where extensionApis.enableBackend is on."
+    made = manifest(_API, "Backend", name, writer.namespace, spec, note)
+    return _Backend({"group": _GROUP, "kind": "Backend", "name": name}, None, (made,))

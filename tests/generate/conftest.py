@@ -1,0 +1,23 @@
+"""The stage of the end-to-end tests, with proxies whose configuration was just written."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.conftest import config, scene
+from tests.e2e.edges import Edge
+from tests.e2e.scene import Scene
+from tests.generate.edges import generated
+
+__all__ = ["scene"]
+
+
+@pytest.fixture(params=["caddy", "haproxy"])
+def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
+    """Each proxy that no files are shipped for and that runs here."""
+    name = request.param
+    if name not in scene.running:
+        folder = scene.folder / name
+        starting = generated(name, config(scene.folder), scene.wiring(), folder)
+        scene.running[name] = scene.stack.enter_context(starting)
+    return scene.running[name]

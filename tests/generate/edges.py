@@ -1,0 +1,79 @@
+"""Real proxies, started from what `generate` writes for the inventory of the scene."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from extauthz.config.load import load, read_file
+from extauthz.generate.proxies import Choices, generate
+from tests.e2e.edges import Edge, Wiring
+from tests.e2e.processes import accepts, envoy_path, free_port, nginx_path, program, required
+from tests.generate.checkers import write
+
+Edit = Callable[[str, str], str]
+"""Changes a file before it is used: takes its name and its text, gives its text."""
+
+
+def commands(proxy: str, main: Path) -> list[str | Path]:
+    """What starts a proxy from its main file."""
+    if proxy.startswith("envoy"):
+        quiet = ["--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+        return [envoy_path(), "-c", main, *quiet]
+    if proxy == "nginx":
+        prefix = main.parent / "prefix"
+        prefix.mkdir(exist_ok=True)
+        return [nginx_path(), "-e", "stderr", "-p", prefix, "-c", main]
+    if proxy == "caddy":
+        caddy = required("caddy", "apt-get install caddy")
+        return [caddy, "run", "--adapter", "caddyfile", "--config", main]
+    return [required("haproxy", "apt-get install haproxy"), "-f", main]
+
+
+@contextmanager
+def generated(
+    proxy: str,
+    config: dict[str, Any],
+    wiring: Wiring,
+    folder: Path,
+    *,
+    name: str = "",
+    port: int | None = None,
+    edit: Edit | None = None,
+    choices: Choices | None = None,
+) -> Iterator[Edge]:
+    """The proxy with its configuration for ``config``, reached on ``port`` or a free one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, admin = port or free_port(), free_port()
+    ports = {"calculator": wiring.calculator, "notes": wiring.notes}
+    servers = [
+        {"upstream": f"http://127.0.0.1:{ports[one['name']]}", **one}
+        if one.get("name") in ports
+        else one
+        for one in config["servers"]
+    ]
+    edge = {
+        "listen": f"127.0.0.1:{port}",
+        "authz_grpc": f"127.0.0.1:{wiring.grpc}",
+        "authz_http": f"127.0.0.1:{wiring.http}",
+    }
+    inventory = {
+        "version": 1,
+        **config,
+        "servers": servers,
+        "edge": {**edge, **config.get("edge", {})},
+    }
+    file = folder / "extauthz.yaml"
+    file.write_text(json.dumps(inventory))
+    artefact = generate(proxy, load(str(file), environ={}, read=read_file), choices or Choices())
+    main = write(artefact, folder / proxy)
+    for written in (folder / proxy).iterdir():
+        text = written.read_text().replace("port_value: 9901", f"port_value: {admin}")
+        text = text.replace("grace_period 5s", "grace_period 100ms")
+        written.write_text(text if edit is None else edit(written.name, text))
+    log = folder / f"{proxy}.log"
+    with program(commands(proxy, main), log, lambda: accepts(port)):
+        yield Edge(name or proxy, port, log)
