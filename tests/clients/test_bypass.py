@@ -22,7 +22,7 @@ from tests.e2e.edges import Edge
 from tests.e2e.rawhttp import HeaderLines, Response, send
 from tests.e2e.tokens import ISSUER, Signer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 ACCEPT = ("Accept", "application/json, text/event-stream")
 JSON = ("Content-Type", "application/json")

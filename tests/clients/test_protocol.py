@@ -13,7 +13,7 @@ from tests.e2e.rawhttp import connection, request_bytes
 from tests.e2e.scene import MCP_HEADERS, PING, Scene, attempt
 from tests.e2e.tokens import CALCULATOR, ISSUER, NOTES
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 SESSION = ("Mcp-Session-Id", "0123456789abcdef")
 
