@@ -50,6 +50,11 @@ def test_a_token_of_the_rfc_9068_profile_is_allowed() -> None:
     assert (who["client-id"], who["token-id"]) == ("Xa7rQ2mZ", "b1N")
 
 
+def test_scopes_are_demanded_of_every_call_and_of_the_tool() -> None:
+    assert AUTH0.refused(AUTH0.token(scope="openid"))[0] is Reason.INSUFFICIENT_SCOPE
+    AUTH0.allowed(AUTH0.token(scope="notes:read notes:write"), tool="delete_note")
+
+
 def test_a_program_is_its_own_subject() -> None:
     token = AUTH0.token(sub="Xa7rQ2mZ@clients", gty="client-credentials")
     assert AUTH0.allowed(token)["subject"] == "Xa7rQ2mZ@clients"

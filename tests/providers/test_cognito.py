@@ -73,6 +73,12 @@ def test_a_group_can_be_demanded_though_its_claim_has_a_colon() -> None:
     assert COGNITO.refused(token, tool="delete_note")[0] is Reason.DENIED_BY_RULE
 
 
+def test_scopes_are_demanded_of_every_call_and_of_the_tool() -> None:
+    assert COGNITO.refused(COGNITO.token(scope="openid"))[0] is Reason.INSUFFICIENT_SCOPE
+    assert COGNITO.refused(COGNITO.token(), tool="delete_note")[0] is Reason.INSUFFICIENT_SCOPE
+    assert BOUND.refused(BOUND.token(scope="openid"))[0] is Reason.INSUFFICIENT_SCOPE
+
+
 def test_a_token_of_another_client_of_the_pool_is_refused() -> None:
     token = COGNITO.token(client_id="2another98765432zyxwvutsrq")
     assert COGNITO.refused(token)[0] is Reason.WRONG_AUDIENCE

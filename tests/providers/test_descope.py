@@ -54,6 +54,11 @@ def test_a_role_within_a_tenant_can_be_demanded() -> None:
     assert DESCOPE.refused(token, tool="delete_note")[0] is Reason.DENIED_BY_RULE
 
 
+def test_scopes_are_demanded_of_every_call_and_of_the_tool() -> None:
+    assert DESCOPE.refused(DESCOPE.token(scope=""))[0] is Reason.INSUFFICIENT_SCOPE
+    assert DESCOPE.refused(DESCOPE.token(), tool="delete_note")[0] is Reason.INSUFFICIENT_SCOPE
+
+
 def test_the_page_shows_a_token_for_another_mcp_server_of_the_project() -> None:
     sibling = DESCOPE.token(iss=f"{APPS}/agentic/{PROJECT}/MS2wikiDEFghiJKLmnoPQRstuVWxy")
     assert DESCOPE.on_page(sibling) is Reason.UNKNOWN_ISSUER

@@ -132,9 +132,12 @@ def test_a_token_of_a_program_brings_its_roles() -> None:
     assert ENTRA.allowed(token)["scopes"] == "Notes.Read.All"
 
 
-def test_a_program_without_a_role_is_refused() -> None:
-    token = ENTRA.token(scp=ABSENT, idtyp="app")
-    assert ENTRA.refused(token)[0] is Reason.INSUFFICIENT_SCOPE
+@pytest.mark.parametrize("configured", ["version 2", "version 1", "several tenants"])
+def test_a_program_without_a_role_is_refused(configured: str) -> None:
+    entra = {"version 2": ENTRA, "version 1": ENTRA_V1, "several tenants": TENANTS}[configured]
+    entra.allowed(entra.token())
+    assert entra.refused(entra.token(scp=ABSENT, idtyp="app"))[0] is Reason.INSUFFICIENT_SCOPE
+    entra.allowed(entra.token(scp=ABSENT, idtyp="app", roles=["Notes.Read.All"]))
 
 
 def test_clients_ask_for_scopes_by_their_full_names_and_tokens_bring_short_ones() -> None:
@@ -177,6 +180,11 @@ def test_the_page_shows_a_token_of_version_1() -> None:
 def test_version_1_is_allowed_with_its_own_issuer_and_the_client_from_appid() -> None:
     who = ENTRA_V1.allowed(ENTRA_V1.token())
     assert (who["issuer"], who["client-id"]) == (V1, CLIENT)
+
+
+def test_version_1_that_says_another_tenant_or_version_is_refused() -> None:
+    assert ENTRA_V1.refused(ENTRA_V1.token(tid=STRANGER))[0] is Reason.MISSING_CLAIM
+    assert ENTRA_V1.refused(ENTRA_V1.token(ver="2.0"))[0] is Reason.MISSING_CLAIM
 
 
 def test_version_1_sends_clients_to_the_address_of_version_2() -> None:
@@ -233,9 +241,18 @@ def test_version_1_of_a_listed_tenant_is_named() -> None:
 
 def test_groups_that_did_not_fit_grant_nothing() -> None:
     """Beyond 200 groups the token only says where they can be asked for."""
+    member = ENTRA.token(groups=["77777777-9999-4999-8999-777777777777"])
+    ENTRA.allowed(member, tool="purge_notes")
     overage = ENTRA.token(
-        scp="Notes.Read Notes.Write",
         _claim_names={"groups": "src1"},
         _claim_sources={"src1": {"endpoint": "https://graph.microsoft.com/v1.0/me"}},
     )
     assert ENTRA.refused(overage, tool="purge_notes")[0] is Reason.DENIED_BY_RULE
+
+
+def test_explain_finds_a_short_scope_where_the_long_one_is_demanded() -> None:
+    bare = ENTRA.edited("Notes.Read: [", "Notes.Other: [")
+    reason, told = bare.refused(bare.token())
+    assert reason is Reason.INSUFFICIENT_SCOPE
+    long = "https://mcp.example.com/notes/mcp/Notes.Read"
+    assert f"add scope_implies: {{Notes.Read: [{long}]}}" in told

@@ -52,6 +52,11 @@ def test_a_group_can_be_demanded_beside_the_scope() -> None:
     assert OKTA.refused(outsider, tool="delete_note")[0] is Reason.DENIED_BY_RULE
 
 
+def test_scopes_are_demanded_of_every_call_and_of_the_tool() -> None:
+    assert OKTA.refused(OKTA.token(scp=["openid"]))[0] is Reason.INSUFFICIENT_SCOPE
+    assert OKTA.refused(OKTA.token(), tool="delete_note")[0] is Reason.INSUFFICIENT_SCOPE
+
+
 def test_an_id_token_is_refused() -> None:
     token = OKTA.token(aud="0oa7client4x7", cid=ABSENT, scp=ABSENT, at_hash="6vIW", ver=1)
     reason, told = OKTA.refused(token)

@@ -79,6 +79,12 @@ def test_pingone_is_allowed_before_and_after_march_2027(typ: object) -> None:
     assert who["scopes"] == "notes:read"
 
 
+def test_scopes_of_pingone_are_demanded_of_every_call_and_of_the_tool() -> None:
+    assert PINGONE.refused(PINGONE.token(scope=ABSENT))[0] is Reason.INSUFFICIENT_SCOPE
+    assert PINGONE.refused(PINGONE.token(), tool="delete_note")[0] is Reason.INSUFFICIENT_SCOPE
+    PINGONE.allowed(PINGONE.token(scope="notes:read notes:write"), tool="delete_note")
+
+
 def test_the_page_shows_a_pingone_token_for_its_own_api() -> None:
     token = PINGONE.token(aud=["https://api.pingone.eu"], scope="p1:read:user")
     assert PINGONE.on_page(token) is Reason.WRONG_AUDIENCE
@@ -102,6 +108,10 @@ def test_pingfederate_is_allowed_with_scopes_as_a_list() -> None:
 
 def test_pingfederate_is_allowed_with_scopes_as_a_text() -> None:
     assert FEDERATE.allowed(FEDERATE.token(scope="openid notes:read"))["scopes"]
+
+
+def test_a_scope_of_pingfederate_is_demanded() -> None:
+    assert FEDERATE.refused(FEDERATE.token(scope=["openid"]))[0] is Reason.INSUFFICIENT_SCOPE
 
 
 def test_a_short_key_of_pingfederate_is_skipped_and_spoils_nothing() -> None:
