@@ -1,0 +1,62 @@
+"""Near misses that belong to no provider in particular; those of providers are with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauthz.core.engine import Engine
+from extauthz.core.explain import explain
+from extauthz.core.model import Reason
+from tests.policies import asking, key_sets, policy_for_tests
+from tests.tokens import ABSENT, NOTES, NOW, mint
+
+
+def hints(**claims: object) -> tuple[Reason | None, tuple[str, ...]]:
+    request = asking(mint(claims))
+    told = explain(Engine(policy_for_tests()), request, key_sets(), now=NOW)
+    return told.reason, told.hints
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"resource": [NOTES]},
+        {"resource": {"a": NOTES}},
+        {"tid": "{tenantid}"},
+        {"token_use": ["id"], "typ": {"ID": 1}},
+        {"scp": [["notes"], {"notes": 1}, None, ""]},
+        {"roles": {"a": {"b": {"c": {"d": {"e": ["notes"]}}}}}},
+        {"": ["notes"], "/": ["notes"], "~": {"/": ["notes"]}},
+    ],
+)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aud": "elsewhere"},
+        {"aud": ABSENT},
+        {"scope": "none"},
+        {"iss": "https://[broken"},
+        {"iss": "https://idp.example.com:port/"},
+    ],
+)
+def test_odd_claims_of_a_refused_token_never_stop_the_explanation(
+    odd: dict[str, object], wrong: dict[str, object]
+) -> None:
+    reason, _ = hints(**odd, **wrong)
+    assert reason is not None
+
+
+def test_a_nested_claim_is_named_as_the_configuration_would() -> None:
+    reason, told = hints(scope=ABSENT, access={"a/b": {"c~d": ["notes"]}})
+    assert reason is Reason.INSUFFICIENT_SCOPE
+    assert told == (
+        "notes is in the claim /access/a~1b/c~0d: add it to scope_claims of the issuer",
+    )
+
+
+def test_an_audience_that_is_right_is_no_near_miss() -> None:
+    assert hints(aud=[NOTES, NOTES + "/"], scope="none")[1] == ()
+
+
+def test_the_audience_is_no_place_for_scopes() -> None:
+    assert hints(aud=[NOTES, "notes"], scope="none")[1] == ()
