@@ -70,7 +70,7 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
         yield Fault((*at, "unverified_calls"), what)
     if server.header_versions:
         what = "Mcp-* headers are the client's word: they hold only if this backend refuses a "
-        what += "body that differs (`extauthz doctor` probes it)"
+        what += "body that differs"
         yield Fault((*at, "header_versions"), what)
     if server.origins == ("*",):
         what = "pages of any origin may call this server from a browser"

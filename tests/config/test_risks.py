@@ -40,7 +40,7 @@ SERVER = {
     "header_versions: [2026-07-28]": [
         (
             "6:22: servers[0].header_versions: Mcp-* headers are the client's word: they hold only "
-            "if this backend refuses a body that differs (`extauthz doctor` probes it)"
+            "if this backend refuses a body that differs"
         )
     ],
     'origins: "*"': [
