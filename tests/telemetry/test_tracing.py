@@ -7,6 +7,7 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -317,9 +318,14 @@ def test_a_collector_that_never_answers_does_not_hold_up_the_end(
         )
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
         service.check(bearing(mint()))
+        before = set(threading.enumerate())
         spans = exporting({}, version="1")
         processor = spans._provider._active_span_processor
         processor.on_end(service.span)
         started = time.monotonic()
         assert not spans.close(0.2)
         assert time.monotonic() - started < 2
+        # What goes on trying must not reach into the tests that follow.
+        for thread in set(threading.enumerate()) - before:
+            thread.join(30)
+            assert not thread.is_alive()
