@@ -1,7 +1,11 @@
-"""Counts the cases of the attack table, and prints how many were refused as they should be."""
+"""Counts the cases of the attack table, and prints how many were refused as they should be.
+
+With EXTAUTHZ_SCOREBOARD the same goes into that file.
+"""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +16,13 @@ _tried: Counter[str] = Counter()
 _right: Counter[str] = Counter()
 _rows: dict[str, set[int]] = {}
 
+_HEAD = (
+    "# Scoreboard",
+    "",
+    "Written by `make attack`. What the rows are and why they are refused:",
+    "[threat model](threat-model.md).",
+    "",
+)
 ROOT = Path(__file__).resolve().parents[2]
 Tally = Callable[[int, str, bool, list[str]], None]
 
@@ -33,8 +44,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _tried:
         return
     terminalreporter.section("attack table")
-    for line in _scoreboard():
+    lines = list(_scoreboard())
+    for line in lines:
         terminalreporter.line(line)
+    if file := os.environ.get("EXTAUTHZ_SCOREBOARD"):
+        Path(file).write_text("\n".join((*_HEAD, *lines, "")))
 
 
 def _scoreboard() -> Iterator[str]:
