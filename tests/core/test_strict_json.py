@@ -1,0 +1,69 @@
+"""JSON that two readers could read differently is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauthz.core import strict_json
+from extauthz.core.strict_json import MAX_DEPTH, NotStrictJson
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"{}", {}), (b'{"a":1}', {"a": 1}), (b' {"a":1}\n', {"a": 1}), (b"[]", []), (b"1", 1),
+        (b'"x"', "x"), (b"null", None), (b"true", True), (b'{"a":[{}]}', {"a": [{}]}),
+        (b'"\\ud83d\\ude00"', "\U0001f600"), (b'{"\\u0061":1}', {"a": 1}), (b"-0.5e3", -500.0),
+        ('"é"'.encode(), "é"), (b"9" * 400, int("9" * 400)), (b"1e308", 1e308), (b"-0", 0),
+    ],
+)  # fmt: skip
+def test_one_document_has_one_meaning(text, value):
+    assert strict_json.parse(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b" ", b"{", b"}", b"{}{}", b"{} {}", b"{},", b'{"a":1,}', b"{a:1}", b"{'a':1}",
+        b'{"a":}', b'{"a":x}', b'{"a":1]', b'{"a"', b"[1,]", b"NaN", b"Infinity", b"-Infinity",
+        b'{"a":NaN}', b"1e309", b"-1e309", b'{"a":1e400}', b"9" * 401, b"-" + b"9" * 400,
+        b'{"a":1,"a":1}', b'{"a":1,"\\u0061":2}', b'[{"b":{"a":1,"a":2}}]', b'"\\ud800"',
+        b'{"\\ud800":1}', b'["\\udc00\\ud800"]', b"\xff", b'"\xc0\xaf"', b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"), "{}".encode("utf-32-le"), b"\x00{}", b"{}\x00", b'"\n"', b'"\\x"',
+        b"01", b"1.", b".5", b"+1", b"0x1", b"undefined", b"/**/{}", b"{}//", b"\x0c{}",
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused_without_being_repeated(text):
+    with pytest.raises(NotStrictJson) as caught:
+        strict_json.parse(text)
+    assert len(str(caught.value)) < 60
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_nesting_ends_at_its_bound(opening, closing):
+    levels = opening.count("[") + opening.count("{")
+    fits = MAX_DEPTH // levels
+    strict_json.parse((opening * fits + "1" + closing * fits).encode())
+    with pytest.raises(NotStrictJson, match="nested"):
+        strict_json.parse((opening * (fits + 1) + "1" + closing * (fits + 1)).encode())
+
+
+def test_what_lies_side_by_side_is_not_nested():
+    assert strict_json.parse(b"[" + b",".join([b"[[],{}]"] * 500) + b"]") == [[[], {}]] * 500
+    inner = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    value = strict_json.parse(f"[{inner},{inner},[]]".encode())
+    assert isinstance(value, list)
+    assert len(value) == 3
+
+
+@pytest.mark.parametrize(
+    "text", ['"' + "[" * 500 + '"', '["\\"' + "{" * 500 + '"]', '"\\\\' + "[" * 99 + '"']
+)
+def test_brackets_in_text_are_no_nesting(text):
+    strict_json.parse(text.encode())
+
+
+@pytest.mark.parametrize("text", ["[" * 65, '["' * 65, "[" * 65 + '"', "[" * 65 + '"\\', "]" * 500])
+def test_brackets_that_are_never_closed_are_refused(text):
+    with pytest.raises(NotStrictJson):
+        strict_json.parse(text.encode())

@@ -1,0 +1,174 @@
+"""The memory of tokens: bounded, and a token comes out of it as it went in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from extauthz.core import token_cache
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import parse_key_set
+from extauthz.core.model import Allow
+from extauthz.core.token_cache import Generations, TokenCache, claims_in_use, token_digest
+from extauthz.core.verified import Caller
+from tests.policies import asking, key_sets, policy_for_tests, policy_with
+from tests.tokens import ABSENT, NOW, jwks, mint, signer
+
+
+def caller(text: str) -> Caller:
+    """What verifying this token gives."""
+    engine = Engine(policy_for_tests())
+    assert isinstance(engine.decide(asking(text), key_sets(), now=NOW), Allow)
+    found = engine.cache.get(token_digest(text))
+    assert found is not None
+    return found
+
+
+class TestGenerations:
+    def test_what_is_put_is_got(self):
+        kept: Generations[int] = Generations(4)
+        kept.put(b"a", 1)
+        kept.put(b"a", 2)
+        assert kept.get(b"a") == 2
+        assert kept.get(b"b") is None
+        assert len(kept) == 1
+
+    def test_what_was_not_used_for_long_is_forgotten_and_what_was_is_not(self):
+        kept: Generations[int] = Generations(4)
+        for name in (b"a", b"b", b"c"):
+            kept.put(name, 1)
+        assert kept.get(b"a") == 1  # used, and young again
+        for name in (b"d", b"e"):
+            kept.put(name, 1)
+        assert kept.get(b"b") is None
+        assert kept.get(b"a") == 1
+
+    @pytest.mark.parametrize("entries", [1, 2, 3, 4, 7])
+    def test_it_never_holds_more(self, entries):
+        kept: Generations[int] = Generations(entries)
+        for n in range(50):
+            kept.put(b"%d" % n, n)
+            assert kept.get(b"%d" % n) == n
+            assert len(kept) <= entries + 1
+
+    def test_putting_the_same_again_forgets_nothing(self):
+        kept: Generations[int] = Generations(4)
+        kept.put(b"a", 1)
+        for n in range(20):
+            kept.put(b"b", n)
+        assert (kept.get(b"a"), kept.get(b"b")) == (1, 19)
+
+    def test_without_room_nothing_is_kept(self):
+        kept: Generations[int] = Generations(0)
+        kept.put(b"a", 1)
+        assert kept.get(b"a") is None
+        assert len(kept) == 0
+
+    def test_cleared_it_is_empty(self):
+        kept: Generations[int] = Generations(2)
+        for n in range(2):
+            kept.put(b"%d" % n, n)
+        kept.clear()
+        assert len(kept) == 0
+        assert kept.get(b"0") is None
+
+
+TOKENS = (
+    mint(),
+    mint({"sub": ABSENT, "jti": ABSENT, "iat": ABSENT, "client_id": ABSENT}),
+    mint({"nbf": NOW - 5.5, "exp": NOW + 60.25, "tid": "x", "scope": ["a", "notes"]}),
+    mint({"aud": ["x", "https://mcp.example.com/notes/mcp"], "email": ["é", {"a": None}]}),
+    mint(key=signer("RS256")),
+)
+
+
+class TestPacked:
+    @pytest.mark.parametrize("text", TOKENS)
+    def test_a_token_that_was_packed_is_the_same(self, text, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+        cache = TokenCache(10, frozenset({"email", "groups"}))
+        given = caller(text)
+        cache.put(b"x", given)
+        found = cache.get(b"x")
+        assert found is not None
+        assert found is not given
+        assert found.token.key is given.token.key
+        kept = {n: v for n, v in given.token.facts.claims.items() if n in ("email", "groups")}
+        assert found.token.facts == given.token.facts._replace(claims=kept)
+
+    def test_each_token_keeps_its_own_key_and_issuer(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+        cache = TokenCache(100)
+        callers = {b"%d" % n: caller(text) for n, text in enumerate((*TOKENS, *TOKENS))}
+        for digest, one in callers.items():
+            cache.put(digest, one)
+        for digest, one in callers.items():
+            found = cache.get(digest)
+            assert found is not None
+            assert found.token.key is one.token.key
+            assert found.token.facts.subject == one.token.facts.subject
+            assert found.token.facts.issuer is one.token.facts.issuer
+
+    def test_one_key_and_issuer_are_kept_once(self):
+        cache = TokenCache(100)
+        one = caller(TOKENS[0])
+        for n in range(50):
+            cache.put(b"%d" % n, one)
+        assert len(cache._signers) == 1
+
+    def test_keys_that_come_and_go_are_bounded(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_MAX_SIGNERS", 3)
+        cache = TokenCache(100)
+        one = caller(TOKENS[0])
+        for n in range(10):
+            key = replace(one.token.key, kid=f"k{n}")
+            cache.put(b"%d" % n, Caller(replace(one.token, key=key), None))
+            found = cache.get(b"%d" % n)
+            assert found is not None
+            assert found.token.key.kid == f"k{n}"
+            assert len(cache._signers) <= 3
+
+    def test_hits_and_misses_are_counted(self):
+        cache = TokenCache(10)
+        cache.get(b"x")
+        cache.put(b"x", caller(TOKENS[0]))
+        cache.get(b"x")
+        cache.get(b"x")
+        assert (cache.hits, cache.misses) == (2, 1)
+
+    def test_cleared_it_knows_nobody(self):
+        cache = TokenCache(10)
+        cache.put(b"x", caller(TOKENS[0]))
+        cache.clear()
+        assert cache.get(b"x") is None
+        assert (len(cache), cache._signers) == (0, [])
+
+
+def test_a_packed_caller_is_judged_like_any_other(monkeypatch):
+    monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+    engine = Engine(policy_for_tests())
+    text = mint({"email": "a@example.com", "groups": ["a"]})
+    first = engine.decide(asking(text), key_sets(), now=NOW)
+    second = engine.decide(asking(text), key_sets(), now=NOW)
+    assert isinstance(first, Allow)
+    assert isinstance(second, Allow)
+    assert replace(second, token=None) == replace(first, token=None)
+    assert engine.cache.hits == 1
+    without = {"corp": parse_key_set(jwks(signer("RS256")))}
+    assert not isinstance(engine.decide(asking(text), without, now=NOW), Allow)
+    assert not isinstance(engine.decide(asking(text), key_sets(), now=NOW + 400), Allow)
+
+
+def test_claims_in_use_are_those_that_answers_depend_on():
+    assert claims_in_use(policy_for_tests()) == {"email", "groups"}
+    rule = {"claims": {"/realm_access/roles": "admin", "tier": "gold"}}
+    for kind in ("tools", "prompts", "resources"):
+        assert {"realm_access", "tier"} <= claims_in_use(
+            policy_with("notes", **{kind: {"x": rule}})
+        )
+    assert {"tier"} <= claims_in_use(policy_with("notes", methods={"admin/*": rule}))
+
+
+def test_a_text_that_no_utf8_can_say_has_a_digest():
+    assert token_digest("\ud800") != token_digest("?")
