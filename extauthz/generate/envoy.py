@@ -68,7 +68,9 @@ grpc_service:
   retry_policy:
     retry_on: connect-failure,reset,unavailable
     num_retries: 2
-    retry_back_off: {{base_interval: 0.025s, max_interval: 0.1s}}
+    # Envoy takes max_interval for the time limit of each try, too. A request may wait 250 ms
+    # for the keys of an issuer.
+    retry_back_off: {{base_interval: 0.025s, max_interval: 0.5s}}
 """
 
 _BODY = f"""\

@@ -75,13 +75,18 @@ def test_nginx_accepts_the_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ENVOY_FILES, ids=_ids)
 def test_ext_authz_fails_closed_with_room_for_a_wait_for_keys(file: Path) -> None:
-    """No failure lets a request pass; the timeout exceeds the 250 ms of contract section 9."""
+    """No failure lets a request pass; the timeouts exceed the 250 ms of contract section 9.
+
+    Envoy takes the longest back-off of a gRPC service for the time limit of each try.
+    """
     ext_authz = _ext_authz(_document(file))
     service = ext_authz.get("grpc_service") or ext_authz["http_service"]["server_uri"]
     assert ext_authz["failure_mode_allow"] is False
     assert ext_authz["status_on_error"] == {"code": "ServiceUnavailable"}
     assert ext_authz["validate_mutations"] is True
     assert service["timeout"] == "1s"
+    if "retry_policy" in service:
+        assert service["retry_policy"]["retry_back_off"]["max_interval"] == "0.5s"
     assert "clear_route_cache" not in ext_authz
 
 
