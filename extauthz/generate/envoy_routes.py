@@ -45,6 +45,7 @@ envoy.filters.http.ext_authz:
 _NOT_THE_SERVERS = (
     "response_headers_to_remove: [access-control-allow-origin, access-control-expose-headers]"
 )
+_DOORS = "/auth"
 _DOCUMENT_NAMES = ("resource_metadata", "authorization_server", "openid_configuration")
 _TO_EXTAUTHZ = "route: {cluster: extauthz_http, timeout: 1s}"
 
@@ -70,8 +71,8 @@ class RouteWriter:
 
     def _virtual_host(self, host: VirtualHost, first: bool) -> str:
         name = "mcp" if host.is_default else host.hosts[0]
-        routes = "" if self._asking.names_server else self._documents()
-        if self._asking.names_server and host.covers_documents:
+        routes = "" if self._asking.names_server else self._documents() + self._doors(host)
+        if self._asking.names_server and host.covers(*DOCUMENT_TREES, *DOCUMENT_PATHS):
             routes = self._unclaimed_documents()
         if host.routes and first:
             routes += _ABOUT_STREAMS
@@ -109,6 +110,14 @@ class RouteWriter:
         return "".join(
             _route(name, match, (), _TO_EXTAUTHZ, _UNASKED) for name, match in _document_matches()
         )
+
+    @staticmethod
+    def _doors(host: VirtualHost) -> str:
+        """Preflights go to extauthz's HTTP listener, but never to where it is asked itself."""
+        if not host.covers(_DOORS):
+            return ""
+        unclaimed = "direct_response: {status: 404}"
+        return _route("doors", f"prefix: {_DOORS}/", _PREFLIGHT, unclaimed, _UNASKED)
 
     def _unclaimed_documents(self) -> str:
         """Ahead of a server whose path covers documents: they are nobody's but extauthz's."""

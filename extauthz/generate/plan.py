@@ -112,14 +112,12 @@ class VirtualHost:
         """Whether this is for every host that no other is for."""
         return self.hosts == ("*",)
 
-    @property
-    def covers_documents(self) -> bool:
-        """Whether a server's path covers one that extauthz answers itself, or the reverse."""
-        documents = (*DOCUMENT_TREES, *DOCUMENT_PATHS)
+    def covers(self, *paths: str) -> bool:
+        """Whether some server's path covers one of these, or the reverse."""
         return any(
-            is_inside(document, route.path) or is_inside(route.path, document)
+            is_inside(path, route.path) or is_inside(route.path, path)
             for route in self.routes
-            for document in documents
+            for path in paths
         )
 
     def whatever_the_port(self) -> tuple[Route, ...]:

@@ -220,6 +220,22 @@ def test_preflights_never_reach_a_server(estate: Estate) -> None:
         assert estate.ask(url, method="OPTIONS", headers=preflight)[:2] == (204, "")
 
 
+def test_a_preflight_does_not_reach_the_doors_of_extauthz(estate: Estate) -> None:
+    """Also where a server has every path: only a proxy may ask there."""
+    asked = [("Origin", "https://app.example.com"), ("Access-Control-Request-Method", "GET")]
+    for name, value in (("Uri", "/x"), ("Method", "GET"), ("Host", "app.example.com")):
+        asked += [(f"X-Original-{name}", value), (f"X-Forwarded-{name}", value)]
+    asked.append(("Authorization", f"Bearer {estate.token('root')}"))
+    for path in ("auth/nginx", "auth/forward", "auth/envoy/x", "/auth/forward", "%61uth/forward"):
+        sent = attempt(
+            estate.scene, estate.edge, method="OPTIONS", host="app.example.com",
+            target=f"/{path}", headers=asked,
+        )  # fmt: skip
+        assert sent.response.status in (204, 400, 403, 404), path
+        assert not sent.reached
+        assert not [name for name, _ in sent.response.headers if name.startswith("x-auth-")]
+
+
 def test_the_token_arrives_where_it_is_kept_and_nowhere_else(estate: Estate) -> None:
     arrived = {}
     for url, server in (("a", "outer"), ("keep", "keeping"), ("shared", "anywhere")):
