@@ -10,12 +10,13 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.algorithms import Algorithm, ECAlgorithm, OKPAlgorithm, RSAAlgorithm, RSAPSSAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from jwt.algorithms import ECAlgorithm
 
 MAX_KID = 1024
 MIN_RSA_BITS = 2048
@@ -23,21 +24,48 @@ MAX_RSA_BITS = 8192
 
 PRIVATE_KEY_PUBLISHED = "a private key is published: the issuer must revoke it"
 
-_RSA: Mapping[str, Algorithm] = {
-    "RS256": RSAAlgorithm(hashes.SHA256),
-    "RS384": RSAAlgorithm(hashes.SHA384),
-    "RS512": RSAAlgorithm(hashes.SHA512),
-    "PS256": RSAPSSAlgorithm(hashes.SHA256),
-    "PS384": RSAPSSAlgorithm(hashes.SHA384),
-    "PS512": RSAPSSAlgorithm(hashes.SHA512),
+Verifier = Callable[[Any, bytes, bytes], bool]
+"""Takes a public key, what was signed and the signature; False or an exception is a refusal."""
+
+
+def _rsa_verifier(padded: padding.AsymmetricPadding, digest: hashes.HashAlgorithm) -> Verifier:
+    def verify(public: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+        public.verify(signature, signed, padded, digest)
+        return True
+
+    return verify
+
+
+def _pss(digest: hashes.HashAlgorithm) -> padding.PSS:
+    """RFC 7518 section 3.5: the salt is as long as the digest, in MGF1 the digest is the same."""
+    return padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
+
+
+def _ec_verifier(digest: type[hashes.HashAlgorithm], curve: type[ec.EllipticCurve]) -> Verifier:
+    algorithm = ECAlgorithm(digest, curve)
+
+    def verify(public: ec.EllipticCurvePublicKey, signed: bytes, signature: bytes) -> bool:
+        return algorithm.verify(signed, public, signature)
+
+    return verify
+
+
+def _ed25519_verifier(public: ed25519.Ed25519PublicKey, signed: bytes, signature: bytes) -> bool:
+    public.verify(signature, signed)
+    return True
+
+
+_DIGESTS = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+_RSA: Mapping[str, Verifier] = {
+    **{f"RS{bits}": _rsa_verifier(padding.PKCS1v15(), d) for bits, d in _DIGESTS.items()},
+    **{f"PS{bits}": _rsa_verifier(_pss(d), d) for bits, d in _DIGESTS.items()},
 }
-_ED25519 = OKPAlgorithm()
 # RFC 9864 gives the old name EdDSA, over this curve, the name Ed25519: one and the same key.
-_OKP: Mapping[str, Algorithm] = {"EdDSA": _ED25519, "Ed25519": _ED25519}
-_EC: Mapping[str, tuple[ec.EllipticCurve, Mapping[str, Algorithm]]] = {
-    "P-256": (ec.SECP256R1(), {"ES256": ECAlgorithm(hashes.SHA256, ec.SECP256R1)}),
-    "P-384": (ec.SECP384R1(), {"ES384": ECAlgorithm(hashes.SHA384, ec.SECP384R1)}),
-    "P-521": (ec.SECP521R1(), {"ES512": ECAlgorithm(hashes.SHA512, ec.SECP521R1)}),
+_OKP: Mapping[str, Verifier] = {"EdDSA": _ed25519_verifier, "Ed25519": _ed25519_verifier}
+_EC: Mapping[str, tuple[ec.EllipticCurve, Mapping[str, Verifier]]] = {
+    "P-256": (ec.SECP256R1(), {"ES256": _ec_verifier(hashes.SHA256, ec.SECP256R1)}),
+    "P-384": (ec.SECP384R1(), {"ES384": _ec_verifier(hashes.SHA384, ec.SECP384R1)}),
+    "P-521": (ec.SECP521R1(), {"ES512": _ec_verifier(hashes.SHA512, ec.SECP521R1)}),
 }
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
@@ -80,7 +108,7 @@ class Key:
     thumbprint: str
     size: int
     _public: PublicKey = field(repr=False, compare=False)
-    _verifiers: Mapping[str, Algorithm] = field(repr=False, compare=False)
+    _verifiers: Mapping[str, Verifier] = field(repr=False, compare=False)
 
     def verify(self, algorithm: str, signing_input: bytes, signature: bytes) -> bool:
         """Whether ``signature`` is this key's over ``signing_input`` (RFC 7515 section 5.2).
@@ -91,7 +119,7 @@ class Key:
         if verifier is None:
             return False
         try:
-            return verifier.verify(signing_input, self._public, signature) is True
+            return verifier(self._public, signing_input, signature) is True
         except Exception:  # noqa: BLE001  whatever a library makes of odd bytes is no proof
             return False
 
@@ -149,7 +177,7 @@ def _check_use(member: Mapping[str, object]) -> None:
             raise UnusableKey("key_ops does not include verify")
 
 
-_Material = tuple[PublicKey, Mapping[str, Algorithm], dict[str, str], int]
+_Material = tuple[PublicKey, Mapping[str, Verifier], dict[str, str], int]
 
 
 def _material(member: Mapping[str, object], kty: object) -> _Material:
