@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extauthz.core import strict_json
 from extauthz.core.strict_json import MAX_DEPTH, NotStrictJson
@@ -67,3 +71,47 @@ def test_brackets_in_text_are_no_nesting(text):
 def test_brackets_that_are_never_closed_are_refused(text):
     with pytest.raises(NotStrictJson):
         strict_json.parse(text.encode())
+
+
+_NAMES = st.sampled_from(["a", "b", "a:", 'a":', '"a":', " a", "a\n", "é"])
+_VALUES = st.recursive(
+    st.sampled_from([None, True, 0, -1.5, "", "x", '":', '" :', '{"a":1}']),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(_NAMES, inner), max_size=4),
+    max_leaves=12,
+)
+_BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t\r"])
+
+
+@st.composite
+def _documents(draw: st.DrawFn) -> tuple[str, bool]:
+    """A document, and whether a member occurs twice in one of its objects."""
+    twice = False
+
+    def written(value: object) -> str:
+        nonlocal twice
+        blank, other = draw(_BLANKS), draw(_BLANKS)
+        if not isinstance(value, list):
+            return json.dumps(value)
+        if value and isinstance(value[0], tuple):
+            pairs = [pair for pair in value if isinstance(pair, tuple)]
+            twice |= len({name for name, _ in pairs}) < len(pairs)
+            escaped = draw(st.booleans())
+            members = [
+                f"{json.dumps(name, ensure_ascii=escaped)}{blank}:{other}{written(inner)}"
+                for name, inner in pairs
+            ]
+            return "{" + ",".join(members) + blank + "}"
+        return "[" + f",{blank}".join(map(written, value)) + "]"
+
+    text = written(draw(_VALUES))
+    return text, twice
+
+
+@given(_documents())
+def test_a_member_that_occurs_twice_is_found_wherever_and_however_it_is_written(document):
+    text, twice = document
+    if twice:
+        with pytest.raises(NotStrictJson, match="twice"):
+            strict_json.parse(text.encode())
+    else:
+        assert strict_json.parse(text.encode()) == json.loads(text)
