@@ -39,7 +39,7 @@ from .workers import Workers
 
 _log = logging.getLogger(__name__)
 
-_READINESS_SECONDS: Final = 0.25
+_TELLING_SECONDS: Final = 0.25
 _NOT_RELOADED: Final = ("listen", "state_dir", "workers")
 
 
@@ -108,7 +108,7 @@ class Service:
             listening.append(await self._admin.start())
         listening += (await self._doors.start()).known()
         await self.keys.start()
-        self._tasks.add(asyncio.create_task(self._tell_readiness()))
+        self._tasks.add(asyncio.create_task(self._keep_telling()))
         _log.info(
             "serving",
             extra={
@@ -167,7 +167,7 @@ class Service:
         cache = self.authorizer.engine.cache
         return len(cache), cache.hits, cache.misses
 
-    async def _tell_readiness(self) -> None:
+    async def _keep_telling(self) -> None:
         told = False
         with contextlib.suppress(asyncio.CancelledError):
             while True:
@@ -175,7 +175,8 @@ class Service:
                 if ready != told:
                     await self._doors.set_ready(ready)
                     told = ready
-                await asyncio.sleep(_READINESS_SECONDS)
+                self.observer.roll()
+                await asyncio.sleep(_TELLING_SECONDS)
 
     def _say_what_needs_a_restart(self, loaded: Loaded) -> None:
         old, new = self.loaded.settings, loaded.settings

@@ -216,8 +216,7 @@ class Workers:
         for transport, (counts, seconds) in total.durations.items():
             histogram = durations[transport] = Histogram(DECISION_BOUNDS)
             histogram.counts, histogram.total = counts, seconds
-        self._decisions.by_key = dict(total.by_key)
-        self._decisions.durations = durations
+        self._decisions.replace(dict(total.by_key), durations)
         self._heard()
 
 

@@ -36,7 +36,7 @@ class DecisionObserver:
         self._spans = spans
 
     def roll(self) -> None:
-        """Note where the counters stand, once a minute."""
+        """Note where the counters stand, once a minute: to be called several times a second."""
         now = self._monotonic()
         if now >= self.recent.next_minute:
             self.recent.roll(now)
@@ -45,9 +45,6 @@ class DecisionObserver:
         self, request: Request | None, decision: Decision, transport: str, seconds: float
     ) -> None:
         """Count one decision, made over ``transport`` in ``seconds``, and log it."""
-        now = self._monotonic()
-        if now >= self.recent.next_minute:
-            self.recent.roll(now)
         if isinstance(decision, Allow) and decision.token is not None and decision.audited is None:
             # By far the most frequent.
             outcome, reason = ALLOW, ""
