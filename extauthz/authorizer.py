@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from .core.challenge import Challenger
 from .core.engine import Engine
 from .core.keyset import KeySet
-from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request
+from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Unproven
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -59,27 +61,37 @@ class Authorizer:
         self._wall = wall
         self._monotonic = monotonic
         self._outside = Challenger(None, None)
+        self._turns = Turns(monotonic)
 
     def check_now(self, request: Request, transport: str) -> Decision | None:
-        """Decide at once, or None when a key has to be looked for: then ``check``."""
+        """Decide at once, or None when a token has to be verified: then ``check``."""
         started = self._monotonic()
-        decision = self._decide(request, None)
-        if isinstance(decision, NeedKeys):
+        decision: Decision | Unproven
+        try:
+            decision = self.engine.decide_at_once(request, self._keys.snapshot(), now=self._wall())
+        except Exception:  # noqa: BLE001  as in _decide
+            decision = self._broke(request)
+        if isinstance(decision, Unproven):
             return None
-        self._tell(request, decision, transport, started)
+        try:
+            self._observer.decided(request, decision, transport, self._monotonic() - started)
+        except Exception:  # noqa: BLE001  as in _tell
+            _log.exception("a decision could not be recorded")
         return decision
 
     async def check(
         self, request: Request, transport: str, time_left: float | None = None
     ) -> Decision:
-        """Decide, waiting for an unknown key if it must (contract, section 9).
+        """Decide in turn, waiting for an unknown key if it must (contract, section 9).
 
         ``time_left`` is the caller's remaining time in seconds, None when it did not say.
         Never raises, but for cancellation.
         """
         started = self._monotonic()
-        decision = self._decide(request, None)
+        decision = await self._turns.do(partial(self._decide, request, None))
         if isinstance(decision, NeedKeys):
+            if time_left is not None:
+                time_left -= self._monotonic() - started
             decision = await self._with_keys(request, decision, time_left)
         self._tell(request, decision, transport, started)
         return decision
@@ -120,11 +132,19 @@ class Authorizer:
         except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it
             _log.exception("looking for keys failed")
             missing = Reason.KEYS_UNAVAILABLE
+        if missing is not None:
+            return self._without_key(request, missing)
         # A key that came may still be of another algorithm: then it is simply unknown.
-        decision = self._decide(request, missing or Reason.UNKNOWN_KEY)
+        decision = await self._turns.do(partial(self._decide, request, Reason.UNKNOWN_KEY))
         if isinstance(decision, NeedKeys):
             return self._outside.deny(_BROKEN, request)
         return decision
+
+    def _without_key(self, request: Request, missing: Reason) -> Decision:
+        try:
+            return self.engine.without_key(request, missing)
+        except Exception:  # noqa: BLE001  as in _decide
+            return self._broke(request)
 
     def _decide(self, request: Request, missing_key: Reason | None) -> Decision | NeedKeys:
         try:
@@ -132,5 +152,8 @@ class Authorizer:
                 request, self._keys.snapshot(), now=self._wall(), missing_key=missing_key
             )
         except Exception:  # noqa: BLE001  as above: refuse, say so in the log, go on
-            _log.exception("a decision failed; the request is refused")
-            return self._outside.deny(_BROKEN, request)
+            return self._broke(request)
+
+    def _broke(self, request: Request) -> Deny:
+        _log.exception("a decision failed; the request is refused")
+        return self._outside.deny(_BROKEN, request)

@@ -101,7 +101,9 @@ def to_request(
             return _TWO_BODIES
         body = http.raw_body or http.body.encode()
         truncated = headers.get(_PARTIAL_BODY, "false") != "false" or http.size > len(body)
-    said = attributes.metadata_context.filter_metadata
+    said: Mapping[str, Struct] = {}
+    if attributes.HasField("metadata_context"):
+        said = attributes.metadata_context.filter_metadata
     return Request(
         method=method,
         host=http.host,
@@ -112,7 +114,7 @@ def to_request(
         server=attributes.context_extensions.get(SERVER_KEY),
         body=body,
         body_truncated=truncated,
-        mcp_metadata=_members(said[mcp_namespace]) if said and mcp_namespace in said else None,
+        mcp_metadata=_members(said[mcp_namespace]) if mcp_namespace in said else None,
         traceparent=traceparent,
     )
 

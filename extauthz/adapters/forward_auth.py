@@ -20,8 +20,10 @@ _FORWARDED_HOST: Final = "x-forwarded-host"
 _FORWARDED_TARGET: Final = "x-forwarded-uri"
 _FORWARDED_PROTO: Final = "x-forwarded-proto"
 
-_NGINX: Final = (_TARGET, _METHOD, _HOST)
-_FORWARDED: Final = (_FORWARDED_TARGET, _FORWARDED_METHOD, _FORWARDED_HOST, _FORWARDED_PROTO)
+_NGINX: Final = frozenset({_TARGET, _METHOD, _HOST})
+_FORWARDED: Final = frozenset(
+    {_FORWARDED_TARGET, _FORWARDED_METHOD, _FORWARDED_HOST, _FORWARDED_PROTO}
+)
 
 # Of the question, not of the request that is asked about.
 _OWN: Final = frozenset(
@@ -52,9 +54,10 @@ def from_nginx(asked: HttpRequest) -> Request | Refusal:
     It cannot remove headers by pattern, so look-alikes are refused.
     """
     headers = asked.headers
-    unclear = _unclear(asked, _NGINX, _SERVER)
-    if unclear:
-        return unclear
+    if asked.repeated or not headers.keys() >= _NGINX:
+        unclear = _unclear(asked, _NGINX, _SERVER)
+        if unclear:
+            return unclear
     return Request(
         method=headers[_METHOD],
         host=headers[_HOST],
@@ -73,9 +76,10 @@ def from_forwarder(asked: HttpRequest) -> Request | Refusal:
     Not all of them can remove headers by pattern, so look-alikes are refused.
     """
     headers = asked.headers
-    unclear = _unclear(asked, _FORWARDED)
-    if unclear:
-        return unclear
+    if asked.repeated or not headers.keys() >= _FORWARDED:
+        unclear = _unclear(asked, _FORWARDED)
+        if unclear:
+            return unclear
     return Request(
         method=headers[_FORWARDED_METHOD],
         host=headers[_FORWARDED_HOST],
@@ -114,13 +118,14 @@ def _as_it_is(asked: HttpRequest, target: str, *, joined: bool, in_band: bool) -
     )
 
 
-def _unclear(asked: HttpRequest, needed: tuple[str, ...], *once: str) -> Refusal | None:
-    headers, repeated = asked.headers, asked.repeated
-    for name in needed:
-        if name not in headers:
-            return Refusal(Reason.MALFORMED_REQUEST, f"the proxy sends no {name}")
-    if repeated and not repeated.isdisjoint((*needed, *once)):
-        names = " and ".join(sorted(repeated.intersection((*needed, *once))))
+def _unclear(asked: HttpRequest, needed: frozenset[str], *once: str) -> Refusal | None:
+    lacking = needed.difference(asked.headers)
+    if lacking:
+        names = " and no ".join(sorted(lacking))
+        return Refusal(Reason.MALFORMED_REQUEST, f"the proxy sends no {names}")
+    twice = asked.repeated.intersection((*needed, *once))
+    if twice:
+        names = " and ".join(sorted(twice))
         return Refusal(Reason.MALFORMED_REQUEST, f"{names} occurs twice")
     return None
 

@@ -100,7 +100,7 @@ class CheckServicer:
         return await self.wait(answered, context.time_remaining())
 
     def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
-        """The reply, or the request where a key has to be looked for first: then ``wait``."""
+        """The reply, or the request where a token has to be verified first: then ``wait``."""
         authorizer = self._authorizer
         try:
             request = to_request(CheckRequest.FromString(data), self._mcp_namespace, traceparent)
@@ -115,7 +115,7 @@ class CheckServicer:
             return self._last_resort
 
     async def wait(self, request: Request, left: float | None) -> bytes:
-        """The reply once the key is found or given up; the caller waits ``left`` seconds more."""
+        """The reply once the token is judged; the caller waits ``left`` seconds more."""
         try:
             return self._replies.of(await self._authorizer.check(request, TRANSPORT, left))
         except Exception:  # noqa: BLE001  as above
@@ -176,8 +176,8 @@ class GrpcDoor:
         server = grpc.aio.server(options=self._options)
         check: grpc.RpcMethodHandler[bytes, bytes]
         check = grpc.unary_unary_rpc_method_handler(self._servicer.check)
-        handler = grpc.method_handlers_generic_handler(SERVICE, {"Check": check})
-        server.add_generic_rpc_handlers((handler,))
+        # Registered, the method is found without a look at every call's name.
+        server.add_registered_method_handlers(SERVICE, {"Check": check})
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._reflection:
             _reflect(server)

@@ -56,7 +56,7 @@ class HttpDoor:
         self._last_resort_nginx = _written(to_nginx(_LAST_RESORT))
 
     def __call__(self, asked: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """The response, or a promise of it where a key has to be looked for first.
+        """The response, or a promise of it where a token has to be verified first.
 
         Never raises, nor does the promise, but for cancellation.
         """

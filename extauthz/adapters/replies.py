@@ -25,9 +25,15 @@ class Replies(Generic[Written]):
     def __init__(self, write: Callable[[Decision], Written]) -> None:
         self._write = write
         self._kept: dict[object, Written] = {}
+        # An engine gives a caller the very same allow again and again. Kept with it, so that its
+        # number stays its own.
+        self._same: dict[int, tuple[Decision, Written]] = {}
 
     def of(self, decision: Decision) -> Written:
         """The reply for ``decision``."""
+        same = self._same.get(id(decision))
+        if same is not None and same[0] is decision:
+            return same[1]
         key: object
         if isinstance(decision, Allow):
             if decision.lease_seconds is not None or decision.audited is not None:
@@ -57,6 +63,11 @@ class Replies(Generic[Written]):
                 if len(self._kept) >= _MAX_REPLIES:
                     self._kept.clear()
                 self._kept[key] = reply
+        elif isinstance(decision, Allow):
+            # Not seen for the first time: it may well be one of those that come again.
+            if len(self._same) >= _MAX_REPLIES:
+                self._same.clear()
+            self._same[id(decision)] = (decision, reply)
         return reply
 
 

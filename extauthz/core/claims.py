@@ -82,15 +82,12 @@ def scope_elements(claims: Mapping[str, object], paths: Iterable[ClaimPath]) -> 
     """
     seen: dict[str, None] = {}
     for path in paths:
-        value = claim_at(claims, path)
-        if isinstance(value, str):
-            for element in value.split(" "):
-                if element:
-                    seen[element] = None
-        elif isinstance(value, list):
-            for element in value:
-                if isinstance(element, str) and element:
-                    seen[element] = None
+        value = claims.get(path[0]) if len(path) == 1 else claim_at(claims, path)
+        if type(value) is str:
+            seen.update(dict.fromkeys(value.split(" ")))
+        elif type(value) is list:
+            seen.update(dict.fromkeys([each for each in value if type(each) is str]))
+    seen.pop("", None)
     return tuple(seen)
 
 
@@ -101,8 +98,7 @@ def granted_scopes(
 
     ``implies`` must already be transitive.
     """
-    granted = {element for element in elements if " " not in element}
+    granted = frozenset([element for element in elements if " " not in element])
     if implies:
-        for element in tuple(granted):
-            granted |= implies.get(element, frozenset())
-    return frozenset(granted)
+        return granted.union(*[implies.get(element, ()) for element in granted])
+    return granted

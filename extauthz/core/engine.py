@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .bearer import bearer_token, usual_bearer
+from .bearer import MISSING, bearer_token, usual_bearer
 from .challenge import Challenger
 from .documents import is_preflight, preflight
 from .gate import Gate, Permit
 from .keyset import KeySet
-from .model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Trace
+from .model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Trace, Unproven
 from .policy import Policy, Server
 from .routing import Router
 from .token import check_audience, check_times, issuer_of, parse_token
@@ -28,6 +28,8 @@ _NOT_IN_BAND = Refusal(
     Reason.NO_MATCHING_SERVER, "documents and preflights are answered by the HTTP listener itself"
 )
 _NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a preflight")
+_NO_KEY = "no key of the issuer fits kid and algorithm"
+_UNPROVEN = Unproven()
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
 
 KeySets = Mapping[str, KeySet]
@@ -58,6 +60,7 @@ class Engine:
             self.cache = previous.cache
         else:
             self.cache = TokenCache(*self._remembering)
+        self._longest_remembered = policy.token_max_bytes if policy.cache_entries else 0
         self._router = Router(policy.servers)
         self._outside = Challenger(None, None)
 
@@ -76,6 +79,50 @@ class Engine:
         that is not in ``keys``; None asks for it by returning NeedKeys. ``trace``
         collects the checks for ``explain``.
         """
+        gate = self._gate(request, trace)
+        if not isinstance(gate, Gate):
+            return gate
+        caller, digest = None, None
+        text = usual_bearer(request) if trace is None else None
+        if text is not None and len(text) <= self._longest_remembered:
+            digest = token_digest(text)
+            caller = self.cache.get(digest)
+        # A caller verified before who would not pass again goes the whole way, which says why.
+        if caller is None or not _still_good(caller, gate, keys, now):
+            found = self._prove(request, gate, _Given(keys, now, missing_key, trace), text)
+            if not isinstance(found, Caller):
+                return found
+            caller = found
+            if digest is not None:
+                self.cache.put(digest, caller)
+        permit = gate.permit(request, caller, trace)
+        return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
+
+    def decide_at_once(self, request: Request, keys: KeySets, *, now: float) -> Decision | Unproven:
+        """What ``decide`` says where no token has to be verified for it, else Unproven."""
+        gate = self._gate(request, None)
+        if not isinstance(gate, Gate):
+            return gate
+        text = usual_bearer(request)
+        if text is None:
+            if "authorization" in request.headers:
+                return _UNPROVEN
+            return gate.refuse(request, MISSING, credentials_at_fault=True)
+        if len(text) > self._longest_remembered:
+            return _UNPROVEN
+        caller = self.cache.known(token_digest(text))
+        if caller is None or not _still_good(caller, gate, keys, now):
+            return _UNPROVEN
+        permit = gate.permit(request, caller)
+        return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
+
+    def without_key(self, request: Request, reason: Reason) -> Decision:
+        """The refusal of a request for which ``decide`` wanted a key that is not to be had."""
+        gate = self._gate(request, None)
+        return gate.refuse(request, Refusal(reason, _NO_KEY)) if isinstance(gate, Gate) else gate
+
+    def _gate(self, request: Request, trace: Trace | None) -> Gate | Decision:
+        """The gate of the server that is asked for, or the answer that needs no token."""
         route = self._router.find(request, trace)
         if isinstance(route, Refusal):
             return self._outside.deny(route, request)
@@ -91,24 +138,7 @@ class Engine:
         if request.refuse_lookalikes and gate.lookalikes.among(request.headers):
             # Not audited: where this is set, only a refusal keeps the look-alike out.
             return gate.refuse(request, _LOOKALIKE, enforce=True)
-        if route.public:
-            return gate.allow_public(request)
-        caller, digest = None, None
-        text = usual_bearer(request) if trace is None else None
-        if text is not None and len(text) <= self.policy.token_max_bytes:
-            digest = token_digest(text)
-            caller = self.cache.get(digest)
-        # A caller verified before who would not pass again goes the whole way, which says why.
-        if caller is None or not _still_good(caller, gate.server, keys, now):
-            given = _Given(keys, now, missing_key, trace)
-            found = self._prove(request, gate, given, digest)
-            if not isinstance(found, Caller):
-                return found
-            caller = found
-        permit = gate.permit(request, caller, trace)
-        if isinstance(permit, Permit):
-            return gate.allow(request, permit, now)
-        return permit
+        return gate.allow_public(request) if route.public else gate
 
     def answer(self, request: Request) -> Answer | Deny:
         """Answer a document or a preflight; there is nothing else to be had without a proxy."""
@@ -135,22 +165,24 @@ class Engine:
         return None if allowed else gate.refuse(request, _BAD_ORIGIN)
 
     def _prove(
-        self, request: Request, gate: Gate, given: _Given, digest: bytes | None
+        self, request: Request, gate: Gate, given: _Given, usual: str | None
     ) -> Caller | Decision | NeedKeys:
+        """The caller whom the request's token proves; ``usual`` is that token at a glance."""
+        found = None if usual is None else self._verify(usual, gate.server, given)
+        if not (found is None or isinstance(found, Refusal)):
+            return found
+        # A refusal has to be the right one: what follows Bearer may be no token to judge.
         trace = given.trace
         text = bearer_token(request)
         if trace:
-            found = text.detail or "none" if isinstance(text, Refusal) else "a bearer token"
+            shown = text.detail or "none" if isinstance(text, Refusal) else "a bearer token"
             passed = not isinstance(text, Refusal)
-            trace.add("credentials", "Authorization: Bearer <token>", found, passed)
+            trace.add("credentials", "Authorization: Bearer <token>", shown, passed)
         if isinstance(text, Refusal):
             return gate.refuse(request, text, credentials_at_fault=True)
-        verified = self._verify(text, gate.server, given)
-        if isinstance(verified, Refusal):
-            return gate.refuse(request, verified)
-        if isinstance(verified, Caller) and trace is None:
-            self.cache.put(digest or token_digest(text), verified)
-        return verified
+        if found is None or text != usual:
+            found = self._verify(text, gate.server, given)
+        return gate.refuse(request, found) if isinstance(found, Refusal) else found
 
     def _verify(self, text: str, server: Server, given: _Given) -> Caller | Refusal | NeedKeys:
         trace = given.trace
@@ -182,22 +214,25 @@ class Engine:
         if key_set is None or not candidates:
             if given.missing_key is None:
                 return NeedKeys(issuer.name, kid)
-            return Refusal(given.missing_key, "no key of the issuer fits kid and algorithm")
+            return Refusal(given.missing_key, _NO_KEY)
         verified = plausible.verify(candidates, trace)
         return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
 
 
-def _still_good(caller: Caller, server: Server, keys: KeySets, now: float) -> bool:
+def _still_good(caller: Caller, gate: Gate, keys: KeySets, now: float) -> bool:
     facts = caller.token.facts
     issuer = facts.issuer
-    if issuer not in server.issuers:
-        return False
     key_set = keys.get(issuer.name)
     if key_set is not caller.key_set:
         if key_set is None or not key_set.holds(caller.token.key):
             return False
         caller.key_set = key_set
+    told = caller.passes.get(gate.number)
+    if told is not None:
+        # Issuer and audience were good for this very gate, which never changes.
+        return told.since <= now < told.until
     return (
-        check_times(facts, issuer.leeway, now) is None
-        and check_audience(server, facts.audiences) is None
+        issuer in gate.server.issuers
+        and check_times(facts, issuer.leeway, now) is None
+        and check_audience(gate.server, facts.audiences) is None
     )

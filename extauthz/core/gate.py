@@ -13,6 +13,7 @@ from .identity import Lookalikes, identity_headers, server_header
 from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
 from .policy import Server
 from .rules import Rule, RuleMap
+from .token import life_of
 from .verified import Caller, Pass, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
@@ -49,7 +50,7 @@ class Gate:
         }
         self._withheld = () if server.keep_token else ("authorization",)
         self._public = server_header(server)
-        self._number = next(_NUMBERS)
+        self.number = next(_NUMBERS)
         self._has_call_rules = server.has_call_rules
 
     def origin_allowed(self, origin: str | None) -> bool:
@@ -62,7 +63,7 @@ class Gate:
     ) -> Permit | Decision:
         """Judge a verified caller: what is forwarded, which call, denials, scopes."""
         token = caller.token
-        told = caller.passes.get(self._number)
+        told = caller.passes.get(self.number)
         if told is None:
             built = identity_headers(token.facts, self.server)
             if isinstance(built, Refusal):
@@ -109,12 +110,13 @@ class Gate:
             remove=self._absent(headers, self._withheld),
             token=token,
         )
-        told = caller.passes[self._number] = Pass(headers, granted, allow)
+        since, until = life_of(token.facts)
+        told = caller.passes[self.number] = Pass(headers, granted, allow, since, until)
         clients = self.server.allowed_clients
         if (
             not self._has_call_rules
+            and granted.issuperset(self.server.scopes)
             and (clients is None or token.facts.client_id in clients)
-            and self._lacking(_FREE, granted, None) is None
         ):
             told.settled = Permit(token, None, told)
         return told
@@ -240,8 +242,11 @@ class Gate:
         )
 
     def _absent(self, headers: Headers, withheld: tuple[str, ...]) -> tuple[str, ...]:
+        names = self.lookalikes.names
+        if len(headers) == len(names):
+            return withheld
         sent = [name for name, _ in headers]
-        return (*withheld, *[name for name in self.lookalikes.names if name not in sent])
+        return (*withheld, *[name for name in names if name not in sent])
 
     def _removals(
         self, request: Request, headers: Headers, withheld: tuple[str, ...]

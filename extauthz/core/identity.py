@@ -14,6 +14,7 @@ from .policy import IDENTITY_HEADERS, Encoding, Server
 from .verified import TokenFacts
 
 MAX_TOTAL_BYTES = 16 * 1024
+_MAX_USUAL = MAX_TOTAL_BYTES - sum(map(len, IDENTITY_HEADERS))
 PREFIX = "x-auth-"
 _MAX_KNOWN_NAMES = 256
 _MAX_KNOWN_LENGTH = 64
@@ -76,19 +77,11 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
     Refuses claims that hold control characters (``malformed_token``) and more than 16 KiB
     in total (``denied_by_rule``).
     """
+    usual = _usual_values(facts, server)
+    if usual is not None and not server.forwarded:
+        return usual
     try:
-        values = _usual_values(facts, server) or (
-            _text(facts.subject),
-            _text(facts.issuer_value),
-            _text(facts.client_id),
-            _joined(facts.scopes, " "),
-            _joined(facts.audiences, " "),
-            _text(facts.token_id),
-            _whole(facts.issued_at),
-            _whole(facts.expires),
-            _text(server.name),
-        )
-        pairs = list(zip(IDENTITY_HEADERS, values, strict=True))
+        pairs = list(usual or _careful_values(facts, server))
         for extra in server.forwarded:
             value = claim_at(facts.claims, extra.claim)
             if value is not MISSING:
@@ -101,31 +94,50 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
     return headers
 
 
-def _usual_values(facts: TokenFacts, server: Server) -> tuple[str, ...] | None:
-    """The values where every claim is sent as it is: one look at them all instead of nine."""
-    scopes, audiences = " ".join(facts.scopes), " ".join(facts.audiences)
+def _usual_values(facts: TokenFacts, server: Server) -> Headers | None:
+    """The headers where every claim is sent as it is: one look at them all instead of nine."""
+    audiences, scopes = facts.audiences, facts.scopes
+    expires, issued_at = facts.expires, facts.issued_at
     values = (
         facts.subject or "",
         facts.issuer_value,
         facts.client_id or "",
-        scopes,
-        audiences,
+        " ".join(scopes),
+        audiences[0] if len(audiences) == 1 else " ".join(audiences),
         facts.token_id or "",
-        _whole(facts.issued_at),
-        _whole(facts.expires),
+        "" if issued_at is None else str(int(issued_at)),
+        str(int(expires)),
         server.name,
     )
-    together = "\t".join(("", *values, ""))
-    spaces = len(facts.scopes) + len(facts.audiences) - 2
+    together = "\t".join(values)
     if (
-        _ALL_USUAL.fullmatch(together)
-        and together.count("\t") == len(values) + 1
-        and together.count(" ") == spaces
-        and "\t " not in together
-        and " \t" not in together
+        _ALL_USUAL.fullmatch(together) is None
+        or len(together) > _MAX_USUAL
+        or together.count("\t") != len(values) - 1
+        or together.count(" ") != max(len(scopes), 1) + max(len(audiences), 1) - 2
+        or "\t " in together
+        or " \t" in together
+        or together[0] == " "
+        or together[-1] == " "
     ):
-        return values
-    return None
+        return None
+    headers = tuple(zip(IDENTITY_HEADERS, values, strict=True))
+    return headers if all(values) else tuple([pair for pair in headers if pair[1]])
+
+
+def _careful_values(facts: TokenFacts, server: Server) -> Headers:
+    values = (
+        _text(facts.subject),
+        _text(facts.issuer_value),
+        _text(facts.client_id),
+        _joined(facts.scopes, " "),
+        _joined(facts.audiences, " "),
+        _text(facts.token_id),
+        _whole(facts.issued_at),
+        _whole(facts.expires),
+        _text(server.name),
+    )
+    return tuple(zip(IDENTITY_HEADERS, values, strict=True))
 
 
 def server_header(server: Server) -> Headers:

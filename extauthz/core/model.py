@@ -98,9 +98,9 @@ class Call:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Allow:
-    """Let the request through to ``server``.
+    """Let the request through to ``server``. Treated as immutable once built.
 
     ``headers`` overwrite or add request headers, ``remove`` names those taken away, and
     the two never share a name. ``client_headers`` are set on the response to the client.
@@ -124,9 +124,9 @@ class Allow:
         return self.token is None and self.audited is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Deny:
-    """Refuse the request with exactly this HTTP answer.
+    """Refuse the request with exactly this HTTP answer. Treated as immutable once built.
 
     ``headers`` hold everything the client is to see (challenge, content type, CORS).
     ``detail`` is for our log; it never holds a token or an unverified claim value.
@@ -159,6 +159,11 @@ class NeedKeys:
 
     issuer: str
     kid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Not an answer yet: a token has to be verified, which costs more than all the rest."""
 
 
 Decision = Allow | Deny | Answer

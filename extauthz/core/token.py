@@ -284,8 +284,8 @@ def _facts(
     expires = get("exp")
     if expires is None:
         return Refusal(Reason.MISSING_CLAIM, "exp")
-    for name in ("exp", "nbf", "iat"):
-        value = get(name, expires)
+    not_before, issued_at = get("nbf", expires), get("iat", expires)
+    for name, value in (("exp", expires), ("nbf", not_before), ("iat", issued_at)):
         if type(value) is not int and type(value) is not float:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
         if not -_LATEST < value < _LATEST:
@@ -294,10 +294,12 @@ def _facts(
         if type(get(name, "")) is not str:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
     for name in _PRIVATE_CLAIMS:
-        if type(get(name, "")) is not str and get(name) is not None:
+        value = get(name)
+        if value is not None and type(value) is not str:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
-    audience = claim_at(claims, issuer.audience_claim)
-    if audience is MISSING:
+    path = issuer.audience_claim
+    audience = get(path[0]) if len(path) == 1 else claim_at(claims, path)
+    if audience is None or audience is MISSING:
         return Refusal(Reason.MISSING_CLAIM, "the audience claim")
     elements = audience if isinstance(audience, list) else [audience]
     audiences = tuple([element for element in elements if type(element) is str])
@@ -307,12 +309,12 @@ def _facts(
         issuer,
         token.issuer,
         cast("float", expires),
-        cast("float | None", get("nbf")),
-        cast("float | None", get("iat")),
+        cast("float", not_before) if "nbf" in claims else None,
+        cast("float", issued_at) if "iat" in claims else None,
         audiences,
         scope_elements(claims, issuer.scope_claims),
         cast("str | None", get("sub")),
-        cast("str | None", _client(get)),
+        cast("str | None", get("client_id") or _client(get)),
         cast("str | None", get("jti")),
         cast("str | None", get("tid")),
         claims,
@@ -366,6 +368,14 @@ def check_times(
             refusal is None,
         )
     return refusal
+
+
+def life_of(facts: TokenFacts) -> tuple[float, float]:
+    """When a token begins and ends to be good, leeway included: what ``check_times`` checks."""
+    leeway = facts.issuer.leeway
+    begins = (facts.not_before, facts.issued_at)
+    since = max([each for each in begins if each is not None], default=float("-inf"))
+    return since - leeway, facts.expires + leeway
 
 
 def _required(issuer: Issuer, claims: Mapping[str, object], trace: Trace | None) -> Refusal | None:

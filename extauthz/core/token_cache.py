@@ -84,12 +84,18 @@ class TokenCache:
         return len(self._cold)
 
     def get(self, digest: bytes) -> Caller | None:
-        """The caller whose token has that digest, if it is remembered."""
+        """The caller whose token has that digest, if it is remembered; else a miss is counted."""
+        caller = self.known(digest)
+        if caller is None:
+            self.misses += 1
+        return caller
+
+    def known(self, digest: bytes) -> Caller | None:
+        """The same for who will ask again by ``get``, where none is remembered."""
         caller = self._warm.get(digest)
         if caller is None:
             packed = self._cold.get(digest)
             if packed is None:
-                self.misses += 1
                 return None
             caller = Caller(self._unpack(packed), None)
             self._warm.put(digest, caller)

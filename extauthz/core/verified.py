@@ -62,11 +62,14 @@ class Pass:
     """What one server makes of one caller, whatever the call.
 
     ``granted`` are the scopes that count there. ``allow`` is the answer to a request with
-    nothing particular about it. ``settled`` is the permit where no rule depends on the call,
-    and None where one does or the caller lacks something.
+    nothing particular about it. It holds from ``since`` on and ends with ``until``, seconds
+    since the epoch. ``settled`` is the permit where no rule depends on the call, and None where
+    one does or the caller lacks something.
     """
 
     headers: Headers
     granted: frozenset[str]
     allow: Allow
+    since: float
+    until: float
     settled: Permit | None = None

@@ -201,7 +201,7 @@ async def test_a_key_is_waited_for_no_longer_than_envoy_waits(left: float | None
     keys = Keys()
     reply = await served(CheckServicer(authorizer(POLICY, keys)), unknown(), left)
     assert reason_in(reply.denied_response.body) == "unknown_key"
-    assert keys.waits == pytest.approx([wait])
+    assert keys.waits == pytest.approx([wait], abs=0.05)  # less what its turn took
 
 
 async def test_envoys_deadline_arrives():

@@ -10,7 +10,17 @@ import pytest
 
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import KeySet, parse_key_set
-from extauthz.core.model import Allow, Answer, Call, Decision, Deny, NeedKeys, Reason, Trace
+from extauthz.core.model import (
+    Allow,
+    Answer,
+    Call,
+    Decision,
+    Deny,
+    NeedKeys,
+    Reason,
+    Trace,
+    Unproven,
+)
 from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
 from tests.policies import (
     ISSUERS,
@@ -289,6 +299,39 @@ class TestMemory:
         second = decided(engine, asking(token))
         assert first == second
         assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+
+    def test_at_once_a_token_is_believed_only_if_it_verified_before(self, engine):
+        token, keys = mint(), key_sets()
+        at_once = engine.decide_at_once
+        assert at_once(asking(token), keys, now=NOW) == Unproven()
+        allowed = decided(engine, asking(token))
+        assert at_once(asking(token), keys, now=NOW) == allowed
+        assert at_once(asking(token), keys, now=NOW + 10_000_000) == Unproven()
+        assert at_once(asking(token), {}, now=NOW) == Unproven()
+        assert (engine.cache.hits, engine.cache.misses) == (3, 1)
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            asking(), asking(target="/nowhere"), asking(target="/notes/../x"),
+            asking(target="/notes/public/x"), asking(headers={"origin": "https://evil.example"}),
+            asking(target="/.well-known/oauth-protected-resource/notes/mcp"),
+        ],
+    )  # fmt: skip
+    def test_what_needs_no_token_is_decided_at_once(self, engine, request_):
+        found = engine.decide_at_once(request_, key_sets(), now=NOW)
+        assert found == decided(engine, request_)
+
+    @pytest.mark.parametrize("value", ["", "Bearer", "bearer x", "Basic eDp5", "Bearer a,b"])
+    def test_odd_credentials_wait_for_their_turn(self, engine, value):
+        request = asking(headers={"authorization": value})
+        assert engine.decide_at_once(request, key_sets(), now=NOW) == Unproven()
+
+    def test_a_key_that_is_not_to_be_had_refuses_as_if_judged_again(self, engine):
+        request = asking(mint(header={"kid": "gone"}))
+        for reason in (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE):
+            refused = decided(engine, request, missing_key=reason)
+            assert engine.without_key(request, reason) == refused
 
     def test_only_tokens_that_verified_are_remembered(self, engine):
         stranger = mint(key=signer(), sign=signer("ES256", "stranger").sign)
