@@ -372,10 +372,11 @@ def check_times(
 
 def life_of(facts: TokenFacts) -> tuple[float, float]:
     """When a token begins and ends to be good, leeway included: what ``check_times`` checks."""
-    leeway = facts.issuer.leeway
-    begins = (facts.not_before, facts.issued_at)
-    since = max([each for each in begins if each is not None], default=float("-inf"))
-    return since - leeway, facts.expires + leeway
+    leeway, not_before, issued_at = facts.issuer.leeway, facts.not_before, facts.issued_at
+    since = issued_at
+    if not_before is not None and (since is None or not_before > since):
+        since = not_before
+    return float("-inf") if since is None else since - leeway, facts.expires + leeway
 
 
 def _required(issuer: Issuer, claims: Mapping[str, object], trace: Trace | None) -> Refusal | None:
