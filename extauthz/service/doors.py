@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from extauthz.adapters.grpc_door import GrpcDoor
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
-from extauthz.adapters.native_door import NativeDoor
 from extauthz.adapters.tls import TlsFiles, TlsSource
 from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address, UnixAddress
 from extauthz.config.base import TlsSettings
 from extauthz.config.load import Loaded
+
+if TYPE_CHECKING:
+    from extauthz.adapters.grpcio_door import GrpcDoor
+    from extauthz.adapters.native_door import NativeDoor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,14 @@ class Doors:
             )
         if addresses.grpc is None:
             return
+        # Each transport takes a while to import, and one is enough.
         if listen.grpc_transport == "native":
+            from extauthz.adapters.native_door import NativeDoor  # noqa: PLC0415
+
             self._grpc = NativeDoor(authorizer, addresses.grpc, reuse_port=shared)
         else:
+            from extauthz.adapters.grpcio_door import GrpcDoor  # noqa: PLC0415
+
             self._grpc = GrpcDoor(
                 authorizer, addresses.grpc, tls=_tls(listen.grpc_tls), reuse_port=shared
             )

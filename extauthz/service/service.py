@@ -11,8 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-
 import extauthz
 from extauthz.adapters.admin import AdminApp
 from extauthz.adapters.asgi import asgi_handler
@@ -26,7 +24,7 @@ from extauthz.core.engine import Engine
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.log_pipe import LogPipe
-from extauthz.telemetry.metrics import Metrics, register
+from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observer import DecisionObserver
 from extauthz.telemetry.records import set_level
 from extauthz.telemetry.tracing import Spans
@@ -76,8 +74,6 @@ class Service:
         # Tokens remembered now, and how often one was found and not found.
         self.cache_totals: Callable[[], tuple[int, int, int]] = self._own_cache_totals
         self.view = View(self, pipe)
-        registry = CollectorRegistry()
-        register(self.metrics, registry)
         self.metrics.keys = self.keys.status
         self.metrics.token_cache = self.view.token_cache
         self.metrics.dropped_lines = lambda: pipe.dropped
@@ -87,7 +83,7 @@ class Service:
             admin = AdminApp(
                 health=self.view.health,
                 status=self.view.status,
-                registry=registry,
+                metrics=self.view.metrics,
                 explain=self.view.explain,
             )
             self._admin = HttpServer(asgi_handler(admin), listen.admin)

@@ -7,7 +7,6 @@ Settings, keys and readiness come from the supervisor (``workers``) over the soc
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import signal
@@ -36,6 +35,7 @@ from extauthz.telemetry.records import send_logs_to, set_level
 from extauthz.telemetry.tracing import spans_wanted
 
 from .doors import Doors
+from .garbage import end_start
 from .loop import new_loop
 from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
 from .style import line_style
@@ -122,8 +122,7 @@ class Worker:
     async def serve(self) -> int:
         """Open the doors and follow orders until the last one; the exit code."""
         await self._doors.start()
-        gc.collect()
-        gc.freeze()
+        end_start()
         self._channel.send(Listening())
         telling = asyncio.create_task(self._keep_telling())
         try:
