@@ -25,6 +25,7 @@ from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits, traceparent_in
+from .native_missing import NativeMissing
 
 _log = logging.getLogger(__name__)
 
@@ -52,10 +53,6 @@ class StatusCode(IntEnum):
     RESOURCE_EXHAUSTED = 8
     INTERNAL = 13
     UNAVAILABLE = 14
-
-
-class NativeMissing(Exception):
-    """The package that ``listen.grpc_transport: native`` needs is not installed."""
 
 
 class NativeDoor:

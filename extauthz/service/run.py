@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import extauthz
-from extauthz.adapters.native_door import NativeMissing
+from extauthz.adapters.native_missing import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
