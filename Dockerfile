@@ -5,10 +5,11 @@ ARG PYTHON_VERSION=3.11
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
-# otel.txt adds what docs/operations/tracing.md is about.
-ARG REQUIREMENTS=runtime.txt
+# image.txt holds the fast event loop and the native transport (docs/performance.md), otel.txt
+# what docs/operations/tracing.md is about as well, runtime.txt neither.
+ARG REQUIREMENTS=image.txt
 WORKDIR /src
-COPY requirements/build.txt requirements/otel.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/image.txt requirements/otel.txt requirements/runtime.txt requirements/
 RUN python -m venv --without-pip /opt/extauthz \
     && python -m pip install --require-hashes --only-binary=:all: -r requirements/build.txt \
     && python -m pip --python /opt/extauthz/bin/python install \
@@ -20,6 +21,11 @@ RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir /dist . \
     && python -m pip --python /opt/extauthz/bin/python install --no-deps --no-index /dist/*.whl
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
+ARG PYTHON_VERSION
+# The image of Python comes without bytecode, and nothing is written at run time: each start, and
+# each health check, would compile the standard library anew.
+RUN python -m compileall -q -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|tkinter|turtledemo)/' \
+        "/usr/local/lib/python${PYTHON_VERSION}"
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="extauthz" \

@@ -61,22 +61,26 @@ proto: setup ## generate extauthz/_pb from proto/
 # dev.txt is solved first and the others within it: each package has one version everywhere.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-header --no-emit-index-url --no-emit-find-links
+# What the container image has besides what it cannot do without.
+IMAGE = --extra native --extra uvloop
 lock: $(VENV)/.has-dev ## solve the dependencies into requirements/ (ARGS=--upgrade takes newer ones)
 	$(COMPILE) $(ARGS) pyproject.toml --extra dev --output-file requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml requirements/build.in --extra demo --output-file requirements/demo.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
-	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra otel --output-file requirements/otel.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml $(IMAGE) --output-file requirements/image.txt
+	$(COMPILE) -c requirements/dev.txt -c requirements/image.txt pyproject.toml $(IMAGE) --extra otel --output-file requirements/otel.txt
+	$(COMPILE) -c requirements/image.txt requirements/bench.in --output-file requirements/bench.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra deploy --output-file requirements/deploy.txt
 	$(COMPILE) -c requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 
 fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max_total_time=60')
 	$(BIN)/python tests/fuzz/run.py $(ARGS)
 
-bench: setup ## measure decisions per second on this machine
-	$(BIN)/python bench/check.py $(ARGS)
+bench: $(VENV)/.has-bench ## measure decisions per second on this machine
+	PYTHONPATH=$(VENV)/bench $(BIN)/python bench/check.py $(ARGS)
 
-bench-peers: setup ## the same load against other authorizers, where they are installed
-	$(BIN)/python bench/peers.py $(ARGS)
+bench-peers: $(VENV)/.has-bench ## the same load against other authorizers, where they are installed
+	PYTHONPATH=$(VENV)/bench $(BIN)/python bench/peers.py $(ARGS)
 
 build: setup ## build sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
@@ -129,7 +133,7 @@ deploy-tools: $(VENV)/.has-deploy ## install what checks deploy/: Helm, schemas 
 sbom: $(VENV)/.has-deploy ## list what the container image installs, as CycloneDX, in dist/
 	@mkdir -p dist
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
-	    --output-file dist/extauthz.cdx.json requirements/runtime.txt
+	    --output-file dist/extauthz.cdx.json requirements/image.txt
 
 $(VENV)/.has-deploy: requirements/deploy.txt | $(VENV)/.has-dev
 	$(INSTALL) --require-hashes -r requirements/deploy.txt
@@ -155,3 +159,9 @@ $(VENV)/.has-dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes -r requirements/dev.txt
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.has-demo
+
+# Beside the others and not among them: tests run as a plain installation does, without uvloop.
+$(VENV)/.has-bench: requirements/bench.txt | $(VENV)/.has-dev
+	rm -rf $(VENV)/bench
+	$(INSTALL) --no-deps --require-hashes --target $(VENV)/bench -r $<
+	@touch $@

@@ -105,17 +105,20 @@ def service(world: World, setup: Setup) -> Iterator[Service]:
 def start_seconds(world: World) -> tuple[float, float]:
     """Seconds by the clock and of the processor from a service's start until it is ready.
 
-    Its keys are in a file.
+    Its keys are in a file. Bytecode is kept in the world's folder, whatever the environment says
+    of it: an installation has it, and the first start of a world makes it.
     """
     ports = {name: free_port() for name in ("grpc", "http", "admin")}
     file = world.config(Setup(), ports)
     url = f"http://127.0.0.1:{ports['admin']}/readyz"
+    bytecode = str(world.folder / "bytecode")
     with (world.folder / "start.log").open("wb") as output:
         started = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "extauthz", "serve", "--config", str(file)],
             stdout=output,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": bytecode},
         )
     try:
         while not (accepts(ports["admin"]) and answers(url)):

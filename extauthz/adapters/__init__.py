@@ -1,5 +1,5 @@
 """The doors: each proxy's words turned into a ``Request``, and decisions into its words.
 
 Translation (``envoy``, ``forward_auth``, ``http_reply``) is pure; the servers around it are
-``grpc_door``, ``http_door`` and ``http_server``.
+``grpcio_door``, ``native_door``, ``http_door`` and ``http_server``.
 """

@@ -14,9 +14,6 @@ from http import HTTPMethod
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
-
 from extauthz.core.explain import Explanation
 from extauthz.core.model import Allow
 from extauthz.keys.status import IssuerStatus
@@ -54,7 +51,8 @@ class _Reply:
 class AdminApp:
     """Answers on the admin listener.
 
-    ``health`` is asked at every probe and must be cheap, ``status`` once per page.
+    ``health`` is asked at every probe and must be cheap, ``status`` once per page. ``metrics``
+    gives content type and text of what the header ``Accept`` prefers.
     ``explain`` judges a question as ``serve`` would and keeps nothing of it.
     """
 
@@ -63,12 +61,12 @@ class AdminApp:
         *,
         health: Callable[[], Health],
         status: Callable[[], Status],
-        registry: CollectorRegistry,
+        metrics: Callable[[str], Awaitable[tuple[str, bytes]]],
         explain: Callable[[Question], Awaitable[Explanation]],
     ) -> None:
         self._health = health
         self._status = status
-        self._registry = registry
+        self._metrics = metrics
         self._explain = explain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,8 +108,8 @@ class AdminApp:
         if path == "/readyz":
             return self._ready(scope.get("query_string", b""))
         if path == "/metrics":
-            encode, content_type = choose_encoder(headers.get("accept", ""))
-            return _Reply(200, (("content-type", content_type),), encode(self._registry))
+            content_type, text = await self._metrics(headers.get("accept", ""))
+            return _Reply(200, (("content-type", content_type),), text)
         if path == "/status":
             return self._shown(headers)
         if path == "/":

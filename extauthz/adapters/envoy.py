@@ -32,14 +32,13 @@ from extauthz.core.model import (
     Request,
 )
 
+from .lease import LEASE_HEADER, lease_milliseconds
+
 MCP_NAMESPACE: Final = "envoy.filters.http.mcp"
 """Where Envoy's MCP filter leaves what it read of the message."""
 
 SERVER_KEY: Final = "mcp_server"
 """The context extension by which a route names its server."""
-
-LEASE_HEADER: Final = "x-envoy-upstream-rq-timeout-ms"
-"""The request header by which Envoy bounds one response (Envoy's router filter)."""
 
 _PARTIAL_BODY: Final = "x-envoy-auth-partial-body"
 _PSEUDO: Final = (":path", ":method", ":authority", ":scheme", ":protocol")
@@ -223,11 +222,6 @@ def _ok(allow: Allow) -> OkHttpResponse:
         headers_to_remove=allow.remove,
         response_headers_to_add=_options(allow.client_headers),
     )
-
-
-def lease_milliseconds(seconds: float) -> str:
-    """How long a response may last, as Envoy reads it: whole milliseconds, at least one."""
-    return str(max(1, int(seconds * 1000)))
 
 
 def _deny(denied: DeniedHttpResponse, status: int, headers: Headers, body: bytes) -> None:

@@ -1,7 +1,8 @@
-"""The gRPC door: Envoy's Authorization service and the standard health service.
+"""What both gRPC doors do: Envoy's Authorization service, whichever server carries it.
 
 docs/contract.md, section 4. Whatever comes in, a reply goes out: an error of ours must not
-become a gRPC error, which a proxy may be told to take for an allow.
+become a gRPC error, which a proxy may be told to take for an allow. The servers are
+``grpcio_door`` and ``native_door``; neither needs what the other one imports.
 """
 
 from __future__ import annotations
@@ -10,22 +11,20 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import Address, TcpAddress
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .envoy import MCP_NAMESPACE, to_request, to_response
 from .replies import Replies
-from .tls import TlsMaterial, TlsSource
+
+if TYPE_CHECKING:
+    import grpc
 
 _log = logging.getLogger(__name__)
 
@@ -34,12 +33,6 @@ TRANSPORT: Final = "grpc"
 
 _MALFORMED: Final = Refusal(Reason.MALFORMED_REQUEST, "the check is no CheckRequest")
 _BROKEN: Final = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
-
-# What gRPC takes for "as before", though its type stubs do not know.
-_UNCHANGED: Final = cast("grpc.ServerCertificateConfiguration", None)
-
-_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,106 +131,3 @@ def traceparent_in(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
 
 def _serialised(decision: Decision) -> bytes:
     return to_response(decision).SerializeToString()
-
-
-class GrpcDoor:
-    """A gRPC server on one address, from ``start`` to ``stop``.
-
-    ``tls`` makes it a TLS server, with client certificates where its files name a client
-    CA. ``reuse_port`` is for several worker processes. ``reflection`` lets tools list the
-    services; it needs the package grpcio-reflection.
-    """
-
-    def __init__(
-        self,
-        authorizer: Authorizer,
-        address: Address,
-        *,
-        tls: TlsSource | None = None,
-        limits: GrpcLimits = GrpcLimits(),
-        reuse_port: bool = False,
-        reflection: bool = False,
-        mcp_namespace: str = MCP_NAMESPACE,
-    ) -> None:
-        self.address = address
-        self._servicer = CheckServicer(authorizer, mcp_namespace)
-        self._tls = tls
-        self._options = limits.options(reuse_port)
-        self._reflection = reflection
-        self._server: grpc.aio.Server | None = None
-        self._health = health.aio.HealthServicer()
-
-    async def start(self, *, ready: bool = True) -> Address:
-        """Listen, and say which address that is: port 0 becomes a real one.
-
-        ``ready`` is what the health service says at first. Raises OSError when the address
-        cannot be had.
-        """
-        server = grpc.aio.server(options=self._options)
-        check: grpc.RpcMethodHandler[bytes, bytes]
-        check = grpc.unary_unary_rpc_method_handler(self._servicer.check)
-        # Registered, the method is found without a look at every call's name.
-        server.add_registered_method_handlers(SERVICE, {"Check": check})
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if self._reflection:
-            _reflect(server)
-        await self.set_ready(ready)
-        self.address = self._bind(server)
-        await server.start()
-        self._server = server
-        return self.address
-
-    async def set_ready(self, ready: bool) -> None:
-        """Tell the proxies' health checks whether to send requests here."""
-        status = _SERVING if ready else _NOT_SERVING
-        for service in ("", SERVICE):
-            await self._health.set(service, status)
-
-    async def stop(self, grace: float) -> None:
-        """Say NOT_SERVING, take no new checks, and give those under way ``grace`` seconds."""
-        await self._health.enter_graceful_shutdown()
-        if self._server is None:
-            return
-        await self._server.stop(grace)
-        self._server = None
-
-    def _bind(self, server: grpc.aio.Server) -> Address:
-        address = self.address
-        where = str(address)
-        try:
-            if self._tls is None:
-                port = server.add_insecure_port(where)
-            else:
-                port = server.add_secure_port(where, _credentials(self._tls))
-        except RuntimeError as fault:
-            raise OSError(f"cannot listen on {address}: {fault}") from None
-        return TcpAddress(address.host, port) if isinstance(address, TcpAddress) else address
-
-
-def _credentials(source: TlsSource) -> grpc.ServerCredentials:
-    given = source.current()
-
-    def configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
-        pair = (material.key, material.certificate)
-        return grpc.ssl_server_certificate_configuration([pair], material.client_ca)
-
-    def changed() -> grpc.ServerCertificateConfiguration:
-        nonlocal given
-        material = source.current()
-        if material is given:
-            return _UNCHANGED
-        given = material
-        return configuration(material)
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(given), changed, require_client_authentication=given.client_ca is not None
-    )
-
-
-def _reflect(server: grpc.aio.Server) -> None:
-    try:
-        reflection = import_module("grpc_reflection.v1alpha.reflection")
-    except ImportError:
-        raise RuntimeError("gRPC reflection needs the package grpcio-reflection") from None
-    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)

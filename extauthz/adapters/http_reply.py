@@ -11,7 +11,7 @@ from typing import Final
 
 from extauthz.core.model import Allow, Answer, Decision, Deny, Headers
 
-from .envoy import LEASE_HEADER, lease_milliseconds
+from .lease import LEASE_HEADER, lease_milliseconds
 
 STATUS_HEADER: Final = "x-extauthz-status"
 BODY_HEADER: Final = "x-extauthz-body"

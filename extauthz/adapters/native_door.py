@@ -1,6 +1,6 @@
 """The gRPC door on a server whose HTTP/2 and gRPC run in Rust (extra ``native``).
 
-The same service as ``grpc_door`` (docs/contract.md, section 4), for one plain-text address.
+The same service as ``grpcio_door`` (docs/contract.md, section 4), for one plain-text address.
 Calls arrive in batches on a thread of the server's and are answered on the event loop; one
 that needs no key looked for is answered without a task of its own.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from enum import IntEnum
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,6 @@ from threading import Thread
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from grpc import StatusCode
 from grpc_health.v1 import health_pb2
 
 from extauthz.authorizer import Authorizer
@@ -25,6 +25,7 @@ from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits, traceparent_in
+from .native_missing import NativeMissing
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +45,14 @@ _Status = int
 _Event = tuple[int, int, int, Any, Any, Any]
 
 
-class NativeMissing(Exception):
-    """The package that ``listen.grpc_transport: native`` needs is not installed."""
+class StatusCode(IntEnum):
+    """The codes of gRPC that are used here; those of ``grpc`` would bring all of grpcio."""
+
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    RESOURCE_EXHAUSTED = 8
+    INTERNAL = 13
+    UNAVAILABLE = 14
 
 
 class NativeDoor:
@@ -232,5 +239,4 @@ def _told(status: _Status) -> bytes:
 
 
 def _fail(front: Any, call: int, code: StatusCode, message: str) -> None:
-    number: int = code.value[0]
-    front.fail(call, number, message)
+    front.fail(call, int(code), message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from extauthz.service.garbage import begin_start
+
 from .options import add_config, add_settings, load_again, load_or_complain
 
 
@@ -21,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(options: argparse.Namespace) -> int:
     """Serve."""
+    begin_start()
     loaded = load_or_complain(options)
     if loaded is None:
         return 1

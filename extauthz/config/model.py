@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from .addresses import Listen, ListenAddress, TrustedNetwork
 from .base import EdgeTlsSettings, Part, TlsSettings, written
 from .issuer import IssuerSettings
+from .listening import Listen, ListenAddress, TrustedNetwork
 from .server import ServerSettings
 from .values import Duration, Size, Text, parse_duration, parse_size, shown, within, wrong
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from extauthz.adapters.grpc_door import GrpcDoor
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
-from extauthz.adapters.native_door import NativeDoor
 from extauthz.adapters.tls import TlsFiles, TlsSource
 from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address, UnixAddress
-from extauthz.config.base import TlsSettings
-from extauthz.config.load import Loaded
+
+from .terms import Terms
+
+if TYPE_CHECKING:
+    from extauthz.adapters.grpcio_door import GrpcDoor
+    from extauthz.adapters.native_door import NativeDoor
+    from extauthz.config.load import Loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +44,31 @@ class Doors:
     def __init__(
         self,
         authorizer: Authorizer,
-        loaded: Loaded,
+        terms: Terms,
         addresses: DoorAddresses,
         *,
         shared: bool = False,
     ) -> None:
-        listen = loaded.settings.listen
-        self._http_door = HttpDoor(authorizer, _trusted(loaded))
+        self._unix = isinstance(addresses.http, UnixAddress)
+        self._http_door = HttpDoor(authorizer, self._trusted(terms))
         self._http: HttpServer | None = None
         self._grpc: GrpcDoor | NativeDoor | None = None
         if addresses.http is not None:
             self._http = HttpServer(
-                self._http_door, addresses.http, tls=_tls(listen.http_tls), reuse_port=shared
+                self._http_door, addresses.http, tls=_tls(terms.http_tls), reuse_port=shared
             )
         if addresses.grpc is None:
             return
-        if listen.grpc_transport == "native":
+        # Each transport takes a while to import, and one is enough.
+        if terms.grpc_transport == "native":
+            from extauthz.adapters.native_door import NativeDoor  # noqa: PLC0415
+
             self._grpc = NativeDoor(authorizer, addresses.grpc, reuse_port=shared)
         else:
+            from extauthz.adapters.grpcio_door import GrpcDoor  # noqa: PLC0415
+
             self._grpc = GrpcDoor(
-                authorizer, addresses.grpc, tls=_tls(listen.grpc_tls), reuse_port=shared
+                authorizer, addresses.grpc, tls=_tls(terms.grpc_tls), reuse_port=shared
             )
 
     async def start(self) -> DoorAddresses:
@@ -77,29 +85,18 @@ class Doors:
         if self._grpc is not None:
             await self._grpc.set_ready(ready)
 
-    async def take(self, loaded: Loaded) -> None:
-        """Go by changed settings, as far as doors can."""
-        self._http_door.trusted = _trusted(loaded)
+    async def take(self, terms: Terms) -> None:
+        """Go by changed terms, as far as doors can."""
+        self._http_door.trusted = self._trusted(terms)
 
     async def stop(self, grace: float) -> None:
         """Take no new requests, and give those under way ``grace`` seconds."""
         doors = [door.stop(grace) for door in (self._http, self._grpc) if door is not None]
         await asyncio.gather(*doors)
 
-
-def _trusted(loaded: Loaded) -> TrustedPeers:
-    listen = loaded.settings.listen
-    return TrustedPeers(listen.trusted_proxies, unix=isinstance(listen.http, UnixAddress))
+    def _trusted(self, terms: Terms) -> TrustedPeers:
+        return TrustedPeers(terms.trusted_proxies, unix=self._unix)
 
 
-def _tls(settings: TlsSettings) -> TlsSource | None:
-    if settings.cert_file is None or settings.key_file is None:
-        return None
-    client_ca = settings.client_ca_file
-    return TlsSource(
-        TlsFiles(
-            Path(settings.cert_file),
-            Path(settings.key_file),
-            None if client_ca is None else Path(client_ca),
-        )
-    )
+def _tls(files: TlsFiles | None) -> TlsSource | None:
+    return None if files is None else TlsSource(files)

@@ -13,19 +13,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from extauthz.config.load import Loaded
 from extauthz.core.model import Reason
 
 from .doors import DoorAddresses
+from .terms import Terms
 
 _LENGTH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """To a worker: go by these settings and keys. The first one opens the doors."""
+    """To a worker: go by these terms and keys. The first one opens the doors."""
 
-    loaded: Loaded
+    terms: Terms
     documents: Mapping[str, bytes]
     addresses: DoorAddresses
 

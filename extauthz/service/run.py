@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -13,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import extauthz
-from extauthz.adapters.native_door import NativeMissing
+from extauthz.adapters.native_missing import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
@@ -21,6 +20,7 @@ from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink, shared_descrip
 from extauthz.telemetry.records import send_logs_to
 from extauthz.telemetry.tracing import spans_wanted
 
+from .garbage import end_start
 from .loop import new_loop
 from .reload import POLL_SECONDS, ConfigWatch
 from .service import Service
@@ -58,9 +58,7 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     # Name look-ups that hang for one issuer must not keep the others waiting for a thread.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
-    # What is here now stays: the garbage collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
+    end_start()
     reloading = asyncio.create_task(_keep_reloading(service, loaded, load_again, signals))
     try:
         await signals.stop.wait()

@@ -11,29 +11,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-
 import extauthz
 from extauthz.adapters.admin import AdminApp
 from extauthz.adapters.asgi import asgi_handler
 from extauthz.adapters.http_server import HttpServer
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address
-from extauthz.config.compile import compile_policy
 from extauthz.config.load import Loaded
 from extauthz.config.problems import ConfigError
 from extauthz.core.engine import Engine
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.log_pipe import LogPipe
-from extauthz.telemetry.metrics import Metrics, register
+from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observer import DecisionObserver
 from extauthz.telemetry.records import set_level
 from extauthz.telemetry.tracing import Spans
 
 from .doors import DoorAddresses, Doors
 from .sources import issuer_sources
-from .style import line_style
+from .terms import terms_of
 from .view import View
 from .workers import Workers
 
@@ -47,13 +44,13 @@ class Service:
     """One process: the engine, its keys, its doors, and what it tells about itself."""
 
     def __init__(self, loaded: Loaded, pipe: LogPipe, spans: Spans | None = None) -> None:
-        settings = loaded.settings
+        settings, terms = loaded.settings, terms_of(loaded)
         self.loaded = loaded
         self.draining = False
         self.started_at = time.time()
         self.metrics = Metrics(version=extauthz.__version__)
         self._pipe = pipe
-        self._log = DecisionLog(pipe, line_style(loaded), random=random.random)
+        self._log = DecisionLog(pipe, terms.lines, random=random.random)
         self.observer = DecisionObserver(
             self.metrics.decisions,
             self._log,
@@ -67,7 +64,7 @@ class Service:
             snapshot_dir=None if settings.state_dir is None else Path(settings.state_dir),
         )
         self.authorizer = Authorizer(
-            Engine(compile_policy(loaded)),
+            Engine(terms.policy),
             self.keys,
             self.observer,
             wall=time.time,
@@ -76,8 +73,6 @@ class Service:
         # Tokens remembered now, and how often one was found and not found.
         self.cache_totals: Callable[[], tuple[int, int, int]] = self._own_cache_totals
         self.view = View(self, pipe)
-        registry = CollectorRegistry()
-        register(self.metrics, registry)
         self.metrics.keys = self.keys.status
         self.metrics.token_cache = self.view.token_cache
         self.metrics.dropped_lines = lambda: pipe.dropped
@@ -87,15 +82,23 @@ class Service:
             admin = AdminApp(
                 health=self.view.health,
                 status=self.view.status,
-                registry=registry,
+                metrics=self.view.metrics,
                 explain=self.view.explain,
             )
             self._admin = HttpServer(asgi_handler(admin), listen.admin)
         self._doors: Doors | Workers
+        addresses = DoorAddresses.of(loaded)
         if settings.workers == 1:
-            self._doors = Doors(self.authorizer, loaded, DoorAddresses.of(loaded))
+            self._doors = Doors(self.authorizer, terms, addresses)
         else:
-            workers = Workers(loaded, self.keys, self.metrics.decisions, self.observer.roll)
+            workers = Workers(
+                settings.workers,
+                terms,
+                addresses,
+                self.keys,
+                decisions=self.metrics.decisions,
+                heard=self.observer.roll,
+            )
             self.cache_totals = workers.cache_totals
             self.metrics.dropped_lines = lambda: pipe.dropped + workers.dropped()
             self._doors = workers
@@ -125,7 +128,8 @@ class Service:
         """Take changed settings if they are good, else keep the old and say so."""
         try:
             loaded = await asyncio.to_thread(load_again)
-            engine = Engine(compile_policy(loaded), previous=self.authorizer.engine)
+            terms = terms_of(loaded)
+            engine = Engine(terms.policy, previous=self.authorizer.engine)
         except ConfigError as error:
             self.metrics.reloaded(ok=False)
             self.view.reload_failed(tuple(map(str, error.problems)))
@@ -140,9 +144,9 @@ class Service:
         replacement.commit()
         self.authorizer.engine = engine
         self.loaded = loaded
-        self._log.style = line_style(loaded)
-        set_level(loaded.settings.log.level)
-        await self._doors.take(loaded)
+        self._log.style = terms.lines
+        set_level(terms.log_level)
+        await self._doors.take(terms)
         self.metrics.reloaded(ok=True)
         self.view.reload_succeeded()
         for warning in loaded.warnings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ from extauthz.core.model import Reason
 from extauthz.telemetry.log_pipe import LogPipe
 
 if TYPE_CHECKING:
+    from extauthz.telemetry.exposition import Exposition
+    from extauthz.telemetry.metrics import Metrics
+
     from .service import Service
 
 
@@ -32,6 +36,7 @@ class View:
         self._loaded_at = time.time()
         self._failed_at: float | None = None
         self._problems: tuple[str, ...] = ()
+        self._exposition: Exposition | None = None
 
     def reload_failed(self, problems: tuple[str, ...]) -> None:
         """Remember why a changed configuration was not taken."""
@@ -85,6 +90,13 @@ class View:
             dropped_lines=self._pipe.dropped,
         )
 
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
+        """Content type and text of the metrics, in the format that ``accept`` prefers."""
+        if self._exposition is None:
+            # In a thread, since requests must not wait for the import.
+            self._exposition = await asyncio.to_thread(_exposition, self._service.metrics)
+        return self._exposition(accept)
+
     def token_cache(self) -> Mapping[str, int]:
         """How often a token was found remembered, and how often not."""
         _, hits, misses = self._service.cache_totals()
@@ -108,3 +120,9 @@ class View:
             now=time.time(),
             missing_key=Reason.UNKNOWN_KEY if complete else Reason.KEYS_UNAVAILABLE,
         )
+
+
+def _exposition(metrics: Metrics) -> Exposition:
+    from extauthz.telemetry.exposition import Exposition  # noqa: PLC0415  not before a scrape
+
+    return Exposition(metrics)

@@ -1,4 +1,4 @@
-"""One of several processes that serve: ``python -m extauthz.service.worker DESCRIPTOR``.
+"""One of several processes that serve: ``python -m extauthz.service DESCRIPTOR``.
 
 Settings, keys and readiness come from the supervisor (``workers``) over the socket
 ``DESCRIPTOR``; counts go back. When that socket ends, so does the worker.
@@ -7,12 +7,10 @@ Settings, keys and readiness come from the supervisor (``workers``) over the soc
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import signal
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from itertools import count
@@ -20,10 +18,9 @@ from types import MappingProxyType
 from typing import Final
 
 import extauthz
-from extauthz.adapters.native_door import NativeMissing
+from extauthz.adapters.native_missing import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.authorizer import Authorizer
-from extauthz.config.compile import compile_policy
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import KeySet, parse_key_set
 from extauthz.core.model import Reason
@@ -36,9 +33,9 @@ from extauthz.telemetry.records import send_logs_to, set_level
 from extauthz.telemetry.tracing import spans_wanted
 
 from .doors import Doors
+from .garbage import end_start
 from .loop import new_loop
 from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
-from .style import line_style
 
 _STDOUT: Final = 1
 _COUNTS_SECONDS: Final = 0.25
@@ -94,12 +91,12 @@ class Worker:
     """Serves by what the supervisor says."""
 
     def __init__(self, channel: Channel, first: Take) -> None:
-        log = first.loaded.settings.log
+        terms = first.terms
         self._channel = channel
-        self._pipe = LogPipe(shared_descriptor_sink(_STDOUT), FORMATS[log.format])
-        send_logs_to(self._pipe, level=log.level)
+        self._pipe = LogPipe(shared_descriptor_sink(_STDOUT), FORMATS[terms.log_format])
+        send_logs_to(self._pipe, level=terms.log_level)
         self._counts = DecisionCounts()
-        self._lines = DecisionLog(self._pipe, line_style(first.loaded), random=random.random)
+        self._lines = DecisionLog(self._pipe, terms.lines, random=random.random)
         self._spans = spans_wanted(os.environ, version=extauthz.__version__)
         observer = DecisionObserver(
             self._counts,
@@ -111,19 +108,18 @@ class Worker:
         self._keys = SuppliedKeys(channel)
         self._keys.supplied(first.documents)
         self._authorizer = Authorizer(
-            Engine(compile_policy(first.loaded)),
+            Engine(terms.policy),
             self._keys,
             observer,
             wall=time.time,
             monotonic=time.perf_counter,
         )
-        self._doors = Doors(self._authorizer, first.loaded, first.addresses, shared=True)
+        self._doors = Doors(self._authorizer, terms, first.addresses, shared=True)
 
     async def serve(self) -> int:
         """Open the doors and follow orders until the last one; the exit code."""
         await self._doors.start()
-        gc.collect()
-        gc.freeze()
+        end_start()
         self._channel.send(Listening())
         telling = asyncio.create_task(self._keep_telling())
         try:
@@ -157,12 +153,12 @@ class Worker:
                 await self._doors.set_ready(order.ready)
             case Take():
                 previous = self._authorizer.engine
-                engine = Engine(compile_policy(order.loaded), previous=previous)
+                engine = Engine(order.terms.policy, previous=previous)
                 self._keys.supplied(order.documents)
                 self._authorizer.engine = engine
-                self._lines.style = line_style(order.loaded)
-                set_level(order.loaded.settings.log.level)
-                await self._doors.take(order.loaded)
+                self._lines.style = order.terms.lines
+                set_level(order.terms.log_level)
+                await self._doors.take(order.terms)
 
     async def _keep_telling(self) -> None:
         told = -1
@@ -216,7 +212,3 @@ def main(descriptor: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_work(descriptor))
-
-
-if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))

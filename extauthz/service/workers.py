@@ -20,12 +20,12 @@ from typing import Any, Final
 
 from extauthz.adapters.sockets import reserve
 from extauthz.config.addresses import Address
-from extauthz.config.load import Loaded
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
 
 from .doors import DoorAddresses
 from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+from .terms import Terms
 
 _log = logging.getLogger(__name__)
 
@@ -48,25 +48,28 @@ class _Slot:
 
 
 class Workers:
-    """Serves through other processes, as ``Doors`` does in this one.
+    """Serves through ``number`` other processes, as ``Doors`` does in this one.
 
     Everything counted is added up into ``decisions``; ``heard`` is called after each time.
     """
 
     def __init__(
         self,
-        loaded: Loaded,
+        number: int,
+        terms: Terms,
+        addresses: DoorAddresses,
         keys: KeyStore,
+        *,
         decisions: DecisionCounts,
         heard: Callable[[], None],
     ) -> None:
-        self._loaded = loaded
+        self._terms = terms
         self._keys = keys
         self._decisions = decisions
         self._heard = heard
-        self._addresses = DoorAddresses.of(loaded)
+        self._addresses = addresses
         self._held: list[socket.socket] = []
-        self._slots = [_Slot(number) for number in range(loaded.settings.workers)]
+        self._slots = [_Slot(number) for number in range(number)]
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
         self._documents: Mapping[str, bytes] = {}
@@ -93,11 +96,11 @@ class Workers:
         self._ready = ready
         self._send(Ready(ready))
 
-    async def take(self, loaded: Loaded) -> None:
-        """Have all workers go by changed settings."""
-        self._loaded = loaded
+    async def take(self, terms: Terms) -> None:
+        """Have all workers go by changed terms."""
+        self._terms = terms
         self._documents = self._keys.documents()
-        self._send(Take(loaded, self._documents, self._addresses))
+        self._send(Take(terms, self._documents, self._addresses))
 
     async def stop(self, grace: float) -> None:
         """End all workers within ``grace`` seconds, or a little later by force."""
@@ -149,7 +152,7 @@ class Workers:
         with theirs:
             slot.process = process = _started(theirs.fileno())
         slot.channel = channel = await Channel.over(ours)
-        channel.send(Take(self._loaded, self._documents, self._addresses))
+        channel.send(Take(self._terms, self._documents, self._addresses))
         try:
             while True:
                 message = await channel.receive()
@@ -256,7 +259,7 @@ def _both(addresses: DoorAddresses) -> tuple[Address | None, Address | None]:
 
 def _started(descriptor: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  our own module
-        [sys.executable, "-m", "extauthz.service.worker", str(descriptor)],
+        [sys.executable, "-m", "extauthz.service", str(descriptor)],
         pass_fds=(descriptor,),
         stdin=subprocess.DEVNULL,
     )

@@ -17,7 +17,8 @@ from google.protobuf.struct_pb2 import Struct
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.envoy import MCP_NAMESPACE
-from extauthz.adapters.grpc_door import SERVICE, GrpcDoor
+from extauthz.adapters.grpc_door import SERVICE
+from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_server import HttpServer
 from extauthz.adapters.trust import TrustedPeers

@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.adapters.admin import MAX_FORM, AdminApp
@@ -22,7 +21,8 @@ from extauthz.config.addresses import TcpAddress
 from extauthz.core.engine import Engine
 from extauthz.core.explain import Explanation, explain
 from extauthz.core.explain import question as core_question
-from extauthz.telemetry.metrics import Metrics, register
+from extauthz.telemetry.exposition import Exposition
+from extauthz.telemetry.metrics import Metrics
 from tests.adapters.sample_status import health, sample_status
 from tests.policies import key_sets, policy_for_tests
 from tests.tokens import ISSUER, NOW, mint
@@ -37,11 +37,13 @@ class Service:
     def __init__(self) -> None:
         self.health: Health = health()
         self.status: Status = sample_status()
-        self.registry = CollectorRegistry()
-        register(Metrics(version="1.2.3"), self.registry)
+        self.exposition = Exposition(Metrics(version="1.2.3"))
         self.engine = Engine(policy_for_tests())
         self.questions: list[Question] = []
         self.fault: Exception | None = None
+
+    async def metrics(self, accept: str) -> tuple[str, bytes]:
+        return self.exposition(accept)
 
     async def explain(self, question: Question) -> Explanation:
         self.questions.append(question)
@@ -60,7 +62,7 @@ class Service:
         return AdminApp(
             health=lambda: self.health,
             status=lambda: self.status,
-            registry=self.registry,
+            metrics=self.metrics,
             explain=self.explain,
         )
 

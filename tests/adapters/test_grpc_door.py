@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.envoy import MCP_NAMESPACE
-from extauthz.adapters.grpc_door import SERVICE, CheckServicer, GrpcDoor, GrpcLimits
+from extauthz.adapters.grpc_door import SERVICE, CheckServicer, GrpcLimits
+from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 from extauthz.core.model import Reason
 from tests.adapters.doors import (

@@ -15,8 +15,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from extauthz.adapters.grpc_door import SERVICE, GrpcDoor
-from extauthz.adapters.native_door import NativeDoor, NativeMissing
+from extauthz.adapters.grpc_door import SERVICE
+from extauthz.adapters.grpcio_door import GrpcDoor
+from extauthz.adapters.native_door import NativeDoor
+from extauthz.adapters.native_missing import NativeMissing
 from extauthz.config.addresses import TcpAddress, UnixAddress
 from tests.adapters import test_grpc_door as door_tests
 from tests.adapters.doors import CHECK, Keys, authorizer, reason_in

@@ -14,7 +14,7 @@ from extauthz.cli import COMMANDS
 from tests.deploy.manifests import ROOT, needed
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-LOCKS = ("build.txt", "runtime.txt", "otel.txt")
+LOCKS = ("build.txt", "image.txt", "otel.txt", "runtime.txt")
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -71,9 +71,31 @@ def test_every_locked_package_has_a_version_and_a_hash(lock: str) -> None:
 
 def test_the_locks_that_the_image_can_be_built_with_are_there() -> None:
     (default,) = re.findall(r"^ARG REQUIREMENTS=(\S+)$", DOCKERFILE, re.MULTILINE)
-    assert default == "runtime.txt"
+    assert default == "image.txt"
+    (copied,) = [args for name, args in instructions() if name == "COPY" and "build.txt" in args]
+    assert set(LOCKS) == {Path(file).name for file in copied.split()[:-1]}
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert "!requirements" in ignored
+
+
+@pytest.mark.parametrize("lock", ["image.txt", "otel.txt"])
+def test_the_image_has_the_fast_loop_and_the_native_transport(lock: str) -> None:
+    text = (ROOT / "requirements" / lock).read_text()
+    locked = dict(re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE))
+    assert {"pygrpc-native", "uvloop"} <= set(locked)
+    measured = (ROOT / "requirements/bench.txt").read_text()
+    assert f"uvloop=={locked['uvloop']} " in measured
+
+
+def test_nothing_is_compiled_at_a_start() -> None:
+    """The image writes no bytecode when it runs, so all of it must be there before."""
+    stages = DOCKERFILE.split("\nFROM ")
+    build, final = stages[-2:]
+    assert "PYTHONDONTWRITEBYTECODE" not in build
+    assert "--no-compile" not in build
+    assert "compileall" in final
+    assert final.index("compileall") < final.index("PYTHONDONTWRITEBYTECODE=1")
+    assert '"/usr/local/lib/python${PYTHON_VERSION}"' in final
 
 
 def test_the_image_runs_as_a_number_that_is_not_root_and_says_when_it_is_ready() -> None:
@@ -110,7 +132,7 @@ def test_the_bill_of_materials_lists_what_the_image_installs(tmp_path: Path) -> 
     assert bill["bomFormat"] == "CycloneDX"
     assert bill["metadata"]["component"]["name"] == "extauthz"
     listed = {(one["name"], one["version"]) for one in bill["components"]}
-    lock = (ROOT / "requirements/runtime.txt").read_text()
+    lock = (ROOT / "requirements/image.txt").read_text()
     assert listed == set(re.findall(r"^([\w.-]+)==(\S+)", lock, re.MULTILINE))
     for one in bill["components"]:
         assert one["purl"] == f"pkg:pypi/{one['name']}@{one['version']}"

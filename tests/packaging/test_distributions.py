@@ -155,7 +155,7 @@ for module in pkgutil.walk_packages(extauthz.__path__, "extauthz.", onerror=prin
 
 @pytest.fixture(scope="module")
 def environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with nothing but the locked dependencies of the container image."""
+    """A virtual environment with nothing but the locked dependencies, and no extra."""
     folder = tmp_path_factory.mktemp("environment")
     run(sys.executable, "-m", "venv", "--without-pip", "venv", cwd=folder)
     locks = built.tree / "requirements"

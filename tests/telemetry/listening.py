@@ -12,9 +12,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from extauthz.core.engine import Engine
 from extauthz.core.model import Decision, Reason, Request
 from extauthz.telemetry.decision_log import DecisionLog, LineStyle
+from extauthz.telemetry.exposition import register
 from extauthz.telemetry.formats import json_line
 from extauthz.telemetry.log_pipe import LogPipe
-from extauthz.telemetry.metrics import Metrics, register
+from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observer import DecisionObserver
 from tests.policies import key_sets, policy_for_tests
 from tests.tokens import NOW

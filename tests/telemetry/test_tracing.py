@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
-from extauthz.adapters.grpc_door import GrpcDoor
+from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import TcpAddress
 from extauthz.core.engine import Engine

@@ -1,0 +1,148 @@
+"""Metrics as Prometheus reads them, with the usual ones of process and interpreter.
+
+Apart from ``metrics`` because it takes a while to import and is not needed before the first
+scrape.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from .counts import Histogram
+from .metrics import OK, Metrics
+
+
+class Exposition:
+    """Writes ``metrics`` down, each time with what there is at that moment."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._registry = CollectorRegistry()
+        register(metrics, self._registry)
+
+    def __call__(self, accept: str) -> tuple[str, bytes]:
+        """Content type and text, in the format that the header ``Accept`` prefers."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+
+class _Ours(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric, with what there is at this moment."""
+        counted = self._metrics
+        yield _decisions(counted)
+        yield _histograms(
+            "extauthz_decision_duration_seconds",
+            "Seconds a decision took, waiting for keys included.",
+            "transport",
+            counted.decisions.durations,
+        )
+        yield from _keys(counted)
+        yield _counter(
+            "extauthz_token_cache",
+            "Tokens looked up in the memory of verified tokens.",
+            "result",
+            {"hit": 0, "miss": 0, **counted.token_cache()},
+        )
+        yield from _config(counted)
+        yield CounterMetricFamily(
+            "extauthz_log_dropped",
+            "Log lines dropped because they could not be written fast enough.",
+            value=counted.dropped_lines(),
+        )
+        build = GaugeMetricFamily(
+            "extauthz_build_info", "What is running; always 1.", labels=("version", "python")
+        )
+        build.add_metric((counted.version, platform.python_version()), 1)
+        yield build
+
+
+def _decisions(counted: Metrics) -> Metric:
+    family = CounterMetricFamily(
+        "extauthz_decisions",
+        "Requests judged.",
+        labels=("server", "decision", "reason", "transport"),
+    )
+    for labels, count in dict(counted.decisions.by_key).items():
+        family.add_metric(labels, count)
+    return family
+
+
+def _keys(counted: Metrics) -> Iterator[Metric]:
+    refreshes = CounterMetricFamily(
+        "extauthz_jwks_refresh",
+        "Attempts to refresh an issuer's keys.",
+        labels=("issuer", "result"),
+    )
+    for labels, count in dict(counted.refreshes).items():
+        refreshes.add_metric(labels, count)
+    yield refreshes
+    yield _histograms(
+        "extauthz_jwks_fetch_duration_seconds",
+        "Seconds an attempt to refresh an issuer's keys took, discovery included.",
+        "issuer",
+        counted.fetches,
+    )
+    age = GaugeMetricFamily(
+        "extauthz_jwks_age_seconds",
+        "Seconds since the issuer last confirmed the keys in use.",
+        labels=("issuer",),
+    )
+    held = GaugeMetricFamily(
+        "extauthz_jwks_keys", "Usable keys held of the issuer.", labels=("issuer",)
+    )
+    for issuer in counted.keys():  # noqa: SIM118  a function that tells, not a mapping
+        held.add_metric((issuer.name,), len(issuer.keys))
+        if issuer.age_seconds is not None:
+            age.add_metric((issuer.name,), issuer.age_seconds)
+    yield age
+    yield held
+
+
+def _config(counted: Metrics) -> Iterator[Metric]:
+    yield _counter(
+        "extauthz_config_reload",
+        "Attempts to take a changed configuration.",
+        "result",
+        counted.reloads,
+    )
+    yield GaugeMetricFamily(
+        "extauthz_config_last_reload_successful",
+        "1 while the configuration in use is the newest; 0 while a bad one waits to be mended.",
+        value=float(counted.last_reload == OK),
+    )
+
+
+def _counter(name: str, purpose: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, purpose, labels=(label,))
+    for value, count in dict(values).items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _histograms(name: str, purpose: str, label: str, values: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, purpose, labels=(label,))
+    for value, histogram in dict(values).items():
+        family.add_metric((value,), histogram.cumulative(), histogram.total)
+    return family
+
+
+def register(metrics: Metrics, registry: CollectorRegistry) -> None:
+    """Add ours and the usual metrics of process, interpreter and garbage collector."""
+    registry.register(_Ours(metrics))
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
