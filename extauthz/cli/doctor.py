@@ -1,0 +1,135 @@
+"""``extauthz doctor``: walk and attack a live edge, and say what to mend."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .options import add_config, add_settings, load_or_complain
+
+if TYPE_CHECKING:
+    from extauthz.doctor.expectations import Expectations
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="walk and attack a live edge, and say what to mend",
+        description="Walk a live edge as an MCP client does, attack it as an intruder would, with "
+        "and without a token, and report each finding with its cure. Exit 0: nothing to mend, "
+        "1: something. Only doctor's own names and the echo tool are called.",
+    )
+    parser.add_argument(
+        "--url", required=True, help="the MCP server as clients know it: https://host/path"
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="a good access token for it; - reads standard input"
+    )
+    parser.add_argument(
+        "--echo-tool",
+        metavar="NAME",
+        help="a tool of the server that returns the identity headers it got, as get_me of the "
+        "demo: with it spoofs are seen, not guessed",
+    )
+    parser.add_argument(
+        "--resource-metadata", metavar="URL", help="default: what the challenge names"
+    )
+    parser.add_argument(
+        "--connect", metavar="HOST:PORT", help="connect there, and name the URL's host all the same"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="private authorities, PEM")
+    parser.add_argument("--timeout", type=float, default=10.0, help="seconds; default: %(default)g")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("walk", "intruder", "token"),
+        help="make this part only (may be repeated): walk as a client, attack without a token, "
+        "attack with one; default: all three",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine, and print what was found."""
+    from extauthz.doctor.edge import Edge  # noqa: PLC0415 - brings an HTTP client along
+    from extauthz.doctor.examine import PARTS, examine  # noqa: PLC0415
+    from extauthz.doctor.telling import document, table  # noqa: PLC0415
+
+    try:
+        edge = Edge(
+            url=_url(options.url),
+            connect=_address(options.connect),
+            ca_file=options.ca_file,
+            timeout=options.timeout,
+        )
+        token = _token(options.token_file)
+        if edge.scheme == "https":
+            edge.context()
+    except (ValueError, OSError) as error:
+        print(f"extauthz doctor: {error}", file=sys.stderr)
+        return 2
+    expected = _expected(options, edge.authority, edge.path)
+    if expected is None:
+        return 1
+    report = examine(
+        edge,
+        expected,
+        now=time.time(),
+        token=token,
+        echo_tool=options.echo_tool,
+        metadata_url=options.resource_metadata,
+        parts=options.only or PARTS,
+    )
+    print(document(report) if options.json else table(report), end="\n" if options.json else "")
+    return 0 if report.healthy else 1
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"--url {text!r}: expected https://host/path, without query")
+    return text
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError(f"--connect {text!r}: expected host:port")
+    return host.strip("[]"), int(port)
+
+
+def _token(file: str | None) -> str | None:
+    if file is None:
+        return None
+    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("--token-file holds no single token")
+    return token
+
+
+def _expected(options: argparse.Namespace, authority: str, path: str) -> Expectations | None:
+    """What the configuration says, where one was named; None when it is bad."""
+    from extauthz.config.compile import compile_policy  # noqa: PLC0415
+    from extauthz.config.names import CONFIG  # noqa: PLC0415
+    from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
+
+    if options.config is None and CONFIG not in os.environ:
+        return Expectations()
+    loaded = load_or_complain(options)
+    if loaded is None:
+        return None
+    found = expectations(compile_policy(loaded), authority, path)
+    if found.server is None:
+        print(f"note: no server of this configuration matches {options.url}", file=sys.stderr)
+    return found

@@ -1,0 +1,137 @@
+"""A live estate for doctor: an issuer, two MCP servers, extauthz, and one edge at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from extauthz.config.compile import compile_policy
+from extauthz.demo.issuer import Issuer
+from extauthz.doctor.edge import Edge
+from extauthz.doctor.examine import PARTS, Part, examine
+from extauthz.doctor.expectations import expectations
+from extauthz.doctor.findings import Report
+from tests.doctor.mcp_server import McpServer, running
+from tests.e2e import edges
+from tests.e2e.edges import Wiring
+from tests.e2e.processes import free_port
+from tests.e2e.scene import Service, extauthz
+from tests.generate.edges import Edit, generated
+from tests.generate.inventories import loaded
+
+RULES = {"get_me": "allow", "add": "allow", "danger_*": "deny"}
+
+
+@dataclass
+class Clinic:
+    """Examines what it starts. ``port`` is the edge's, in every URL of the inventory."""
+
+    folder: Path
+    stack: ExitStack
+    issuer: Issuer
+    servers: dict[str, McpServer]
+    port: int
+    service: Service
+
+    def url(self, server: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{server}/mcp"
+
+    def config(self, **changes: dict[str, Any]) -> dict[str, Any]:
+        """The inventory; ``changes`` are those of servers, by name, and of ``issuer``."""
+        issuer = {"issuer": self.issuer.url, **changes.pop("issuer", {})}
+        servers = [
+            {
+                "name": name,
+                "resource": self.url(name),
+                "match": {"hosts": ["*"], "paths": [f"/{name}"]},
+                "scopes": [name],
+                **({"tools": RULES} if name == "calculator" else {}),
+                **changes.get(name, {}),
+            }
+            for name in self.servers
+        ]
+        return {"issuers": [issuer], "servers": servers, "log": {"level": "error"}}
+
+    def token(self, server: str, **claims: Any) -> str:
+        claims = {"aud": self.url(server), "scope": server, "sub": "alice", **claims}
+        return self.issuer.mint(alg="ES256", **claims)
+
+    def wiring(self, service: Service | None = None) -> Wiring:
+        service = service or self.service
+        ports = {name: server.port for name, server in self.servers.items()}
+        return Wiring(**ports, grpc=service.grpc, http=service.http)
+
+    @contextmanager
+    def another(self, config: dict[str, Any]) -> Iterator[Service]:
+        """An extauthz of its own, with another configuration."""
+        folder = self.folder / f"extauthz-{time.monotonic_ns()}"
+        with extauthz(config, folder) as service:
+            yield service
+
+    @contextmanager
+    def edge(
+        self,
+        proxy: str,
+        *,
+        service: Service | None = None,
+        config: dict[str, Any] | None = None,
+        edit: Edit | None = None,
+        change: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Iterator[None]:
+        """The proxy with the files that are shipped for it, or written where none are.
+
+        ``edit`` spoils a text file, ``change`` Envoy's document.
+        """
+        folder = self.folder / f"{proxy}-{time.monotonic_ns()}"
+        wiring = self.wiring(service)
+        if proxy in ("caddy", "haproxy"):
+            written = generated(
+                proxy, config or self.config(), wiring, folder, port=self.port, edit=edit
+            )
+            with written:
+                yield
+            return
+        starting = (
+            edges.nginx(wiring, folder, self.port, edit)
+            if proxy == "nginx"
+            else edges.envoy(f"{proxy}.yaml", wiring, folder, self.port, change)
+        )
+        with starting:
+            yield
+
+    def examine(
+        self,
+        server: str = "notes",
+        *,
+        config: dict[str, Any] | None = None,
+        token: str | None = "",
+        echo_tool: str | None = "get_me",
+        parts: Collection[Part] = PARTS,
+    ) -> Report:
+        """What doctor finds; an empty token stands for a good one."""
+        policy = compile_policy(loaded({"version": 1, **(config or self.config())}))
+        edge = Edge(url=self.url(server))
+        return examine(
+            edge,
+            expectations(policy, edge.authority, edge.path),
+            now=time.time(),
+            token=self.token(server) if token == "" else token,
+            echo_tool=echo_tool,
+            parts=parts,
+        )
+
+
+@contextmanager
+def clinic(folder: Path) -> Iterator[Clinic]:
+    with ExitStack() as stack:
+        issuer = stack.enter_context(Issuer(algorithms=("ES256",)))
+        names = ("calculator", "notes")
+        servers = {name: stack.enter_context(running(McpServer())) for name in names}
+        nobody = Service(0, 0, 0, folder)
+        opened = Clinic(folder, stack, issuer, servers, free_port(), nobody)
+        service = stack.enter_context(extauthz(opened.config(), folder / "extauthz"))
+        yield replace(opened, service=service)
