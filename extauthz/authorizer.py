@@ -14,7 +14,7 @@ from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Reque
 _log = logging.getLogger(__name__)
 
 MAX_KEY_WAIT = 0.25
-_DEADLINE_RESERVE = 0.05
+DEADLINE_RESERVE = 0.05
 
 _BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
 
@@ -54,6 +54,8 @@ class Authorizer:
         monotonic: Callable[[], float],
     ) -> None:
         self.engine = engine
+        self.hurried_by: float | None = None
+        """Seconds that a proxy gave the last check that had to wait for a key, if too few."""
         self._keys = keys
         self._observer = observer
         self._wall = wall
@@ -114,7 +116,8 @@ class Authorizer:
     ) -> Decision:
         wait = MAX_KEY_WAIT
         if time_left is not None:
-            wait = max(0.0, min(wait, time_left - _DEADLINE_RESERVE))
+            wait = max(0.0, min(wait, time_left - DEADLINE_RESERVE))
+            self.hurried_by = time_left if wait < MAX_KEY_WAIT else None
         try:
             missing = await self._keys.find(need.issuer, need.kid, wait=wait)
         except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it

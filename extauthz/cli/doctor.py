@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .options import add_config, add_settings, load_or_complain
+from .options import add_settings, load_or_complain
 
 if TYPE_CHECKING:
     from extauthz.doctor.expectations import Expectations
+
+
+_LONGEST = 300
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--url", required=True, help="the MCP server as clients know it: https://host/path"
     )
-    add_config(parser)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="what the edge should hold to; default: $EXTAUTHZ_CONFIG, ./extauthz.yaml, "
+        "/etc/extauthz/extauthz.yaml; without any, less can be told",
+    )
     parser.add_argument(
         "--token-file", metavar="FILE", help="a good access token for it; - reads standard input"
     )
@@ -45,7 +53,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--connect", metavar="HOST:PORT", help="connect there, and name the URL's host all the same"
     )
     parser.add_argument("--ca-file", metavar="FILE", help="private authorities, PEM")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds; default: %(default)g")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, help="seconds for an answer; default: %(default)g"
+    )
     parser.add_argument(
         "--only",
         action="append",
@@ -93,17 +103,33 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"--url {text!r}: expected https://host/path, without query")
+    wrong = "--url: expected https://host/path, without user, query and fragment"
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise ValueError(wrong) from None
+    extra = parts.username or parts.query or parts.fragment
+    if not good or extra or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(wrong)
     return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most {_LONGEST} seconds")
+    return number
 
 
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f"--connect {text!r}: expected host:port")
     return host.strip("[]"), int(port)
 
@@ -119,17 +145,19 @@ def _token(file: str | None) -> str | None:
 
 
 def _expected(options: argparse.Namespace, authority: str, path: str) -> Expectations | None:
-    """What the configuration says, where one was named; None when it is bad."""
+    """What the configuration says, where there is one; None when it is bad."""
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
+    from extauthz.config.load import SEARCHED  # noqa: PLC0415
     from extauthz.config.names import CONFIG  # noqa: PLC0415
     from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
 
-    if options.config is None and CONFIG not in os.environ:
+    named = options.config or os.environ.get(CONFIG)
+    if not named and not any(Path(each).exists() for each in SEARCHED):
         return Expectations()
     loaded = load_or_complain(options)
     if loaded is None:
         return None
     found = expectations(compile_policy(loaded), authority, path)
     if found.server is None:
-        print(f"note: no server of this configuration matches {options.url}", file=sys.stderr)
+        print(f"note: no server of {loaded.source} matches {options.url}", file=sys.stderr)
     return found

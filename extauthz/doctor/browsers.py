@@ -10,7 +10,7 @@ from extauthz.core.documents import (
 
 from .catalogue import Code
 from .examination import STRANGER, Examination
-from .mcp import HEADERS, NOBODYS, PING
+from .mcp import HEADERS, INITIALIZE, NOBODYS
 from .replies import Reply
 
 _ASKED = "authorization, content-type, mcp-protocol-version"
@@ -19,11 +19,11 @@ _ASKED = "authorization, content-type, mcp-protocol-version"
 def preflights(exam: Examination) -> None:
     """A page of an allowed origin may ask, a stranger's may not (Fetch standard)."""
     with exam.report.step("browsers: preflights are answered, by origin"):
-        own = _preflight(exam, exam.edge.origin)
-        allowed = own.get("access-control-allow-origin") in (exam.edge.origin, "*")
+        own = _preflight(exam, exam.own_origin)
+        allowed = own.get("access-control-allow-origin") in (exam.own_origin, "*")
         headers = (own.get("access-control-allow-headers") or "").lower()
         if not own.ok or not allowed or "authorization" not in headers:
-            what = f"origin {exam.edge.origin}: {own}"
+            what = f"origin {exam.own_origin}: {own}"
             exam.found(Code.PREFLIGHT_REFUSED, what if allowed else f"{what}, no leave")
         if exam.expected.any_origin:
             return
@@ -42,22 +42,28 @@ def _preflight(exam: Examination, origin: str) -> Reply:
     return exam.visitor.ask("OPTIONS", exam.edge.path, headers)
 
 
-def origins(exam: Examination) -> None:
+def origins(exam: Examination, first: Reply) -> None:
     """A page can read the challenge of its own server; a foreign Origin is refused."""
-    with exam.report.step("browsers: the challenge can be read, a foreign origin is refused"):
-        own = exam.visitor.ask(
-            "POST", exam.edge.path, {**HEADERS, "Origin": exam.edge.origin}, PING
-        )
-        allowed = own.get("access-control-allow-origin") in (exam.edge.origin, "*")
+    with exam.report.step("browsers: the challenge can be read, a foreign origin is refused") as s:
+        if first.ok:
+            s.skipped = "nothing is refused"
+            return
+        own = _from_page(exam, exam.own_origin)
+        allowed = own.get("access-control-allow-origin") in (exam.own_origin, "*")
         exposed = (own.get("access-control-expose-headers") or "").lower()
         if own.status == 401 and not (allowed and "www-authenticate" in exposed):
             leave = f"Access-Control-Allow-Origin {own.get('access-control-allow-origin')}"
             exam.found(Code.CORS_NOT_EXPOSED, f"{leave}, exposed headers: {exposed or 'none'}")
         if exam.expected.any_origin:
             return
-        foreign = exam.visitor.ask("POST", exam.edge.path, {**HEADERS, "Origin": STRANGER}, PING)
+        foreign = _from_page(exam, STRANGER)
         if foreign.status not in (400, 403):
             exam.found(Code.ORIGIN_NOT_JUDGED, f"Origin {STRANGER}: {foreign}")
+
+
+def _from_page(exam: Examination, origin: str) -> Reply:
+    headers = {**HEADERS, "Origin": origin}
+    return exam.visitor.ask("POST", exam.edge.path, headers, INITIALIZE)
 
 
 def unowned_paths(exam: Examination) -> None:
@@ -85,7 +91,7 @@ def somebody_else(exam: Examination) -> None:
     with exam.report.step("a path that nobody owns leads to nobody"):
         answers = set()
         for path in (f"/{NOBODYS}", f"/{NOBODYS}/{NOBODYS}"):
-            for method, body in (("GET", b""), ("POST", PING)):
+            for method, body in (("GET", b""), ("POST", INITIALIZE)):
                 reply = exam.wire.send(method, path, list(HEADERS.items()), body)
                 if reply.ok:
                     answers.add((reply.status, reply.body.decode("latin-1")))

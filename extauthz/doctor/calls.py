@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 
+from extauthz.core.model import Reason
+
 from .catalogue import Code
 from .examination import Examination
-from .mcp import META, MODERN, Session, call, message
+from .mcp import META, MODERN, NOBODYS, Session, call, message
 from .replies import Reply
 
 _OLD = "2024-11-05"
@@ -21,19 +23,29 @@ def rules(exam: Examination) -> None:
     """What the rules deny does not run, and what they do not deny can be asked."""
     with exam.report.step("rules for calls hold") as step:
         server = exam.expected.server
-        if server is None or not server.has_call_rules:
-            step.skipped = "no rules for calls are known (--config)"
-            return
-        listed = exam.with_token(message("tools/list", {"_meta": META}))
-        if listed.reason == "unverified_call" and not server.header_versions:
-            exam.found(Code.CALLS_NOT_SHOWN, f"tools/list: {listed}")
-        denied = exam.expected.denied_tool()
+        if server is None:
+            # A name that nobody has is denied where rules list what is allowed.
+            is_denied = exam.with_token(call(NOBODYS)).reason == Reason.DENIED_BY_RULE
+            denied = NOBODYS if is_denied else None
+            step.skipped = "" if is_denied else "no rules for calls are known (--config)"
+        elif server.has_call_rules:
+            _listed(exam)
+            denied = exam.expected.denied_tool()
+            if denied is None:
+                exam.found(Code.RULES_NOT_PROBED, f"{len(server.tools.rules())} rules for tools")
+        else:
+            denied, step.skipped = None, "there are no rules for calls"
         if denied is None:
-            exam.found(Code.RULES_NOT_PROBED, f"{len(server.tools.rules())} rules for tools")
             return
         _plain(exam, denied)
         _lying_headers(exam, denied)
         _odd_bodies(exam, denied)
+
+
+def _listed(exam: Examination) -> None:
+    reply = exam.with_token(message("tools/list", {"_meta": META}))
+    if reply.reason == Reason.UNVERIFIED_CALL:
+        exam.found(Code.CALLS_NOT_SHOWN, f"tools/list: {reply}")
 
 
 def _plain(exam: Examination, denied: str) -> None:

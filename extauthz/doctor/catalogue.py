@@ -38,7 +38,7 @@ class Code(StrEnum):
     EDGE_BREAKS = "edge_breaks"
     BAD_TOKEN_TAKEN = "bad_token_taken"
     TWO_TOKENS_TAKEN = "two_tokens_taken"
-    QUERY_TOKEN_TAKEN = "query_token_taken"
+    STRAY_TOKEN_TAKEN = "stray_token_taken"
     LONG_TOKEN_LOST = "long_token_lost"
     TIMEOUT_TOO_SHORT = "timeout_too_short"
     TOKEN_ISSUER = "token_issuer"
@@ -210,9 +210,10 @@ CATALOGUE: Final = {
         "A request with two tokens got through: server and edge may each read another one",
         "Let every Authorization line reach extauthz, and nothing else judge tokens.",
     ),
-    Code.QUERY_TOKEN_TAKEN: Entry(
-        "A token in the query is taken; it ends in logs and histories",
-        "Something before or behind extauthz moves it into a header: take that away.",
+    Code.STRAY_TOKEN_TAKEN: Entry(
+        "A token in the query, a cookie or another header is taken; there it ends in logs, and "
+        "pages of others can have it sent",
+        "Something before or behind extauthz moves it into Authorization: take that away.",
     ),
     Code.LONG_TOKEN_LOST: Entry(
         "A token of 15 KiB is refused by the proxy itself",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -16,6 +17,7 @@ from .replies import Reply
 Lines = Iterable[tuple[str | bytes, str | bytes]]
 
 _MOST_BYTES = 1024 * 1024
+_MOST_SILENCES = 5
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,7 +31,7 @@ class Edge:
 
     ``url`` is its URL. ``connect`` is the host and port to connect to in place of those of
     the URL, which are still named. ``ca_file`` holds further authorities in PEM. ``timeout``
-    is in seconds, for each wait on the network.
+    is in seconds, for each wait on the network and for the whole body of an answer.
     """
 
     url: str
@@ -82,6 +84,7 @@ class Wire:
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
         self._context = edge.context() if edge.scheme == "https" else None
+        self._silences = 0
         self.count = 0
 
     def send(
@@ -93,9 +96,10 @@ class Wire:
         *,
         host: str | None = None,
     ) -> Reply:
-        """One request and its answer. Raises Unreachable when there is no connection.
+        """One request and its answer.
 
-        ``host`` takes the place of the URL's; an empty one leaves the Host line out.
+        Raises Unreachable when there is no connection, or too many requests got no answer
+        in time. ``host`` takes the place of the URL's; an empty one leaves the Host line out.
         """
         self.count += 1
         named = self._edge.authority if host is None else host
@@ -107,7 +111,13 @@ class Wire:
         try:
             with self._connected() as connection:
                 connection.sendall(b"\r\n".join((*head, b"", body)))
-                return _read(connection, method)
+                return _read(connection, method, self._edge.timeout)
+        except TimeoutError:
+            self._silences += 1
+            if self._silences >= _MOST_SILENCES:
+                what = f"{self._silences} requests got no answer in {self._edge.timeout:g} s each"
+                raise Unreachable(what) from None
+            return Reply(0)
         except (OSError, HTTPException, ValueError):
             # A refusal of an odd request may come as a closed connection.
             return Reply(0)
@@ -122,12 +132,15 @@ class Wire:
             raise Unreachable(_told(error)) from error
 
 
-def _read(connection: socket.socket, method: str) -> Reply:
+def _read(connection: socket.socket, method: str, timeout: float) -> Reply:
+    deadline = time.monotonic() + timeout
     with HTTPResponse(connection, method=method) as response:
         response.begin()
         headers = tuple((name.lower(), value) for name, value in response.getheaders())
         body = b""
-        while len(body) < _MOST_BYTES and not _is_whole(headers, body):
+        while (
+            len(body) < _MOST_BYTES and not _is_whole(headers, body) and time.monotonic() < deadline
+        ):
             try:
                 part = response.read1(65536)
             except TimeoutError:
@@ -178,6 +191,7 @@ class Visitor:
             extensions={"sni_hostname": self._edge.host},
         )
         request.extensions["timeout"] = httpx.Timeout(self._edge.timeout).as_dict()
+        deadline = time.monotonic() + self._edge.timeout
         try:
             answer = self._client.send(request, stream=True)
             try:
@@ -185,7 +199,8 @@ class Visitor:
                 received = b""
                 for part in answer.iter_bytes():
                     received += part
-                    if len(received) >= _MOST_BYTES or _is_whole(names, received):
+                    whole = len(received) >= _MOST_BYTES or _is_whole(names, received)
+                    if whole or time.monotonic() > deadline:
                         break
             finally:
                 answer.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from .catalogue import Code
 from .edge import Edge, Lines, Visitor, Wire
 from .expectations import Expectations
 from .findings import Report
-from .mcp import LINES, PING, Echo, Session, call, echo_of
+from .mcp import INITIALIZE, Echo, Session, call, echo_of
 from .replies import Reply
 
 SPOOF = "extauthz-doctor-spoof"
@@ -30,14 +31,16 @@ class Examination:
     echo_tool: str | None = None
     metadata_url: str | None = None
     session: Session = field(default_factory=Session)
+    harmless: bytes = INITIALIZE
+    """What a server that is reached answers well and that changes nothing there."""
     challenge: dict[str, str] = field(default_factory=dict)
     metadata: dict[str, object] = field(default_factory=dict)
     elsewhere: frozenset[tuple[int, str]] = frozenset()
     """Status and body of what a site on the same host answers to any path."""
 
     def found(self, code: Code, seen: str) -> None:
-        """Something was found."""
-        self.report.found(code, seen)
+        """Something was found. Whatever an edge says, the token is not repeated."""
+        self.report.found(code, seen.replace(self.token, "(the token)") if self.token else seen)
 
     def try_out(
         self,
@@ -47,22 +50,33 @@ class Examination:
         code: Code,
         method: str = "POST",
         target: str | bytes | None = None,
-        body: bytes = PING,
         host: str | None = None,
     ) -> Reply:
         """Send what must not get through; ``code`` is found if it does, whoever answers."""
+        body = self.harmless if method == "POST" else b""
         reply = self.wire.send(
             method,
             self.edge.path if target is None else target,
-            [*LINES, *lines],
-            body if method == "POST" else b"",
+            [*self.session.lines(body), *lines],
+            body,
             host=host,
         )
+        return self.judge(what, reply, code)
+
+    def judge(self, what: str, reply: Reply, code: Code) -> Reply:
+        """The reply to what must not get through."""
         if reply.ok and not self.is_elsewhere(reply):
             self.found(code, f"{what}: {reply}")
         elif reply.broken:
             self.found(Code.EDGE_BREAKS, f"{what}: {reply}")
         return reply
+
+    @property
+    def own_origin(self) -> str:
+        """The origin of the resource as the metadata has it, else of the URL: it may call."""
+        resource = self.metadata.get("resource")
+        parts = urlsplit(resource if isinstance(resource, str) else self.edge.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def is_elsewhere(self, reply: Reply) -> bool:
         """Whether this is what a site on the same host answers to any path."""
@@ -79,8 +93,8 @@ class Examination:
         return self.wire.send("POST", self.edge.path, everything, body)
 
     def echo(self, lines: Lines = ()) -> tuple[Reply, Echo | None]:
-        """What the MCP server says it received; a ping, and None, where no tool tells."""
+        """What the MCP server says it received; None where no tool tells."""
         if self.echo_tool is None:
-            return self.with_token(PING, lines), None
+            return self.with_token(self.harmless, lines), None
         reply = self.with_token(call(self.echo_tool), lines)
         return reply, echo_of(reply)

@@ -12,8 +12,9 @@ from .edge import Edge, Unreachable, Visitor, Wire
 from .examination import Examination
 from .expectations import Expectations
 from .findings import Report
-from .holder import dropped, elsewhere, enter, identity, spoofs, two_tokens
-from .intruder import bad_tokens, doors, long_tokens, methods_and_hosts, paths, unknown_key
+from .holder import dropped, elsewhere, enter, identity, leave, spoofs, two_tokens
+from .intruder import bad_tokens, doors, long_tokens, methods_and_hosts, paths
+from .patience import unknown_key
 from .replies import Reply
 from .walk import follow_issuers, follow_metadata, knock
 
@@ -45,7 +46,9 @@ def examine(
     )
     try:
         first = knock(exam)
-        if first is not None:
+        if exam.report.has(Code.NO_ANSWER) or exam.report.has(Code.NO_ROUTE):
+            _skip(exam, "everything else", "nothing can be told while extauthz does not answer")
+        elif first is not None:
             follow_metadata(exam)
             _examine(exam, first, parts)
     except Unreachable as error:
@@ -60,17 +63,14 @@ def _examine(exam: Examination, first: Reply, parts: Collection[Part]) -> None:
     if "walk" in parts:
         follow_issuers(exam)
         preflights(exam)
-        origins(exam)
+        origins(exam, first)
         unowned_paths(exam)
+        unknown_key(exam, first)
     somebody_else(exam)
-    if exam.report.has(Code.NO_ANSWER):
-        _skip(exam, "attacks", "nothing can be told while extauthz does not answer")
-        return
     if "intruder" in parts:
         if first.ok:
             _skip(exam, "attacks without a token", "nothing is refused")
         else:
-            unknown_key(exam)
             paths(exam)
             methods_and_hosts(exam)
             bad_tokens(exam)
@@ -87,9 +87,13 @@ def _with_token(exam: Examination) -> None:
         normal = identity(exam)
         spoofs(exam, normal)
         dropped(exam, normal)
-        two_tokens(exam)
-        elsewhere(exam)
-        rules(exam)
+        if exam.expected.audit:
+            _skip(exam, "what a good token does not open", "mode: audit refuses nothing")
+        else:
+            two_tokens(exam)
+            elsewhere(exam)
+            rules(exam)
+        leave(exam)
 
 
 def _skip(exam: Examination, title: str, why: str) -> None:

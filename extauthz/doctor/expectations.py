@@ -23,8 +23,12 @@ class Expectations:
     @property
     def identity_names(self) -> tuple[str, ...]:
         """The names of every header that tells who is calling."""
-        extra = () if self.server is None else self.server.forwarded
-        return (*IDENTITY_HEADERS, *(each.header for each in extra))
+        return (*IDENTITY_HEADERS, *self.extra_names)
+
+    @property
+    def extra_names(self) -> tuple[str, ...]:
+        """The names that the file adds."""
+        return () if self.server is None else tuple(e.header for e in self.server.forwarded)
 
     @property
     def token_may_arrive(self) -> bool:
@@ -32,23 +36,23 @@ class Expectations:
         return self.server is not None and (self.server.keep_token or self.server.audit)
 
     @property
+    def audit(self) -> bool:
+        """Whether refusals are only written down."""
+        return self.server is not None and self.server.audit
+
+    @property
     def any_origin(self) -> bool:
         """Whether pages of any origin may call."""
         return self.server is not None and self.server.origins is None
-
-    @property
-    def has_call_rules(self) -> bool:
-        """Whether it matters which tool is called."""
-        return self.server is not None and self.server.has_call_rules
 
     def denied_tool(self) -> str | None:
         """A name that the rules deny and that no server has; None if there is none."""
         return None if self.server is None else _name(self.server.tools, denied=True)
 
     def allowed_tool(self, echo_tool: str | None) -> str | None:
-        """A name that the rules let pass and that is safe to call; None if there is none."""
+        """A name that the rules let pass and that is safe to call; None if none is known."""
         if self.server is None:
-            return None
+            return echo_tool
         if echo_tool is not None and _passes(self.server.tools, echo_tool):
             return echo_tool
         return _name(self.server.tools, denied=False)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from extauthz.core.model import Reason
 from extauthz.core.near_misses import near_misses
+from extauthz.core.policy import IDENTITY_HEADERS, Server
 from extauthz.core.token import UnverifiedToken, parse_token
 
 from .catalogue import Code
 from .examination import SPOOF, Examination
 from .intruder import made_up
-from .mcp import DISCOVER, INITIALIZE, INITIALIZED, MODERN, PING, Echo, Session
+from .mcp import DISCOVER, INITIALIZE, INITIALIZED, LINES, MODERN, PING, Echo, Session
 from .replies import Reply
 
 _MOST = 1024 * 1024
+_MOST_NEIGHBOURS = 50
+_MOST_EXTRA = 10
 _BY_REASON = {
     Reason.UNKNOWN_ISSUER: Code.TOKEN_ISSUER,
     Reason.WRONG_AUDIENCE: Code.TOKEN_AUDIENCE,
@@ -43,7 +46,15 @@ def enter(exam: Examination) -> bool:
         if exam.session.version is None:
             exam.session = Session.of(reply)
             exam.with_token(INITIALIZED)
+        exam.harmless = DISCOVER if exam.session.is_modern else PING
         return True
+
+
+def leave(exam: Examination) -> None:
+    """End the session, if the server opened one."""
+    if exam.session.session_id is not None:
+        lines = [*exam.session.lines(b""), *exam.authorization]
+        exam.wire.send("DELETE", exam.edge.path, lines)
 
 
 def _refused(exam: Examination, reply: Reply) -> None:
@@ -112,7 +123,7 @@ def identity(exam: Examination) -> Echo | None:
 def spoofs(exam: Examination, normal: Echo | None) -> None:
     """A client's own identity headers, in every spelling: overwritten, removed or refused."""
     with exam.report.step("no identity header that the client made up arrives"):
-        for name in spellings(exam.expected.identity_names):
+        for name in spellings(IDENTITY_HEADERS, exam.expected.extra_names):
             for lines in ([(name, SPOOF)], [(name, SPOOF), (name, f"{SPOOF}2")]):
                 what = f"{name}: {SPOOF}" + (" twice" if len(lines) == 2 else "")
                 reply, echo = exam.echo(lines)
@@ -124,10 +135,13 @@ def spoofs(exam: Examination, normal: Echo | None) -> None:
                     exam.found(Code.SPOOF_ARRIVES, f"{what} changes the subject")
 
 
-def spellings(names: tuple[str, ...]) -> Iterator[str]:
-    """Each name, and every kind of look-alike (contract, section 5)."""
-    yield from names
-    for name in dict.fromkeys((names[0], *names[9:])):
+def spellings(names: tuple[str, ...], extra: tuple[str, ...]) -> Iterator[str]:
+    """Each name, and every kind of look-alike of the first and of some extra ones.
+
+    Contract, section 5.
+    """
+    yield from (*names, *extra)
+    for name in (names[0], *extra[:_MOST_EXTRA]):
         first, *rest = name.split("-")
         yield name.title()
         yield name.upper()
@@ -172,13 +186,13 @@ def two_tokens(exam: Examination) -> None:
         exam.try_out(
             "the token in the query",
             target=f"{exam.edge.path}?access_token={exam.token}",
-            code=Code.QUERY_TOKEN_TAKEN,
+            code=Code.STRAY_TOKEN_TAKEN,
         )
         for what, pair in (
             ("in a cookie", ("Cookie", f"access_token={exam.token}")),
             ("in X-Authorization", ("X-Authorization", good)),
         ):
-            exam.try_out(f"the token {what}", [pair], code=Code.QUERY_TOKEN_TAKEN)
+            exam.try_out(f"the token {what}", [pair], code=Code.STRAY_TOKEN_TAKEN)
 
 
 def elsewhere(exam: Examination) -> None:
@@ -190,17 +204,19 @@ def elsewhere(exam: Examination) -> None:
             return
         audience = token.shown_to_its_owner().get("aud")
         meant = set(audience if isinstance(audience, list) else [audience])
-        for server in exam.expected.neighbours:
+        for server in exam.expected.neighbours[:_MOST_NEIGHBOURS]:
             accepted = server.audiences
             if accepted is None or not accepted.isdisjoint(meant) or server.audit:
                 continue
-            path = server.paths[0] or "/"
+            path = _endpoint(server)
             if any(path.startswith(public) for public in server.public_prefixes):
                 continue
-            exam.try_out(
-                f"POST {path} of {server.name}",
-                exam.authorization,
-                target=path,
-                body=PING,
-                code=Code.TOKEN_ELSEWHERE,
-            )
+            reply = exam.wire.send("POST", path, [*LINES, *exam.authorization], INITIALIZE)
+            exam.judge(f"POST {path} of {server.name}", reply, Code.TOKEN_ELSEWHERE)
+
+
+def _endpoint(server: Server) -> str:
+    """Where clients call a server: the path of its resource, if that is where it is matched."""
+    path = urlsplit(server.resource or "").path or "/"
+    inside = any(f"{path}/".startswith(f"{each}/") for each in server.paths)
+    return path if inside else server.paths[0] or "/"

@@ -5,20 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
 from collections.abc import Iterator
 
 from extauthz.core.documents import RESOURCE_METADATA
-from extauthz.core.model import Reason
 
 from .catalogue import Code
 from .examination import SPOOF, Examination
-from .mcp import LINES, NOBODYS
+from .mcp import NOBODYS
 
 _LONG = 15 * 1024
 _TOO_LONG = 20 * 1024
-# A little less than the 250 ms that a request waits for the keys of an issuer, in seconds.
-_KEY_WAIT = 0.2
 _METHODS = ("GET", "HEAD", "DELETE", "PUT", "PATCH", "OPTIONS", "PROPFIND", "post", "Get")
 _RENAMED = (
     "X-Original-URL",
@@ -181,23 +177,6 @@ def long_tokens(exam: Examination) -> None:
             exam.found(Code.LONG_TOKEN_LOST, f"a token of 15 KiB: {reply}")
         longer = [("Authorization", f"Bearer {'a' * _TOO_LONG}.b.c")]
         exam.try_out("a token of 20 KiB", longer, code=Code.BAD_TOKEN_TAKEN)
-
-
-def unknown_key(exam: Examination) -> None:
-    """A key id that was never seen has to be looked for; the proxy must have that patience."""
-    with exam.report.step("the proxy waits while a key is looked for"):
-        lines = [("Authorization", f"Bearer {made_up(exam)}")]
-        started = time.perf_counter()
-        reply = exam.wire.send("POST", exam.edge.path, [*LINES, *lines], b"{}")
-        waited = time.perf_counter() - started
-        seen = f"a token with an unknown key id: {reply} after {waited * 1000:.0f} ms"
-        if reply.ok:
-            exam.found(Code.BAD_TOKEN_TAKEN, seen)
-        elif reply.broken or reply.status == 0:
-            exam.found(Code.TIMEOUT_TOO_SHORT, seen)
-        elif reply.reason == Reason.KEYS_UNAVAILABLE and waited < _KEY_WAIT:
-            # Over gRPC extauthz hears how long the proxy waits, and answers before that.
-            exam.found(Code.TIMEOUT_TOO_SHORT, seen)
 
 
 def made_up(exam: Examination, algorithm: str = "ES256", signature: bytes | None = None) -> str:

@@ -80,12 +80,17 @@ class Session:
                 version = result.get("protocolVersion", VERSION)
         return cls(str(version), reply.get("mcp-session-id"))
 
+    @property
+    def is_modern(self) -> bool:
+        """Whether headers repeat the body."""
+        return self.version is not None and self.version >= MODERN
+
     def lines(self, body: bytes) -> list[tuple[str, str]]:
         """The header lines of a request with that body."""
         lines = [*LINES]
         if self.version is not None:
             lines.append(("MCP-Protocol-Version", self.version))
-            if self.version >= MODERN:
+            if self.is_modern:
                 lines += repeated(body)
         if self.session_id is not None:
             lines.append(("Mcp-Session-Id", self.session_id))

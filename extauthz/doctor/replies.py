@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+_REASON = re.compile(r"[a-z_]{1,40}")
 _PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
 
 
@@ -36,7 +37,7 @@ class Reply:
     def reason(self) -> str | None:
         """The reason that extauthz gave for a refusal."""
         found = self.refusal.get("reason")
-        return found if isinstance(found, str) else None
+        return found if isinstance(found, str) and _REASON.fullmatch(found) else None
 
     @property
     def refusal(self) -> Mapping[str, object]:

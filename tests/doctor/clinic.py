@@ -15,7 +15,9 @@ from extauthz.doctor.edge import Edge
 from extauthz.doctor.examine import PARTS, Part, examine
 from extauthz.doctor.expectations import expectations
 from extauthz.doctor.findings import Report
+from extauthz.doctor.telling import document, table
 from tests.doctor.mcp_server import McpServer, running
+from tests.doctor.spare import Spare, spare
 from tests.e2e import edges
 from tests.e2e.edges import Wiring
 from tests.e2e.processes import free_port
@@ -23,6 +25,7 @@ from tests.e2e.scene import Service, extauthz
 from tests.generate.edges import Edit, generated
 from tests.generate.inventories import loaded
 
+MOST_REQUESTS = 400
 RULES = {"get_me": "allow", "add": "allow", "danger_*": "deny"}
 
 
@@ -36,6 +39,7 @@ class Clinic:
     servers: dict[str, McpServer]
     port: int
     service: Service
+    _spare: Spare | None = None
 
     def url(self, server: str) -> str:
         return f"http://127.0.0.1:{self.port}/{server}/mcp"
@@ -65,12 +69,17 @@ class Clinic:
         ports = {name: server.port for name, server in self.servers.items()}
         return Wiring(**ports, grpc=service.grpc, http=service.http)
 
-    @contextmanager
-    def another(self, config: dict[str, Any]) -> Iterator[Service]:
-        """An extauthz of its own, with another configuration."""
-        folder = self.folder / f"extauthz-{time.monotonic_ns()}"
-        with extauthz(config, folder) as service:
-            yield service
+    @property
+    def spare(self) -> Spare:
+        """Another extauthz, which holds to what a test says."""
+        if self._spare is None:
+            self._spare = self.stack.enter_context(spare(self.config(), self.folder / "spare"))
+        return self._spare
+
+    def another(self, config: dict[str, Any]) -> Service:
+        """An extauthz with another configuration, until the next call."""
+        self.spare.hold_to(config)
+        return self.spare.service
 
     @contextmanager
     def edge(
@@ -111,18 +120,27 @@ class Clinic:
         token: str | None = "",
         echo_tool: str | None = "get_me",
         parts: Collection[Part] = PARTS,
+        host: str = "",
     ) -> Report:
-        """What doctor finds; an empty token stands for a good one."""
+        """What doctor finds; an empty token stands for a good one. ``host`` renames the edge."""
         policy = compile_policy(loaded({"version": 1, **(config or self.config())}))
-        edge = Edge(url=self.url(server))
-        return examine(
+        url, connect = self.url(server), None
+        if host:
+            url, connect = url.replace("127.0.0.1", host), ("127.0.0.1", self.port)
+        edge = Edge(url=url, connect=connect, timeout=5.0)
+        token = self.token(server) if token == "" else token
+        report = examine(
             edge,
             expectations(policy, edge.authority, edge.path),
             now=time.time(),
-            token=self.token(server) if token == "" else token,
+            token=token,
             echo_tool=echo_tool,
             parts=parts,
         )
+        assert report.requests < MOST_REQUESTS
+        told = table(report) + document(report)
+        assert token is None or token.split(".")[-1][:16] not in told
+        return report
 
 
 @contextmanager
