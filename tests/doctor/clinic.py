@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from extauthz.config.compile import compile_policy
-from extauthz.demo.issuer import Issuer
+from extauthz.demo.issuer import Endpoint, Fault, Issuer
 from extauthz.doctor.edge import Edge
 from extauthz.doctor.examine import PARTS, Part, examine
 from extauthz.doctor.expectations import expectations
@@ -80,6 +80,16 @@ class Clinic:
         """An extauthz with another configuration, until the next call."""
         self.spare.hold_to(config)
         return self.spare.service
+
+    @contextmanager
+    def faulty(self, endpoint: Endpoint, fault: Fault) -> Iterator[Service]:
+        """An extauthz whose issuer fails, after the first time."""
+        service = self.another(self.config())
+        self.issuer.faults[endpoint], self.issuer.delay = fault, 0.4
+        try:
+            yield service
+        finally:
+            del self.issuer.faults[endpoint]
 
     @contextmanager
     def edge(

@@ -107,21 +107,10 @@ def test_no_public_url_is_known(open_clinic: Clinic, tmp_path: Path) -> Report:
 # ---- the issuer ---------------------------------------------------------------------------
 
 
-@contextmanager
-def faulty(clinic: Clinic, endpoint: Any, fault: Fault) -> Iterator[Service]:
-    """An extauthz whose issuer fails, after the first time."""
-    service = clinic.another(clinic.config())
-    clinic.issuer.faults[endpoint], clinic.issuer.delay = fault, 0.4
-    try:
-        yield service
-    finally:
-        del clinic.issuer.faults[endpoint]
-
-
 @provokes(Code.ISSUER_METADATA)
 def test_the_issuers_metadata_is_gone(open_clinic: Clinic) -> Report:
     with (
-        faulty(open_clinic, "discovery", Fault.ERROR) as service,
+        open_clinic.faulty("discovery", Fault.ERROR) as service,
         open_clinic.edge("nginx", service=service),
     ):
         return open_clinic.examine("notes", parts=["walk"])
@@ -130,7 +119,7 @@ def test_the_issuers_metadata_is_gone(open_clinic: Clinic) -> Report:
 @provokes(Code.ISSUER_KEYS)
 def test_the_issuers_keys_are_gone(open_clinic: Clinic) -> Report:
     with (
-        faulty(open_clinic, "keys", Fault.NO_KEYS) as service,
+        open_clinic.faulty("keys", Fault.NO_KEYS) as service,
         open_clinic.edge("nginx", service=service),
     ):
         return open_clinic.examine("notes", parts=["walk"])
@@ -163,7 +152,7 @@ def test_the_shipped_timeout_is_longer_than_the_wait_for_keys(
     open_clinic: Clinic, proxy: str
 ) -> None:
     with (
-        faulty(open_clinic, "keys", Fault.SLOW) as service,
+        open_clinic.faulty("keys", Fault.SLOW) as service,
         open_clinic.edge(proxy, service=service),
     ):
         named(open_clinic.examine("notes", token=None, parts=["walk"]), ())
@@ -173,7 +162,7 @@ def test_the_shipped_timeout_is_longer_than_the_wait_for_keys(
 @provokes(Code.TIMEOUT_TOO_SHORT)
 def test_a_timeout_shorter_than_the_wait_for_keys(open_clinic: Clinic, proxy: str) -> Report:
     with (
-        faulty(open_clinic, "keys", Fault.SLOW) as service,
+        open_clinic.faulty("keys", Fault.SLOW) as service,
         open_clinic.edge(proxy, service=service, **SHORT[proxy]),
     ):
         return open_clinic.examine("notes", token=None, parts=["walk"])
@@ -186,7 +175,7 @@ def test_what_is_not_answered_in_time_passes(open_clinic: Clinic) -> Report:
         ext_authz(document)["failure_mode_allow"] = True
 
     with (
-        faulty(open_clinic, "keys", Fault.SLOW) as service,
+        open_clinic.faulty("keys", Fault.SLOW) as service,
         open_clinic.edge("envoy-http", service=service, change=change),
     ):
         return open_clinic.examine("notes", token=None, parts=["walk"])
