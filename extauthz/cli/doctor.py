@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from .options import add_settings, load_or_complain
 
 if TYPE_CHECKING:
+    from extauthz.doctor.edge import Edge
     from extauthz.doctor.expectations import Expectations
 
 
@@ -81,8 +82,8 @@ def run(options: argparse.Namespace) -> int:
             timeout=options.timeout,
         )
         token = _token(options.token_file)
-        if edge.scheme == "https":
-            edge.context()
+        if edge.ca_file is not None:
+            _load(edge)
     except (ValueError, OSError) as error:
         print(f"extauthz doctor: {error}", file=sys.stderr)
         return 2
@@ -113,6 +114,14 @@ def _url(text: str) -> str:
     if not good or extra or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(wrong)
     return text
+
+
+def _load(edge: Edge) -> None:
+    try:
+        edge.context()
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise ValueError(f"--ca-file {edge.ca_file}: {what}; expected PEM") from None
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 
 from extauthz.core.documents import RESOURCE_METADATA
+from extauthz.core.model import Reason
 
 from .catalogue import Code
 from .examination import SPOOF, Examination
@@ -127,7 +128,7 @@ def doors(exam: Examination) -> None:
             (f"X-{word}-{name}", value)
             for word in ("Original", "Forwarded")
             for name, value in (
-                ("Uri", f"{exam.edge.path}/{NOBODYS}"),
+                ("Uri", f"/{NOBODYS}/../{NOBODYS}"),
                 ("Method", "GET"),
                 ("Host", exam.edge.authority),
                 ("Proto", "https"),
@@ -138,8 +139,8 @@ def doors(exam: Examination) -> None:
                 preflight = [("Origin", exam.edge.origin), ("Access-Control-Request-Method", "GET")]
                 lines = asked if method == "GET" else [*asked, *preflight]
                 reply = exam.wire.send(method, path, lines)
-                # A door judges the server's path, which needs a token; the edge judges /auth/….
-                if reply.reason == "missing_token" or reply.get("x-extauthz-status"):
+                # A door judges the path that it is told; the edge judges /auth/…, which is plain.
+                if reply.reason == Reason.AMBIGUOUS_PATH or reply.get("x-extauthz-status"):
                     exam.found(Code.DOOR_EXPOSED, f"{method} {path}: {reply}")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from extauthz.core.documents import RESOURCE_METADATA
 from extauthz.core.keyset import KeySetError
 from extauthz.keys.discovery import Discovered, IssuerMismatch, discover
 from extauthz.keys.fetch import FetchError, fetch
-from extauthz.keys.load import Loaded, load_keys
+from extauthz.keys.load import load_keys
 from extauthz.keys.source import IssuerSource
 
 from .catalogue import Code
@@ -102,11 +103,8 @@ def follow_issuers(exam: Examination) -> None:
 
 
 def _follow_issuer(exam: Examination, issuer: str) -> None:
-    source = IssuerSource(
-        name=issuer, issuer=issuer, ca_file=exam.edge.ca_file, timeout=exam.edge.timeout
-    )
     try:
-        found, _ = asyncio.run(_discovered(source))
+        found = asyncio.run(_discovered(exam, issuer))
     except IssuerMismatch as error:
         exam.found(Code.ISSUER_MISMATCH, str(error))
     except FetchError as error:
@@ -124,10 +122,18 @@ class _NoKeys(Exception):
     """The metadata is there, the keys are not."""
 
 
-async def _discovered(source: IssuerSource) -> tuple[Discovered, Loaded]:
-    async with asyncio.timeout(source.timeout):
+async def _discovered(exam: Examination, issuer: str) -> Discovered:
+    source = IssuerSource(name=issuer, issuer=issuer, timeout=exam.edge.timeout)
+    try:
+        found = await discover(source, fetch)
+    except FetchError as error:
+        # A private authority of the edge's need not be the issuer's, but may be.
+        if error.answered or exam.edge.ca_file is None:
+            raise
+        source = replace(source, ca_file=exam.edge.ca_file)
         found = await discover(source, fetch)
     try:
-        return found, await load_keys(source)
+        await load_keys(source)
     except FetchError as error:
         raise _NoKeys(str(error)) from error
+    return found
