@@ -85,8 +85,8 @@ CATALOGUE: Final = {
     ),
     Code.OPEN_WITHOUT_TOKEN: Entry(
         "A request without a token got through",
-        f"{_ASKED}; and `failure_mode_allow: true` with extauthz down. If the path is meant to be "
-        "open, it is one of public_paths.",
+        f"{_ASKED}; and `failure_mode_allow: true` with extauthz down. `mode: audit` refuses "
+        "nothing, and public_paths are meant to be open: give doctor the file (--config).",
     ),
     Code.NO_ROUTE: Entry(
         "The proxy has no route for this URL",
@@ -110,7 +110,8 @@ CATALOGUE: Final = {
     ),
     Code.UNEXPECTED_REFUSAL: Entry(
         "A request without a token is refused, but not with 401",
-        "A client cannot learn that it has to log in. See what answers here: `extauthz explain "
+        "A client cannot learn that it has to log in. Where it was redirected, give doctor the URL "
+        "that it led to. Else see what answers here: `extauthz explain "
         "--url …`, the proxy's access log.",
     ),
     Code.NO_CHALLENGE: Entry(

@@ -46,6 +46,9 @@ def _judge_refusal(exam: Examination, reply: Reply) -> None:
     if reply.status >= 500 or reply.status == 0:
         exam.found(Code.NO_ANSWER, seen)
         return
+    if 300 <= reply.status < 400:
+        exam.found(Code.UNEXPECTED_REFUSAL, f"{seen}, to {reply.get('location')}")
+        return
     if reply.status != 401:
         by_reason = {
             "no_matching_server": Code.NO_SERVER,

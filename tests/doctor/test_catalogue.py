@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from extauthz.doctor.catalogue import CATALOGUE, Code
 from tests.doctor import test_broken_inventory, test_broken_proxies
 from tests.doctor.provoked import PROVOKED
@@ -17,3 +19,14 @@ def test_every_finding_means_something_and_has_a_cure() -> None:
 
 def test_every_finding_is_provoked_by_a_test() -> None:
     assert set(Code) == PROVOKED
+
+
+GUIDE = Path(__file__).parents[2] / "docs/guides/doctor.md"
+
+
+def test_the_guide_tells_every_finding_as_the_catalogue_does() -> None:
+    lines = GUIDE.read_text().split("## Findings")[1].splitlines()
+    assert [line for line in lines if line.startswith("| `")] == [
+        f"| `{code}`{' (note)' if entry.is_note else ''} | {entry.means} | {entry.cure} |"
+        for code, entry in CATALOGUE.items()
+    ]

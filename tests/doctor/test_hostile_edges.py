@@ -139,3 +139,12 @@ def test_many_servers_and_headers_do_not_mean_many_requests() -> None:
         policy = compile_policy(loaded(config))
         report = examined(port, expected=expectations(policy, f"127.0.0.1:{port}", "/notes/mcp"))
     assert report.requests < 700
+
+
+def test_an_edge_that_sends_elsewhere_is_not_followed() -> None:
+    with edge(refused) as (other, asked):
+        there = f"http://127.0.0.1:{other}/notes/mcp"
+        with edge(lambda to: say(to, 308, b"", Location=there)) as (port, _):
+            report = examined(port)
+    assert asked == []
+    assert f"308, to {there}" in " ".join(table(report).split())
