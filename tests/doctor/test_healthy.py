@@ -40,8 +40,10 @@ def expected_of(config: dict[str, Any], edge: Edge) -> Expectations:
 
 @pytest.mark.parametrize(("proxy", "server"), EDGES)
 def test_nothing_is_found(open_clinic: Clinic, proxy: str, server: str) -> None:
+    left_by_others = set(open_clinic.servers[server].sessions)
     with open_clinic.edge(proxy):
         report = open_clinic.examine(server)
+    assert open_clinic.servers[server].sessions == left_by_others
     assert not report.findings, table(report)
     assert report.requests > 200
     skipped = {step.title for step in report.steps if step.skipped}
