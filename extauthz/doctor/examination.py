@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from .catalogue import Code
 from .edge import Edge, Lines, Visitor, Wire
 from .expectations import Expectations
 from .findings import Report
 from .mcp import INITIALIZE, Echo, Session, call, echo_of
-from .replies import Reply
+from .replies import Reply, split_url
 
 SPOOF = "extauthz-doctor-spoof"
 STRANGER = "https://extauthz-doctor.invalid"
@@ -74,9 +73,8 @@ class Examination:
     @property
     def own_origin(self) -> str:
         """The origin of the resource as the metadata has it, else of the URL: it may call."""
-        resource = self.metadata.get("resource")
-        parts = urlsplit(resource if isinstance(resource, str) else self.edge.url)
-        return f"{parts.scheme}://{parts.netloc}"
+        parts = split_url(self.metadata.get("resource"))
+        return self.edge.origin if parts is None else f"{parts.scheme}://{parts.netloc}"
 
     def is_elsewhere(self, reply: Reply) -> bool:
         """Whether this is what a site on the same host answers to any path."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -16,6 +17,8 @@ VERSION = "2025-11-25"
 
 MODERN = "2026-07-28"
 """The first version whose headers repeat what the body says."""
+
+_VERSION = re.compile(r"[0-9A-Za-z.-]{1,40}")
 
 NOBODYS = "extauthz_doctor"
 """How every name ends that is tried and that no server has."""
@@ -73,12 +76,13 @@ class Session:
     @classmethod
     def of(cls, reply: Reply) -> Session:
         """The session that an answer to ``initialize`` opened."""
-        version: object = VERSION
+        version = VERSION
         for each in reply.messages():
             result = each.get("result")
-            if isinstance(result, dict):
-                version = result.get("protocolVersion", VERSION)
-        return cls(str(version), reply.get("mcp-session-id"))
+            named = result.get("protocolVersion") if isinstance(result, dict) else None
+            if isinstance(named, str) and _VERSION.fullmatch(named):
+                version = named
+        return cls(version, reply.get("mcp-session-id"))
 
     @property
     def is_modern(self) -> bool:

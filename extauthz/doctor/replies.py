@@ -6,9 +6,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
 
 _REASON = re.compile(r"[a-z_]{1,40}")
 _PARAMETER = re.compile(r'([a-z_]+)="([^"]*)"')
+
+
+_URL = re.compile(r"https?://[!-~]+")
+
+
+def split_url(text: object) -> SplitResult | None:
+    """The parts of an http or https URL that somebody else wrote; None if it is none."""
+    if not isinstance(text, str) or _URL.fullmatch(text) is None:
+        return None
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .catalogue import Code
 from .edge import Unreachable
 from .examination import Examination
 from .mcp import HEADERS, INITIALIZE
-from .replies import Reply
+from .replies import Reply, split_url
 
 _MOST_ISSUERS = 20
 
@@ -73,19 +73,20 @@ def follow_metadata(exam: Examination) -> None:
     with exam.report.step("the resource metadata leads to the issuer"):
         usual = exam.edge.origin + RESOURCE_METADATA + exam.edge.path.rstrip("/")
         url = exam.metadata_url or exam.challenge.get("resource_metadata") or usual
-        parts = urlsplit(url)
-        if parts.netloc != exam.edge.authority:
+        where = split_url(url)
+        if where is None or where.netloc != exam.edge.authority:
             exam.found(Code.METADATA_WRONG, f"the challenge names {url}")
-        reply = exam.visitor.ask("GET", parts.path, {"Accept": "application/json"})
+        path = urlsplit(usual).path if where is None else where.path or "/"
+        reply = exam.visitor.ask("GET", path, {"Accept": "application/json"})
         document = reply.json()
         if reply.status != 200 or not isinstance(document, dict):
-            exam.found(Code.METADATA_MISSING, f"GET {parts.path}: {reply}")
+            exam.found(Code.METADATA_MISSING, f"GET {path}: {reply}")
             return
         exam.metadata = document
         if document.get("resource") != exam.edge.url:
             exam.found(Code.METADATA_WRONG, f"resource is {document.get('resource')!r}")
         if reply.get("access-control-allow-origin") is None:
-            exam.found(Code.METADATA_CLOSED, f"GET {parts.path}")
+            exam.found(Code.METADATA_CLOSED, f"GET {path}")
         if not _issuers(exam):
             exam.found(Code.METADATA_WRONG, "it names no authorization_servers")
 

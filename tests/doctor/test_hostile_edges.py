@@ -7,6 +7,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler
 
+import pytest
+
 from extauthz.config.compile import compile_policy
 from extauthz.doctor.catalogue import Code
 from extauthz.doctor.edge import Edge
@@ -148,3 +150,41 @@ def test_an_edge_that_sends_elsewhere_is_not_followed() -> None:
             report = examined(port)
     assert asked == []
     assert f"308, to {there}" in " ".join(table(report).split())
+
+
+ODD = [
+    "http://[::1",
+    "http://127.0.0.1:99999999/x y",
+    "https://\u00e9\ud83d\ude00.example/\u00e9",
+    "not a url",
+    "http://\r\nX-Injected: yes",
+    17,
+    None,
+    [["deep"]],
+    {},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_values_are_findings_and_no_failures(odd: object) -> None:
+    told = odd if isinstance(odd, str) else str(odd)
+    header = told.encode("latin-1", "replace").decode("latin-1").replace("\r\n", " ")
+
+    def answer(to: BaseHTTPRequestHandler) -> None:
+        if "oauth-protected-resource" in to.path:
+            names = {"resource": odd, "authorization_servers": [odd, told], "scopes_supported": odd}
+            say(to, 200, json.dumps(names).encode())
+        elif to.headers.get("authorization") is None:
+            body = json.dumps({"reason": odd, "error": odd}).encode()
+            say(to, 401, body, WWW_Authenticate=f'Bearer resource_metadata="{header}"')
+        else:
+            headers = {f"x-auth-{told}": odd, "x-auth-subject": odd}
+            result = {"protocolVersion": odd, "headers": headers, "more": odd}
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": result}).encode()
+            say(to, 200, body, Mcp_Session_Id=header)
+
+    with edge(answer) as (port, _):
+        report = examined(port)
+    assert Code.METADATA_WRONG in codes(report)
+    assert all(line.isprintable() for line in table(report).splitlines())
+    json.loads(document(report))
