@@ -16,7 +16,7 @@ from .turns import Turns
 _log = logging.getLogger(__name__)
 
 MAX_KEY_WAIT = 0.25
-_DEADLINE_RESERVE = 0.05
+DEADLINE_RESERVE = 0.05
 
 _BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
 
@@ -56,6 +56,8 @@ class Authorizer:
         monotonic: Callable[[], float],
     ) -> None:
         self.engine = engine
+        self.hurried_by: float | None = None
+        """Seconds that a proxy gave the last check that had to wait for a key, if too few."""
         self._keys = keys
         self._observer = observer
         self._wall = wall
@@ -90,9 +92,8 @@ class Authorizer:
         started = self._monotonic()
         decision = await self._turns.do(partial(self._decide, request, None))
         if isinstance(decision, NeedKeys):
-            if time_left is not None:
-                time_left -= self._monotonic() - started
-            decision = await self._with_keys(request, decision, time_left)
+            spent = self._monotonic() - started
+            decision = await self._with_keys(request, decision, time_left, spent)
         self._tell(request, decision, transport, started)
         return decision
 
@@ -122,11 +123,12 @@ class Authorizer:
             _log.exception("a decision could not be recorded")
 
     async def _with_keys(
-        self, request: Request, need: NeedKeys, time_left: float | None
+        self, request: Request, need: NeedKeys, time_left: float | None, spent: float
     ) -> Decision:
         wait = MAX_KEY_WAIT
         if time_left is not None:
-            wait = max(0.0, min(wait, time_left - _DEADLINE_RESERVE))
+            wait = max(0.0, min(wait, time_left - spent - DEADLINE_RESERVE))
+            self.hurried_by = time_left if time_left - DEADLINE_RESERVE < MAX_KEY_WAIT else None
         try:
             missing = await self._keys.find(need.issuer, need.kid, wait=wait)
         except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it

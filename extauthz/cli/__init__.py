@@ -15,6 +15,7 @@ COMMANDS = {
     "validate": "check the configuration; --online also fetches discovery and keys",
     "explain": "show every check of one request, and the exact answer",
     "generate": "write proxy configuration for this file",
+    "doctor": "walk and attack a live edge, and say what to mend",
     "token": "get a client_credentials token and print it",
     "demo": "everything on loopback in one command",
     "schema": "print the JSON Schema of the configuration file",

@@ -64,6 +64,16 @@ def suggestions(ports: Ports, work: WorkDirectory, extauthz: Sequence[str]) -> s
         words = [*extauthz, "token", *(word for pair in options.items() for word in pair), *more]
         return f"{variable}=$({shlex.join(words)})"
 
+    examined = {
+        "--url": calculator,
+        "--config": str(work.extauthz_file.absolute()),
+        "--token-file": "-",
+        "--echo-tool": "get_me",
+    }
+    doctor = shlex.join(
+        [*extauthz, "doctor", *(word for pair in examined.items() for word in pair)]
+    )
+
     def call(tool: str, arguments: str = "{}") -> str:
         params = f'{{"name":"{tool}","arguments":{arguments}}}'
         return f"""-d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}'"""
@@ -83,6 +93,9 @@ curl -s -w '\\n' {calculator.replace("/calculator", f"{_METADATA}/calculator")}
 
 # an identity of one's own choice does not arrive
 {post} -H "Authorization: Bearer $TOKEN" -H 'x-auth-subject: admin' {calculator} {call("get_me")}
+
+# the edge, walked as a client does and attacked as an intruder would: nothing is found
+echo "$TOKEN" | {doctor}
 
 # the other server wants a token of its own, and rules for its tools
 {post} -H "Authorization: Bearer $TOKEN" {notes} {call("list_notes")}

@@ -16,6 +16,7 @@ from extauthz.adapters.status import (
     Health,
     Status,
 )
+from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT
 from extauthz.core.explain import Explanation, explain, question
 from extauthz.core.model import Reason
 from extauthz.telemetry.log_pipe import LogPipe
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from extauthz.telemetry.metrics import Metrics
 
     from .service import Service
+
+_HURRIED = (
+    "a proxy gave a check {:.2f} s, and looking for a key may take {:.2f} s with all else: good "
+    "tokens will fail after key rotations; set its timeout to 1s (Envoy: timeout of the filter's "
+    "grpc_service, and retry_back_off.max_interval of a retry_policy to 0.5s)"
+)
 
 
 class View:
@@ -57,7 +64,7 @@ class View:
                 source=loaded.source or "the environment",
                 digest=loaded.digest[:12],
                 loaded_at=self._loaded_at,
-                warnings=tuple(map(str, loaded.warnings)),
+                warnings=(*map(str, loaded.warnings), *self._hurried()),
                 problems=self._problems,
                 failed_at=self._failed_at,
                 client_id=(
@@ -65,6 +72,12 @@ class View:
                 ),
             ),
         )
+
+    def _hurried(self) -> tuple[str, ...]:
+        left = self._service.authorizer.hurried_by
+        if left is None:
+            return ()
+        return (_HURRIED.format(left, MAX_KEY_WAIT + DEADLINE_RESERVE),)
 
     def status(self) -> Status:
         """Everything that the status page shows."""

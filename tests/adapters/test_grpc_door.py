@@ -205,6 +205,13 @@ async def test_a_key_is_waited_for_no_longer_than_envoy_waits(left: float | None
     assert keys.waits == pytest.approx([wait], abs=0.05)  # less what its turn took
 
 
+async def test_the_last_proxy_that_waits_too_little_is_remembered():
+    asked = authorizer(POLICY)
+    for left, remembered in ((0.2, 0.2), (10.0, None), (0.29, 0.29), (None, 0.29), (0.31, None)):
+        await served(CheckServicer(asked), unknown(), left)
+        assert asked.hurried_by == remembered
+
+
 async def test_envoys_deadline_arrives():
     keys = Keys()
     async with running(keys=keys) as door, channel_to(door) as channel:

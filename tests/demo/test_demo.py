@@ -120,6 +120,7 @@ def test_with_stay_all_keeps_running_and_what_is_printed_works(
         assert printed.count('"structuredContent":{"result":5.0}') == 1
         assert '"x-auth-subject":"demo-client"' in printed
         assert "admin" not in printed
+        assert "requests, 0 problems, 0 notes" in printed
         statuses, printed = shell(f"# {rotation}")
         # The journey had its own rotation a moment ago: these keys wait for the cooldown.
         again = rotation[rotation.index("TOKEN=") :].replace(" --fresh", "")

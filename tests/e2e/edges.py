@@ -101,14 +101,23 @@ def envoy(
 
 
 @contextmanager
-def nginx(wiring: Wiring, folder: Path, port: int | None = None) -> Iterator[Edge]:
-    """The nginx of ``nginx/nginx.conf`` with everything it includes."""
+def nginx(
+    wiring: Wiring,
+    folder: Path,
+    port: int | None = None,
+    edit: Callable[[str, str], str] | None = None,
+) -> Iterator[Edge]:
+    """The nginx of ``nginx/nginx.conf`` with everything it includes.
+
+    ``edit`` may change a file first: it is given the name and the text.
+    """
     port = port or free_port()
     ports = {NGINX_PORT: port, **wiring.ports()}
     prefix = folder / "prefix"
     prefix.mkdir(parents=True)
     for file in (REPOSITORY / "nginx").glob("*.conf"):
-        (folder / file.name).write_text(with_ports(file.read_text(), ports))
+        text = with_ports(file.read_text(), ports)
+        (folder / file.name).write_text(edit(file.name, text) if edit else text)
     log = folder / "nginx.log"
     command: list[str | Path] = [
         nginx_path(),

@@ -1,0 +1,172 @@
+"""``extauthz doctor``: walk and attack a live edge, and say what to mend."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .options import add_settings, load_or_complain
+
+if TYPE_CHECKING:
+    from extauthz.doctor.edge import Edge
+    from extauthz.doctor.expectations import Expectations
+
+
+_LONGEST = 300
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="walk and attack a live edge, and say what to mend",
+        description="Walk a live edge as an MCP client does, attack it as an intruder would, with "
+        "and without a token, and report each finding with its cure. Exit 0: nothing to mend, "
+        "1: something. Only doctor's own names and the echo tool are called.",
+    )
+    parser.add_argument(
+        "--url", required=True, help="the MCP server as clients know it: https://host/path"
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="what the edge should hold to; default: $EXTAUTHZ_CONFIG, ./extauthz.yaml, "
+        "/etc/extauthz/extauthz.yaml; without any, less can be told",
+    )
+    parser.add_argument(
+        "--token-file", metavar="FILE", help="a good access token for it; - reads standard input"
+    )
+    parser.add_argument(
+        "--echo-tool",
+        metavar="NAME",
+        help="a tool of the server that returns the identity headers it got, as get_me of the "
+        "demo: with it spoofs are seen, not guessed",
+    )
+    parser.add_argument(
+        "--resource-metadata", metavar="URL", help="default: what the challenge names"
+    )
+    parser.add_argument(
+        "--connect", metavar="HOST:PORT", help="connect there, and name the URL's host all the same"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="private authorities, PEM")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, help="seconds for an answer; default: %(default)g"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("walk", "intruder", "token"),
+        help="make this part only (may be repeated): walk as a client, attack without a token, "
+        "attack with one; default: all three",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_settings(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Examine, and print what was found."""
+    from extauthz.doctor.edge import Edge  # noqa: PLC0415 - brings an HTTP client along
+    from extauthz.doctor.examine import PARTS, examine  # noqa: PLC0415
+    from extauthz.doctor.telling import document, table  # noqa: PLC0415
+
+    try:
+        edge = Edge(
+            url=_url(options.url),
+            connect=_address(options.connect),
+            ca_file=options.ca_file,
+            timeout=options.timeout,
+        )
+        token = _token(options.token_file)
+        if edge.ca_file is not None:
+            _load(edge)
+    except (ValueError, OSError) as error:
+        print(f"extauthz doctor: {error}", file=sys.stderr)
+        return 2
+    expected = _expected(options, edge.authority, edge.path)
+    if expected is None:
+        return 1
+    report = examine(
+        edge,
+        expected,
+        now=time.time(),
+        token=token,
+        echo_tool=options.echo_tool,
+        metadata_url=options.resource_metadata,
+        parts=options.only or PARTS,
+    )
+    print(document(report) if options.json else table(report), end="\n" if options.json else "")
+    return 0 if report.healthy else 1
+
+
+def _url(text: str) -> str:
+    wrong = "--url: expected https://host/path, without user, query and fragment"
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise ValueError(wrong) from None
+    extra = parts.username or parts.query or parts.fragment
+    if not good or extra or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError(wrong)
+    return text
+
+
+def _load(edge: Edge) -> None:
+    try:
+        edge.context()
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise ValueError(f"--ca-file {edge.ca_file}: {what}; expected PEM") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"expected more than 0 and at most {_LONGEST} seconds")
+    return number
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"--connect {text!r}: expected host:port")
+    return host.strip("[]"), int(port)
+
+
+def _token(file: str | None) -> str | None:
+    if file is None:
+        return None
+    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    token = text.strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ValueError("--token-file holds no single token")
+    return token
+
+
+def _expected(options: argparse.Namespace, authority: str, path: str) -> Expectations | None:
+    """What the configuration says, where there is one; None when it is bad."""
+    from extauthz.config.compile import compile_policy  # noqa: PLC0415
+    from extauthz.config.load import SEARCHED  # noqa: PLC0415
+    from extauthz.config.names import CONFIG  # noqa: PLC0415
+    from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
+
+    named = options.config or os.environ.get(CONFIG)
+    if not named and not any(Path(each).exists() for each in SEARCHED):
+        return Expectations()
+    loaded = load_or_complain(options)
+    if loaded is None:
+        return None
+    found = expectations(compile_policy(loaded), authority, path)
+    if found.server is None:
+        print(f"note: no server of {loaded.source} matches {options.url}", file=sys.stderr)
+    return found

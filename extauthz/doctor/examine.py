@@ -1,0 +1,101 @@
+"""The order of an examination: first as a client walks, then as an intruder, then with a token."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Literal
+
+from .browsers import origins, preflights, somebody_else, unowned_paths
+from .calls import rules
+from .catalogue import Code
+from .edge import Edge, Unreachable, Visitor, Wire
+from .examination import Examination
+from .expectations import Expectations
+from .findings import Report
+from .holder import dropped, elsewhere, enter, identity, leave, spoofs, two_tokens
+from .intruder import bad_tokens, doors, long_tokens, methods_and_hosts, paths
+from .patience import unknown_key
+from .replies import Reply
+from .walk import follow_issuers, follow_metadata, knock
+
+Part = Literal["walk", "intruder", "token"]
+PARTS: Final[tuple[Part, ...]] = ("walk", "intruder", "token")
+
+
+def examine(
+    edge: Edge,
+    expected: Expectations,
+    *,
+    now: float,
+    token: str | None = None,
+    echo_tool: str | None = None,
+    metadata_url: str | None = None,
+    parts: Collection[Part] = PARTS,
+) -> Report:
+    """Examine the server behind ``edge``. Never raises for what the edge does.
+
+    ``now`` is seconds since the epoch. ``token`` is a good access token, ``echo_tool`` a
+    tool that reports the identity headers it received; more can be told with them.
+    ``parts`` are those that are made; every examination begins with a request without a
+    token and the resource metadata.
+    """
+    report = Report(edge.url)
+    visitor = Visitor(edge)
+    exam = Examination(
+        edge, Wire(edge), visitor, report, expected, now, token, echo_tool, metadata_url
+    )
+    try:
+        first = knock(exam)
+        if exam.report.has(Code.NO_ANSWER) or exam.report.has(Code.NO_ROUTE):
+            _skip(exam, "everything else", "nothing can be told while extauthz does not answer")
+        elif first is not None:
+            follow_metadata(exam)
+            _examine(exam, first, parts)
+    except Unreachable as error:
+        exam.found(Code.UNREACHABLE, f"in the middle of the examination: {error}")
+    finally:
+        visitor.close()
+    report.requests = exam.wire.count + visitor.count
+    return report
+
+
+def _examine(exam: Examination, first: Reply, parts: Collection[Part]) -> None:
+    if "walk" in parts:
+        follow_issuers(exam)
+        preflights(exam)
+        origins(exam, first)
+        unowned_paths(exam)
+        unknown_key(exam, first)
+    somebody_else(exam)
+    if "intruder" in parts:
+        if first.ok:
+            _skip(exam, "attacks without a token", "nothing is refused")
+        else:
+            paths(exam)
+            methods_and_hosts(exam)
+            bad_tokens(exam)
+            long_tokens(exam)
+        doors(exam)
+    if "token" in parts:
+        _with_token(exam)
+
+
+def _with_token(exam: Examination) -> None:
+    if exam.token is None:
+        _skip(exam, "attacks with a token", "no --token-file")
+    elif enter(exam):
+        normal = identity(exam)
+        spoofs(exam, normal)
+        dropped(exam, normal)
+        if exam.expected.audit:
+            _skip(exam, "what a good token does not open", "mode: audit refuses nothing")
+        else:
+            two_tokens(exam)
+            elsewhere(exam)
+            rules(exam)
+        leave(exam)
+
+
+def _skip(exam: Examination, title: str, why: str) -> None:
+    with exam.report.step(title) as step:
+        step.skipped = why

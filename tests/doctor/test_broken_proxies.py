@@ -1,0 +1,239 @@
+"""Each setting of a proxy, broken in turn, is named by doctor, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extauthz.doctor.catalogue import Code
+from extauthz.doctor.findings import Report
+from tests.doctor.breaking import Broken, broken, ext_authz, instead, manager, routes, without
+from tests.doctor.clinic import Clinic
+from tests.doctor.provoked import named, provokes
+from tests.e2e.processes import free_port
+from tests.e2e.scene import Service
+
+pytestmark = pytest.mark.e2e
+
+# ---- nginx --------------------------------------------------------------------------------
+
+_ANSWER = "proxy_pass http://extauthz_http"
+_METADATA = f"{_ANSWER}/.well-known/oauth-protected-resource;"
+_PREFLIGHT = "rewrite ^ /_extauthz_preflight$uri last;"
+_OPEN_PREFLIGHT = """
+  add_header Access-Control-Allow-Origin *;
+  add_header Access-Control-Allow-Headers "authorization, content-type";
+  return 204;
+"""
+_READS_TOKENS = """
+map $http_authorization $read_token {
+  default              $http_authorization;
+  "~^(Bearer [^,]+)"   $1;
+  ""                   $http_x_authorization;
+}
+upstream extauthz_http {"""
+
+NGINX = broken(
+    {
+        "an identity header is not overwritten": Broken(
+            "nginx",
+            "token",
+            (Code.SPOOF_ARRIVES, Code.IDENTITY_MISSING),
+            without(r"proxy_set_header X-Auth-Subject"),
+        ),
+        "the question is not asked": Broken(
+            "nginx", "walk", (Code.OPEN_WITHOUT_TOKEN,), without(r"^auth_request /_extauthz")
+        ),
+        "the token is passed on": Broken(
+            "nginx", "token", (Code.TOKEN_ARRIVES,), without(r"proxy_set_header Authorization")
+        ),
+        "the metadata has no location": Broken(
+            "nginx", "walk", (Code.METADATA_MISSING, Code.NOT_A_404), without(_METADATA)
+        ),
+        "the metadata is not for browsers": Broken(
+            "nginx",
+            "walk",
+            (Code.METADATA_CLOSED,),
+            instead((_METADATA, f"{_METADATA} proxy_hide_header Access-Control-Allow-Origin;")),
+        ),
+        "headers are not exposed to browsers": Broken(
+            "nginx",
+            "walk",
+            (Code.CORS_NOT_EXPOSED,),
+            without(r"add_header Access-Control-Expose-Headers"),
+        ),
+        "bodies of refusals are lost": Broken(
+            "nginx", "walk", (Code.REFUSAL_LOST,), without(r"error_page 40[13]")
+        ),
+        "long headers are refused": Broken(
+            "nginx", "intruder", (Code.LONG_TOKEN_LOST,), without(r"large_client_header_buffers")
+        ),
+        "preflights are asked about": Broken(
+            "nginx", "walk", (Code.PREFLIGHT_REFUSED,), without(r"rewrite \^ /_extauthz_preflight")
+        ),
+        "preflights are answered by nginx": Broken(
+            "nginx", "walk", (Code.PREFLIGHT_OPEN,), instead((_PREFLIGHT, _OPEN_PREFLIGHT))
+        ),
+        "the original host is not told": Broken(
+            "nginx", "walk", (Code.UNEXPECTED_REFUSAL,), without(r"X-Original-Host")
+        ),
+        "the server has another name": Broken(
+            "nginx", "walk", (Code.NO_SERVER,), instead(("$mcp_server notes;", "$mcp_server note;"))
+        ),
+        "somebody answers at /register": Broken(
+            "nginx", "walk", (Code.NOT_A_404,), instead((f"{_ANSWER}/register;", "return 200 ok;"))
+        ),
+        "a site on the same host": Broken(
+            "nginx", "walk", (Code.UNOWNED_PATHS,), instead(("return 404 '{", "return 200 '{"))
+        ),
+        "tokens are picked by nginx": Broken(
+            "nginx",
+            "token",
+            (Code.TWO_TOKENS_TAKEN, Code.STRAY_TOKEN_TAKEN),
+            instead(
+                ("upstream extauthz_http {", _READS_TOKENS),
+                ("/auth/nginx;", "/auth/nginx; proxy_set_header Authorization $read_token;"),
+            ),
+        ),
+        # Whoever asks from another address than the proxy's own is nobody.
+        "the proxy is not trusted": Broken(
+            "nginx",
+            "walk",
+            (Code.UNTRUSTED_PROXY,),
+            instead(("/auth/nginx;", "/auth/nginx; proxy_bind 127.0.0.2;")),
+        ),
+    }
+)
+
+# ---- Envoy --------------------------------------------------------------------------------
+
+
+def _no_question(document: dict[str, Any]) -> None:
+    for route in routes(document):
+        if route["name"] == "notes":
+            override = route["typed_per_filter_config"]["envoy.filters.http.ext_authz"]
+            override.pop("check_settings", None)
+            override["disabled"] = True
+
+
+def _no_catch_all(document: dict[str, Any]) -> None:
+    del routes(document)[-1]
+
+
+def _no_mutations(document: dict[str, Any]) -> None:
+    """As if a name that extauthz sets were not listed."""
+    rules = ext_authz(document)["decoder_header_mutation_rules"]
+    rules["allow_expression"]["regex"] = "x-auth-(subject|issuer)|authorization"
+
+
+def _no_stripping(document: dict[str, Any]) -> None:
+    """The bare configuration, over HTTP: extauthz is not shown what it should remove."""
+    del manager(document)["early_header_mutation_extensions"]
+    del manager(document)["common_http_protocol_options"]
+    patterns = ext_authz(document)["allowed_headers"]["patterns"]
+    patterns[:] = [each for each in patterns if "safe_regex" not in each]
+
+
+def _origin_hidden(document: dict[str, Any]) -> None:
+    patterns = ext_authz(document)["allowed_headers"]["patterns"]
+    patterns.remove({"exact": "origin"})
+
+
+ENVOY = broken(
+    {
+        "a route is not asked about": Broken(
+            "envoy", "walk", (Code.OPEN_WITHOUT_TOKEN, Code.PREFLIGHT_REFUSED), change=_no_question
+        ),
+        "the catch-all is missing": Broken(
+            "envoy", "walk", (Code.METADATA_MISSING,), change=_no_catch_all
+        ),
+        "mutation rules lack a name": Broken(
+            "envoy", "token", (Code.EDGE_BREAKS,), change=_no_mutations
+        ),
+        "look-alikes are not stripped": Broken(
+            "envoy-http", "token", (Code.SPOOF_ARRIVES,), change=_no_stripping
+        ),
+        "the origin is not shown": Broken(
+            "envoy-http",
+            "walk",
+            (Code.ORIGIN_NOT_JUDGED, Code.CORS_NOT_EXPOSED),
+            change=_origin_hidden,
+        ),
+    }
+)
+
+# ---- Caddy and HAProxy --------------------------------------------------------------------
+
+OTHERS = broken(
+    {
+        "caddy keeps the client's Connection": Broken(
+            "caddy", "token", (Code.IDENTITY_DROPPED,), without(r"request_header -Connection")
+        ),
+        "caddy keeps the client's identity headers": Broken(
+            "caddy",
+            "token",
+            (Code.SPOOF_ARRIVES, Code.IDENTITY_MISSING),
+            without(r"request_header -X-Auth-\*", r"x_auth_subject"),
+        ),
+        "caddy lets preflights reach the doors": Broken(
+            "caddy", "intruder", (Code.DOOR_EXPOSED,), without(r"not path /auth/")
+        ),
+        "haproxy lets requests pass unasked": Broken(
+            "haproxy",
+            "walk",
+            (Code.NO_ROUTE,),
+            without(r"http-request lua\.extauthz", r"use_backend notes"),
+        ),
+        "haproxy has small buffers": Broken(
+            "haproxy", "intruder", (Code.LONG_TOKEN_LOST,), without(r"tune\.")
+        ),
+        "haproxy strips no look-alikes": Broken(
+            "haproxy", "token", (Code.SPOOF_ARRIVES,), without(r"del-header \^x")
+        ),
+        "haproxy keeps the challenge for itself": Broken(
+            "haproxy", "walk", (Code.NO_CHALLENGE,), instead(('"www-authenticate",', ""))
+        ),
+    }
+)
+
+
+@pytest.mark.parametrize("case", [*NGINX, *ENVOY, *OTHERS])
+def test_a_broken_setting(open_clinic: Clinic, case: str) -> None:
+    one = {**NGINX, **ENVOY, **OTHERS}[case]
+    service = open_clinic.service
+    if Code.UNTRUSTED_PROXY in one.codes:
+        service = open_clinic.another(open_clinic.config())
+    with open_clinic.edge(one.proxy, service=service, edit=one.edit, change=one.change):
+        named(open_clinic.examine(one.server, parts=[one.part]), one.codes)
+
+
+def nobody(clinic: Clinic) -> Service:
+    return Service(free_port(), free_port(), free_port(), clinic.folder)
+
+
+@provokes(Code.OPEN_WITHOUT_TOKEN, Code.METADATA_MISSING, Code.PREFLIGHT_REFUSED)
+def test_failure_mode_allow_while_extauthz_is_down(open_clinic: Clinic) -> Report:
+    def change(document: dict[str, Any]) -> None:
+        ext_authz(document)["failure_mode_allow"] = True
+
+    with open_clinic.edge("envoy", service=nobody(open_clinic), change=change):
+        return open_clinic.examine("notes", parts=["walk"])
+
+
+@pytest.mark.parametrize("proxy", ["envoy", "nginx"])
+@provokes(Code.NO_ANSWER)
+def test_extauthz_is_down(open_clinic: Clinic, proxy: str) -> Report:
+    with open_clinic.edge(proxy, service=nobody(open_clinic)):
+        return open_clinic.examine("notes")
+
+
+@provokes(Code.UNREACHABLE)
+def test_nobody_is_there(open_clinic: Clinic) -> Report:
+    return open_clinic.examine("notes")
+
+
+@provokes(Code.PLAIN_HTTP, Code.METADATA_WRONG)
+def test_tokens_cross_a_network_in_the_clear(open_clinic: Clinic) -> Report:
+    with open_clinic.edge("nginx"):
+        return open_clinic.examine("notes", host="mcp.example.com", parts=["walk"])
