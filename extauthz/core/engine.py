@@ -23,11 +23,11 @@ from .token_cache import TokenCache, claims_in_use, token_digest
 from .verified import Caller
 
 _BAD_ORIGIN = Refusal(Reason.BAD_ORIGIN, "Origin is not in the server's origins")
-_LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
 _NOT_IN_BAND = Refusal(
     Reason.NO_MATCHING_SERVER, "documents and preflights are answered by the HTTP listener itself"
 )
 _NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a preflight")
+LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
 
 KeySets = Mapping[str, KeySet]
@@ -90,7 +90,7 @@ class Engine:
                 return decision
         if request.refuse_lookalikes and gate.lookalikes.among(request.headers):
             # Not audited: where this is set, only a refusal keeps the look-alike out.
-            return gate.refuse(request, _LOOKALIKE, enforce=True)
+            return gate.refuse(request, LOOKALIKE, enforce=True)
         if route.public:
             return gate.allow_public(request)
         caller, digest = None, None

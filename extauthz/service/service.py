@@ -53,7 +53,8 @@ class Service:
         self.started_at = time.time()
         self.metrics = Metrics(version=extauthz.__version__)
         self._pipe = pipe
-        self._log = DecisionLog(pipe, line_style(loaded), random=random.random)
+        policy = compile_policy(loaded)
+        self._log = DecisionLog(pipe, line_style(loaded, policy), random=random.random)
         self.observer = DecisionObserver(
             self.metrics.decisions,
             self._log,
@@ -67,7 +68,7 @@ class Service:
             snapshot_dir=None if settings.state_dir is None else Path(settings.state_dir),
         )
         self.authorizer = Authorizer(
-            Engine(compile_policy(loaded)),
+            Engine(policy),
             self.keys,
             self.observer,
             wall=time.time,
@@ -140,7 +141,7 @@ class Service:
         replacement.commit()
         self.authorizer.engine = engine
         self.loaded = loaded
-        self._log.style = line_style(loaded)
+        self._log.style = line_style(loaded, engine.policy)
         set_level(loaded.settings.log.level)
         await self._doors.take(loaded)
         self.metrics.reloaded(ok=True)

@@ -99,7 +99,9 @@ class Worker:
         self._pipe = LogPipe(shared_descriptor_sink(_STDOUT), FORMATS[log.format])
         send_logs_to(self._pipe, level=log.level)
         self._counts = DecisionCounts()
-        self._lines = DecisionLog(self._pipe, line_style(first.loaded), random=random.random)
+        policy = compile_policy(first.loaded)
+        style = line_style(first.loaded, policy)
+        self._lines = DecisionLog(self._pipe, style, random=random.random)
         self._spans = spans_wanted(os.environ, version=extauthz.__version__)
         observer = DecisionObserver(
             self._counts,
@@ -111,7 +113,7 @@ class Worker:
         self._keys = SuppliedKeys(channel)
         self._keys.supplied(first.documents)
         self._authorizer = Authorizer(
-            Engine(compile_policy(first.loaded)),
+            Engine(policy),
             self._keys,
             observer,
             wall=time.time,
@@ -160,7 +162,7 @@ class Worker:
                 engine = Engine(compile_policy(order.loaded), previous=previous)
                 self._keys.supplied(order.documents)
                 self._authorizer.engine = engine
-                self._lines.style = line_style(order.loaded)
+                self._lines.style = line_style(order.loaded, engine.policy)
                 set_level(order.loaded.settings.log.level)
                 await self._doors.take(order.loaded)
 

@@ -69,6 +69,7 @@ def test_the_line_of_an_allowed_call_says_who_called_what() -> None:
         "kid": "es256",
         "method": "tools/call",
         "tool": "add",
+        "call_source": "body",
         "http_method": "POST",
         "host": "mcp.example.com",
         "path": "/calculator/mcp",
