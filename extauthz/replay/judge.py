@@ -96,12 +96,14 @@ class _Found:
     detail: str = ""
     server: str | None = None
     kept: Kept | None = None
+    public: bool = False
 
     @classmethod
     def of(cls, decision: Decision) -> _Found:
         match decision:
             case Allow():
-                return cls(True, decision.audited, decision.audited_detail, decision.server)
+                why = (decision.audited, decision.audited_detail)
+                return cls(True, *why, decision.server, public=decision.public)
             case Deny():
                 return cls(False, decision.reason, decision.detail, decision.server)
             case _:
@@ -189,7 +191,7 @@ class Judge:
             return _Doubt("claims that contradict each other", record.server)
         found = self._ask(record, caller, least)
         server = self._servers.get(found.server or "")
-        if server is None:
+        if server is None or found.public:
             return found
         call: Call | None = None
         open_points: tuple[str, ...] = ()
@@ -200,20 +202,28 @@ class Judge:
         if found.plain and not open_points and not caller.blurs(server):
             return self._unless_headers_matter(record, found)
         open_points = (*open_points, *caller.open_points(server))
-        if not found.plain and not (open_points and self._may_pass(record, caller, server, call)):
-            return found
+        if not found.plain:
+            settled = self._at_best(record, caller, server, call) if open_points else found
+            if settled is not None:
+                return settled
         if server.audit:
             # It lets through whatever comes; what it would report cannot be told.
             return replace(found, access=True, reason=None, detail="")
         return _Doubt(" and ".join(open_points), server.name)
 
-    def _may_pass(self, record: Record, caller: Caller, server: Server, call: Call | None) -> bool:
+    def _at_best(
+        self, record: Record, caller: Caller, server: Server, call: Call | None
+    ) -> _Found | None:
+        """Why he is refused even where all that is open speaks for him; None where he may pass."""
+        best = None
         try:
-            return any(
-                self._ask(record, caller, claims, call).plain for claims in caller.most(server)
-            )
+            for claims in caller.most(server):
+                best = self._ask(record, caller, claims, call)
+                if best.plain:
+                    return None
         except (Entangled, TooMany):
-            return True
+            return None
+        return best
 
     @staticmethod
     def _unless_headers_matter(record: Record, found: _Found) -> _Found | _Doubt:
