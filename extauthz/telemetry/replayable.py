@@ -175,29 +175,28 @@ def claim_fields(
 
 
 def _bounded(value: object, room: int, hashing: bool) -> tuple[object, bool]:
-    if isinstance(value, list):
-        kept: list[object] = []
-        whole = True
-        for element in value:
-            short, fits = (
-                (None, True)
-                if isinstance(element, list | dict)
-                else (_bounded(element, room, hashing))
-            )
-            room -= _length(short) + 1
-            if room < 0:
-                return kept, False
-            whole = whole and fits
-            kept.append(short)
-        return kept, whole
+    if not isinstance(value, list):
+        return _scalar(value, min(room, MAX_TEXT), hashing)
+    kept: list[object] = []
+    whole = True
+    for element in value:
+        short, fits = _scalar(None if isinstance(element, dict) else element, MAX_TEXT, hashing)
+        room -= _length(short) + 1
+        if room < 0:
+            return kept, False
+        whole = whole and fits
+        kept.append(short)
+    return kept, whole
+
+
+def _scalar(value: object, room: int, hashing: bool) -> tuple[object, bool]:
     if isinstance(value, dict):
         return {}, True
-    if value is MISSING or value is None or isinstance(value, bool):
-        return None if value is MISSING else value, True
+    if value is MISSING or isinstance(value, list):
+        return None, True
     if isinstance(value, str) and hashing:
         value = hashed(value)
-    fits = _length(value) <= min(room, MAX_TEXT)
-    return (value, True) if fits else (None, False)
+    return (value, True) if _length(value) <= room else (None, False)
 
 
 def _length(value: object) -> int:
