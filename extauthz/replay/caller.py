@@ -7,6 +7,7 @@ tokens alike, that is the answer, and otherwise nobody can tell.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, product
 from typing import Final
 
@@ -39,6 +40,21 @@ class Readers:
         for server in policy.servers:
             for one in server.conditions:
                 self.wanted.setdefault(one.path, set()).update(one.values)
+        self._by_hash = {
+            path: {hashed(text): text for text in values if isinstance(text, str)}
+            for path, values in self.wanted.items()
+        }
+        # Whoever is none of those that rules name is as good as anybody else who is none.
+        longest = max((len(str(text)) for text in self.wanted.get(_SUB, ())), default=0)
+        self._somebody = "?" * (longest + 1)
+
+    def as_rules_see(self, person: Person) -> Person:
+        """The same person, with no more of a subject than makes a difference."""
+        subject = person.subject
+        if subject is None or _SUB not in self.wanted:
+            return replace(person, subject=None)
+        told = self._by_hash[_SUB].get(subject, subject)
+        return replace(person, subject=told if told in self.wanted[_SUB] else self._somebody)
 
     def issuer_of(self, person: Person) -> Issuer | None:
         """The issuer that vouches for a person by the policy."""
@@ -53,8 +69,8 @@ class Readers:
 
     def plain(self, person: Person, path: ClaimPath, value: Value) -> object:
         """A recorded value with the texts back in place of their hashes, where they matter."""
-        texts = [text for text in self.wanted.get(path, ()) if isinstance(text, str)]
-        known = {hashed(text): text for text in (*texts, person.client_id or "", person.issuer)}
+        of_person = {hashed(text): text for text in (person.client_id, person.issuer) if text}
+        known = of_person | self._by_hash.get(path, {})
         if isinstance(value, tuple):
             return [known.get(one, one) if isinstance(one, str) else one for one in value]
         return known.get(value, value) if isinstance(value, str) else value
@@ -64,7 +80,7 @@ class Caller:
     """One person as tokens of the policy's issuers would describe him."""
 
     def __init__(self, person: Person, readers: Readers) -> None:
-        self.person = person
+        self.person = person = readers.as_rules_see(person)
         self.issuer = readers.issuer_of(person)
         self._readers = readers
         self._recorded = dict(person.claims)
@@ -88,11 +104,8 @@ class Caller:
         if self._scopes_told and person.scopes:
             claims.say(self._scope_path, [*person.scopes])
         self._say_client(claims)
-        subject = (
-            None if person.subject is None else self._readers.plain(person, _SUB, person.subject)
-        )
-        if subject is not None and _SUB in self._readers.wanted:
-            claims.say(_SUB, subject)
+        if person.subject is not None and _SUB in self._readers.wanted:
+            claims.say(_SUB, person.subject)
         return claims
 
     def blurs(self, server: Server) -> bool:

@@ -125,14 +125,13 @@ class Judge:
         self._servers = {server.name: server for server in policy.servers}
         self._readers = Readers(policy)
         self._stand_in = StandIn(policy.issuers)
-        self._reads_subjects = ("sub",) in self._readers.wanted
         self._verdicts: dict[tuple[Record, str], Verdict] = {}
 
     def judge(self, record: Record) -> Verdict:
         """What becomes of the access that a record tells of."""
         person = record.person
-        if person is not None and not self._reads_subjects:
-            person = replace(person, subject=None)
+        if person is not None:
+            person = self._readers.as_rules_see(person)
         record = replace(record, person=person, sample=1.0)
         # To Python, 1 and True are the same; to a condition they are not.
         key = (record, "" if person is None else repr(person.claims))
