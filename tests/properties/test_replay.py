@@ -15,7 +15,7 @@ from tests.policies import SERVERS, compiled, document, policy_for_tests
 from tests.properties.requests import requests
 from tests.replay.logs import log_of, record_of, replayed
 
-MANY = settings(max_examples=int(os.environ.get("EXTAUTHZ_EXAMPLES", "150")))
+MANY = settings(max_examples=int(os.environ.get("EXTAUTHZ_EXAMPLES", "60")))
 
 _RULES = st.one_of(
     st.sampled_from(["allow", "deny", ["calculator.add"], ["notes"]]),
@@ -125,7 +125,7 @@ def test_most_of_what_is_asked_can_be_told() -> None:
     policy = policy_for_tests()
     told = {Change.UNCHANGED: 0, Change.CANNOT_TELL: 0}
 
-    @settings(max_examples=150, database=None, derandomize=True)
+    @settings(max_examples=100, database=None, derandomize=True)
     @given(requests())
     def count(request: Request) -> None:
         told[replayed(policy, request, policy).change] += 1
