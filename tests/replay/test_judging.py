@@ -372,3 +372,27 @@ def test_the_issuer_may_go_by_another_name() -> None:
     servers = [{"name": "notes", "resource": NOTES, "issuers": ["renamed"], "scopes": ["notes"]}]
     new = policy_for_tests(issuers=issuers, servers=servers)
     assert replayed(OLD, asking(mint()), new).change is Change.UNCHANGED
+
+
+def test_a_rule_that_no_call_meets_has_a_claim_written() -> None:
+    """The way that the guide shows."""
+    tools = {"add": "allow"}
+    reading = {"no/such": {"claims": {"department": "x"}}}
+    request = calling("add", mint(BOTH | {"department": "sales"}))
+    old, new = (
+        policy_with("calculator", tools=tools, methods=reading),
+        policy_with("calculator", tools={"add": {"claims": {"department": "law"}}}),
+    )
+    assert replayed(old, request, old).reason is None
+    assert replayed(old, request, new).change is Change.LOST
+
+
+def test_a_rule_that_no_call_meets_has_calls_written() -> None:
+    looking = {"methods": {"no/such": "deny"}, "unverified_calls": "allow_without_rules"}
+    old = policy_with("notes", **looking)
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "write"}}
+    request = asking(mint(), body=json.dumps(message).encode())
+    assert replayed(old, request, old).reason is None
+    assert replayed(old, asking(mint()), old).reason is None
+    new = policy_with("notes", tools={"write": "deny"})
+    assert replayed(old, request, new).change is Change.LOST
