@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "run until SIGTERM",
     "validate": "check the configuration; --online also fetches discovery and keys",
     "explain": "show every check of one request, and the exact answer",
+    "replay": "judge recorded decisions by another file: who gains and who loses what",
     "generate": "write proxy configuration for this file",
     "doctor": "walk and attack a live edge, and say what to mend",
     "token": "get a client_credentials token and print it",

@@ -89,7 +89,8 @@ class LogSettings(Part):
         description="Share of allowed requests that are logged. From 0 to 1.",
     )
     subject: Literal["plain", "hash", "off"] = Field(
-        default="plain", description="How the subject of a verified token is logged."
+        default="plain",
+        description="How the subject of a verified token is logged, and claims that rules read.",
     )
 
 

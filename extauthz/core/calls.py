@@ -25,6 +25,12 @@ NAMED_BY: Final = {
 }
 """The methods that name their target, and the member of ``params`` that does."""
 
+SOURCES: Final = ("body", "mcp", "headers", "none")
+"""Where a call may be told, for the log: the body, Envoy's MCP filter, the client's headers."""
+
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+"""The HTTP methods whose requests make no call."""
+
 KNOWN_METHODS: Final = frozenset(NAMED_BY) | {
     "initialize",
     "ping",
@@ -48,6 +54,7 @@ KNOWN_METHODS: Final = frozenset(NAMED_BY) | {
 }
 
 _RESPONSE = Call("")
+_RESPONSE_METADATA = "__jsonrpc_response"
 _UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
@@ -81,19 +88,50 @@ def _from_metadata(request: Request) -> Call | Refusal | None:
     said = request.mcp_metadata
     if said is None:
         return None
-    if (
-        said.get("is_mcp_request") is not True
-        or said.get("status", "mcp_ok") != "mcp_ok"
-        or said.get("passthrough_reason")
-        or said.get("is_exceeding_limit")
-    ):
+    if not _usable(said):
         return _UNUSABLE
     method = said.get("method")
-    if method == "__jsonrpc_response":
+    if method == _RESPONSE_METADATA:
         return _RESPONSE
     if not isinstance(method, str) or not method:
         return _UNUSABLE
     return _named(method, said.get("params"))
+
+
+def _usable(said: Mapping[str, object]) -> bool:
+    return (
+        said.get("is_mcp_request") is True
+        and said.get("status", "mcp_ok") == "mcp_ok"
+        and not said.get("passthrough_reason")
+        and not said.get("is_exceeding_limit")
+    )
+
+
+def source_of(request: Request) -> str:
+    """Which source tells the call of a POST, for the log: one of SOURCES.
+
+    ``headers`` says that there is an ``Mcp-Method`` and nothing better, not that it counts.
+    """
+    if request.body is not None:
+        return "body"
+    said = request.mcp_metadata
+    # Of the filter's word that a message is a response nothing follows (see ``find_call``).
+    if said is not None and not (said.get("method") == _RESPONSE_METADATA and _usable(said)):
+        return "mcp"
+    return "headers" if "mcp-method" in request.headers else "none"
+
+
+def told_in_passing(request: Request) -> Call | None:
+    """The call that the MCP filter tells where no rule asks for it; None where it is not sure.
+
+    A body is not read for that.
+    """
+    if request.mcp_metadata is None or request.body is not None:
+        return None
+    call = _from_metadata(request)
+    if not isinstance(call, Call) or call == _RESPONSE or _contradicted(request, call):
+        return None
+    return call
 
 
 def _from_body(request: Request) -> Call | Refusal:

@@ -36,6 +36,13 @@ def claim_path(name: str) -> ClaimPath:
     return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in segments)
 
 
+def claim_name(path: ClaimPath) -> str:
+    """The name of a path: what ``claim_path`` reads back, a pointer only where it must be."""
+    if len(path) == 1 and not path[0].startswith("/"):
+        return path[0]
+    return "".join("/" + segment.replace("~", "~0").replace("/", "~1") for segment in path)
+
+
 def claim_at(claims: Mapping[str, object], path: ClaimPath) -> object:
     """The value at ``path``, or MISSING. A null counts as absent."""
     value: object = claims

@@ -23,11 +23,11 @@ from .token_cache import TokenCache, claims_in_use, token_digest
 from .verified import Caller
 
 _BAD_ORIGIN = Refusal(Reason.BAD_ORIGIN, "Origin is not in the server's origins")
-_LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
 _NOT_IN_BAND = Refusal(
     Reason.NO_MATCHING_SERVER, "documents and preflights are answered by the HTTP listener itself"
 )
 _NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a preflight")
+LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
 _NO_KEY = "no key of the issuer fits kid and algorithm"
 _UNPROVEN = Unproven()
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
@@ -137,7 +137,7 @@ class Engine:
                 return decision
         if request.refuse_lookalikes and gate.lookalikes.among(request.headers):
             # Not audited: where this is set, only a refusal keeps the look-alike out.
-            return gate.refuse(request, _LOOKALIKE, enforce=True)
+            return gate.refuse(request, LOOKALIKE, enforce=True)
         return gate.allow_public(request) if route.public else gate
 
     def answer(self, request: Request) -> Answer | Deny:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 
-from .calls import find_call
+from .calls import BODILESS, find_call
 from .challenge import Challenger
 from .claims import granted_scopes
 from .documents import cors_headers, metadata_url
@@ -18,7 +18,6 @@ from .verified import Caller, Pass, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
 _OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _FREE = Rule(key="")
 _NUMBERS = count()
 # Reloads make new gates: what was built for the old ones must not pile up.
@@ -77,7 +76,7 @@ class Gate:
             return self.refuse(request, refusal, token=token)
         call: Call | None = None
         rule = _FREE
-        if self._has_call_rules and request.method not in _BODILESS:
+        if self._has_call_rules and request.method not in BODILESS:
             source = find_call(request, self.server)
             if source is None and not self.server.allow_unverified_calls:
                 source = _UNVERIFIED

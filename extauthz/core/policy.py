@@ -26,6 +26,10 @@ IDENTITY_HEADERS = (
 
 CLIENT_CLAIMS = ("client_id", "azp", "cid", "appid")
 
+AUDIENCE_CLAIM: ClaimPath = ("aud",)
+SCOPE_CLAIMS: tuple[ClaimPath, ...] = (("scope",), ("scp",))
+"""Where audience and scopes are read unless the file says otherwise."""
+
 SUPPORTED_ALGORITHMS = (
     "RS256",
     "RS384",
@@ -58,8 +62,8 @@ class Issuer:
     advertised: str
     algorithms: frozenset[str] = frozenset(SUPPORTED_ALGORITHMS)
     token_types: frozenset[str] = frozenset({"at+jwt", "application/at+jwt", "jwt"})
-    audience_claim: ClaimPath = ("aud",)
-    scope_claims: tuple[ClaimPath, ...] = (("scope",), ("scp",))
+    audience_claim: ClaimPath = AUDIENCE_CLAIM
+    scope_claims: tuple[ClaimPath, ...] = SCOPE_CLAIMS
     required_claims: tuple[ClaimCondition, ...] = ()
     leeway: float = 30.0
 
@@ -126,6 +130,13 @@ class Server:
     stream_lease: bool = False
     audit: bool = False
     allowed_clients: frozenset[str] | None = None
+
+    @property
+    def conditions(self) -> tuple[ClaimCondition, ...]:
+        """Every condition on a claim that a request to this server may be judged by."""
+        required = [one for issuer in self.issuers for one in issuer.required_claims]
+        kinds = (self.tools, self.prompts, self.resources, self.methods)
+        return (*required, *(one for kind in kinds for rule in kind.rules() for one in rule.claims))
 
     @property
     def has_call_rules(self) -> bool:

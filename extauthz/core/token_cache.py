@@ -148,11 +148,10 @@ class TokenCache:
 
 
 def claims_in_use(policy: Policy) -> frozenset[str]:
-    """Top-level names of the claims that some server's answer depends on after verification."""
+    """Top-level names of the claims that some server's answer, or its line in the log, needs."""
     return frozenset(name for server in policy.servers for name in _used_by(server))
 
 
 def _used_by(server: Server) -> Iterator[str]:
     yield from (extra.claim[0] for extra in server.forwarded)
-    for rules in (server.tools, server.prompts, server.resources, server.methods):
-        yield from (condition.path[0] for rule in rules.rules() for condition in rule.claims)
+    yield from (condition.path[0] for condition in server.conditions)

@@ -11,6 +11,7 @@ from extauthz.config.addresses import Network
 from extauthz.core.policy import Policy
 from extauthz.telemetry.decision_log import LineStyle
 from extauthz.telemetry.records import LEVELS
+from extauthz.telemetry.replayable import InForce
 
 if TYPE_CHECKING:
     from extauthz.config.base import TlsSettings
@@ -36,11 +37,12 @@ def terms_of(loaded: Loaded) -> Terms:
     from extauthz.config.compile import compile_policy  # noqa: PLC0415  not for workers, as above
 
     log, listen = loaded.settings.log, loaded.settings.listen
+    policy = compile_policy(loaded)
     return Terms(
-        policy=compile_policy(loaded),
+        policy=policy,
         log_format=log.format,
         log_level=log.level,
-        lines=LineStyle(LEVELS[log.level], log.allow_sample, log.subject),
+        lines=LineStyle(LEVELS[log.level], log.allow_sample, log.subject, InForce.of(policy)),
         grpc_transport=listen.grpc_transport,
         grpc_tls=_tls(listen.grpc_tls),
         http_tls=_tls(listen.http_tls),

@@ -6,7 +6,6 @@ log has, without queries; never a header beyond the two that join logs together.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from collections.abc import Callable
@@ -14,12 +13,27 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from extauthz.core.identity import TOO_LARGE
-from extauthz.core.model import Allow, Answer, Call, Decision, Deny, Reason, Request
+from extauthz.core.model import Allow, Answer, Decision, Deny, Reason, Request
+from extauthz.core.policy import Issuer
 from extauthz.core.verified import VerifiedToken
 
 from .counts import AUDIT_DENY, DENY
 from .formats import Fields, timestamp
+from .hashing import hashed
 from .log_pipe import LogPipe
+from .replayable import (
+    NOTHING,
+    UNTOLD,
+    InForce,
+    Told,
+    call_told,
+    claim_fields,
+    claim_sources,
+    claims_read,
+    fit_name,
+    fit_origin,
+    purpose_of,
+)
 from .trace_context import parse, traceparent_of
 
 SubjectStyle = Literal["plain", "hash", "off"]
@@ -42,7 +56,7 @@ _NAMED: Final = {
 
 
 class Caller(NamedTuple):
-    """What a line says of a verified token."""
+    """What a line says of a verified token. ``claims`` are those that rules in force read."""
 
     issuer: str
     client_id: str | None
@@ -51,6 +65,8 @@ class Caller(NamedTuple):
     audiences: tuple[str, ...]
     token_id: str | None
     kid: str | None
+    judged_by: Issuer
+    claims: tuple[object, ...]
 
 
 class Occasion(NamedTuple):
@@ -73,6 +89,10 @@ class Asked(NamedTuple):
     target: str
     request_id: str | None
     traceparent: str | None
+    origin: str | None
+    named: str | None
+    purpose: str | None
+    has_credentials: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +100,14 @@ class LineStyle:
     """What the operator wants of decision lines (``log`` of the file).
 
     ``level`` is the standard library's number. ``allow_sample`` is the share, 0 to 1, of
-    lines written where nothing was refused; refusals are always written.
+    lines written where nothing was refused; refusals are always written. ``in_force`` is what
+    lines tell of the configuration, so that they can be replayed.
     """
 
     level: int = logging.INFO
     allow_sample: float = 1.0
     subject: SubjectStyle = "plain"
+    in_force: InForce = NOTHING
 
 
 class DecisionLine(NamedTuple):
@@ -93,14 +115,14 @@ class DecisionLine(NamedTuple):
 
     occasion: Occasion
     level: str
-    subject_style: SubjectStyle
+    style: LineStyle
     server: str | None
     reason: Reason | None
     status: int | None
     detail: str
     asked: Asked | None
     caller: Caller | None
-    call: Call | None
+    told: Told
 
     def fields(self) -> Fields:
         """The fields in the order they are written; what is not known is left out."""
@@ -120,46 +142,58 @@ class DecisionLine(NamedTuple):
         if self.server is not None:
             fields["server"] = self.server
         if self.caller is not None:
-            _name_caller(fields, self.caller, self.subject_style)
-        if self.call is not None:
-            _name_call(fields, self.call)
+            _name_caller(fields, self.caller, self.style)
+        told = self.told.settled()
+        if told.source is not None:
+            _name_call(fields, told)
         if self.asked is not None:
             _name_request(fields, self.asked)
+            if not self.asked.has_credentials and self.caller is None:
+                fields["credentials"] = "none"
         fields["transport"] = transport
         fields["duration_ms"] = round(seconds * 1000, 3)
+        if self.style.in_force.digest:
+            fields["config"] = self.style.in_force.digest
+        if self.style.allow_sample < 1 and outcome not in _REFUSALS:
+            fields["sample"] = self.style.allow_sample
         if self.detail:
             fields["detail"] = self.detail
         return fields
 
 
-def _name_caller(fields: dict[str, object], caller: Caller, style: SubjectStyle) -> None:
+def _name_caller(fields: dict[str, object], caller: Caller, style: LineStyle) -> None:
     fields["issuer"] = caller.issuer
     if caller.client_id is not None:
         fields["client_id"] = caller.client_id
-    if caller.subject is not None and style != "off":
-        fields["subject"] = hashed(caller.subject) if style == "hash" else caller.subject
+    if caller.subject is not None and style.subject != "off":
+        fields["subject"] = hashed(caller.subject) if style.subject == "hash" else caller.subject
     fields["scopes"] = caller.scopes
     fields["audience"] = caller.audiences
     if caller.token_id is not None:
         fields["jti"] = caller.token_id
     if caller.kid is not None:
         fields["kid"] = caller.kid
+    if caller.claims:
+        paths = style.in_force.claims
+        fields |= claim_fields(paths, caller.claims, hashing=style.subject == "hash")
+    fields |= claim_sources(caller.judged_by)
 
 
-def hashed(subject: str) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a subject's UTF-8.
+def _name_call(fields: dict[str, object], told: Told) -> None:
+    call = told.call
+    if call is not None:
+        fields["method"] = call.method
+        kind = _NAMED.get(call.method)
+        if kind is not None and call.name is not None:
+            fields[kind] = _without_query(call.name) if kind == "resource" else call.name
+    fields["call_source"] = told.source
+    if told.version is not None:
+        fields["mcp_version"] = told.version
 
-    The same for every replica and every day, so that lines can be joined; whoever can
-    guess a subject can check the guess.
-    """
-    return hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
-
-def _name_call(fields: dict[str, object], call: Call) -> None:
-    fields["method"] = call.method
-    kind = _NAMED.get(call.method)
-    if kind is not None and call.name is not None:
-        fields[kind] = call.name.partition("?")[0] if kind == "resource" else call.name
+def _without_query(uri: str) -> str:
+    before, mark, _ = uri.partition("?")
+    return before + mark
 
 
 def _name_request(fields: dict[str, object], asked: Asked) -> None:
@@ -169,6 +203,12 @@ def _name_request(fields: dict[str, object], asked: Asked) -> None:
         fields["host"] = asked.host
     if asked.target.startswith("/"):
         fields["path"] = _END_OF_PATH.split(asked.target, maxsplit=1)[0]
+    if asked.origin is not None:
+        fields["origin"] = fit_origin(asked.origin)
+    if asked.named is not None:
+        fields["named"] = fit_name(asked.named)
+    if asked.purpose is not None:
+        fields["purpose"] = asked.purpose
     if asked.request_id is not None and _WORD.fullmatch(asked.request_id):
         fields["request_id"] = asked.request_id
     if asked.traceparent is not None and (parent := parse(asked.traceparent)):
@@ -208,7 +248,7 @@ class DecisionLog:
             level = "warning"
             if style.level > logging.WARNING:
                 return
-        line = _line(request, decision, occasion, level, style.subject)
+        line = _line(request, decision, occasion, level, style)
         self._pipe.put(line)
         if line.reason is TOO_LARGE.reason and line.detail == TOO_LARGE.detail:
             self._pipe.put(TooLargeLine(line))
@@ -238,22 +278,25 @@ def _line(
     decision: Decision,
     occasion: Occasion,
     level: str,
-    subject_style: SubjectStyle,
+    style: LineStyle,
 ) -> DecisionLine:
-    asked = None if request is None else _asked(request)
-    head = (occasion, level, subject_style, decision.server)
+    asked = None if request is None else _asked(request, occasion.transport)
+    head = (occasion, level, style, decision.server)
     if isinstance(decision, Answer):
-        return DecisionLine(*head, None, decision.status, "", asked, None, None)
-    caller = None if decision.token is None else _caller(decision.token)
+        return DecisionLine(*head, None, decision.status, "", asked, None, UNTOLD)
+    token = decision.token
+    caller = None if token is None else _caller(token, style)
+    told = call_told(request, decision, style.in_force.ruled)
     if isinstance(decision, Allow):
         why = (decision.audited, None, decision.audited_detail)
-        return DecisionLine(*head, *why, asked, caller, decision.call)
+        return DecisionLine(*head, *why, asked, caller, told)
     refusal = (decision.reason, decision.status, decision.detail)
-    return DecisionLine(*head, *refusal, asked, caller, decision.call)
+    return DecisionLine(*head, *refusal, asked, caller, told)
 
 
-def _caller(token: VerifiedToken) -> Caller:
+def _caller(token: VerifiedToken, style: LineStyle) -> Caller:
     facts = token.facts
+    paths = style.in_force.claims
     return Caller(
         facts.issuer_value,
         facts.client_id,
@@ -262,15 +305,22 @@ def _caller(token: VerifiedToken) -> Caller:
         facts.audiences,
         facts.token_id,
         token.key.kid,
+        facts.issuer,
+        claims_read(token, paths) if paths and style.subject != "off" else (),
     )
 
 
-def _asked(request: Request) -> Asked:
+def _asked(request: Request, transport: str) -> Asked:
     headers = request.headers
+    origin = headers.get("origin")
     return Asked(
         request.method[:25],
         request.host[:256],
         request.target[:_MAX_PATH],
         headers.get("x-request-id", "")[:129] or None,
         traceparent_of(request),
+        None if origin is None else origin[:300],
+        None if request.server is None else request.server[:300],
+        purpose_of(request, transport),
+        "authorization" in headers,
     )

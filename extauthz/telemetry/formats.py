@@ -18,7 +18,8 @@ Fields = Mapping[str, object]
 Format = Callable[[Fields], str]
 
 MAX_LINE: Final = 4096
-"""Characters of a line. In a longer one every text is cut to MAX_TEXT and ends in ``…``."""
+"""Characters of a line. In a longer one every text is cut to MAX_TEXT and ends in ``…``,
+and a further field ``cut`` says so."""
 
 MAX_TEXT: Final = 256
 
@@ -63,7 +64,7 @@ def text_line(fields: Fields) -> str:
 def _bounded(write: Format, fields: Fields) -> str:
     line = write(fields)
     if len(line) > MAX_LINE:
-        line = write({name: _cut(value) for name, value in fields.items()})
+        line = write({name: _cut(value) for name, value in fields.items()} | {"cut": True})
     return without_tokens(line)
 
 

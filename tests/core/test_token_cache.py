@@ -161,7 +161,7 @@ def test_a_packed_caller_is_judged_like_any_other(monkeypatch):
 
 
 def test_claims_in_use_are_those_that_answers_depend_on():
-    assert claims_in_use(policy_for_tests()) == {"email", "groups"}
+    assert claims_in_use(policy_for_tests()) == {"email", "groups", "tid"}
     rule = {"claims": {"/realm_access/roles": "admin", "tier": "gold"}}
     for kind in ("tools", "prompts", "resources"):
         assert {"realm_access", "tier"} <= claims_in_use(

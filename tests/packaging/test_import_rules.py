@@ -42,6 +42,7 @@ def lint(tree: Path) -> subprocess.CompletedProcess[str]:
         ("config/planted.py", "import extauthz.keys", "Imports point inwards"),
         ("keys/planted.py", "import extauthz.adapters", "Imports point inwards"),
         ("adapters/planted.py", "import extauthz.demo", "Imports point inwards"),
+        ("service/planted.py", "import extauthz.replay", "Imports point inwards"),
         ("authorizer.py", "import extauthz.adapters", "Imports point inwards"),
         ("planted.py", "", "Imports point inwards"),
         ("config/planted.py", "import httpx", "Only the keys reach out"),

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.core.engine import Engine
 from extauthz.core.model import Reason
 from extauthz.telemetry.decision_log import LineStyle
 from extauthz.telemetry.formats import text_line
-from tests.policies import asking, engine_for_tests
+from extauthz.telemetry.replayable import InForce
+from tests.policies import ISSUERS, SERVERS, asking, engine_for_tests, policy_for_tests
 from tests.telemetry.listening import Listening
-from tests.tokens import CALCULATOR, b64, mint, signer
+from tests.tokens import CALCULATOR, ISSUER, b64, mint, signer
 
 GUIDE = Path(__file__).parents[2] / "docs/operations/logs.md"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-def call_of(tool: str) -> bytes:
-    params = {"name": tool, "arguments": {"a": 1, "secret": "canary-argument"}}
-    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+def call_of(tool: str = "", prompt: str = "", resource: str = "") -> bytes:
+    method = "resources/read" if resource else "prompts/get" if prompt else "tools/call"
+    arguments = {"a": 1, "secret": "canary-argument"}
+    params: dict[str, Any] = {"name": tool or prompt, "uri": resource, "arguments": arguments}
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return json.dumps(message).encode()
 
 
@@ -69,6 +74,7 @@ def test_the_line_of_an_allowed_call_says_who_called_what() -> None:
         "kid": "es256",
         "method": "tools/call",
         "tool": "add",
+        "call_source": "body",
         "http_method": "POST",
         "host": "mcp.example.com",
         "path": "/calculator/mcp",
@@ -307,15 +313,29 @@ def test_values_of_a_long_line_are_cut() -> None:
 def test_every_field_is_explained_in_the_guide_and_no_other() -> None:
     section = GUIDE.read_text().split("## Decision lines")[1].split("\n## ")[0]
     explained = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
-    service = Listening()
-    claims = {"aud": CALCULATOR, "scope": "calculator calculator.add"}
-    request = calculating(mint(claims), "add")
-    request.headers |= {"x-request-id": "1", "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
-    service.ask(request)
-    service.ask(calculating(mint(claims), "danger_zone"))
+    rule = {"claims": {"groups": "a", "/realm/roles": "b"}}
+    servers = [one | {"resources": {"*": "allow"}, "prompts": {"*": rule}} for one in SERVERS]
+    issuer = {"name": "corp", "issuer": ISSUER, "audience_claim": "/a/b", "scope_claims": ["s"]}
+    policy = policy_for_tests(issuers=[issuer, *ISSUERS[1:]], servers=servers)
+    in_force = replace(InForce.of(policy), digest="0" * 12)
+    service = Listening(LineStyle(in_force=in_force, allow_sample=0.999), Engine(policy))
+    claims = {"a": {"b": CALCULATOR}, "s": "calculator calculator.add", "groups": ["a" * 200]}
+    headers = {
+        "x-request-id": "1",
+        "traceparent": f"00-{TRACE}-b7ad6b7169203331-01",
+        "origin": "https://mcp.example.com",
+    }
+    for params in ({"tool": "add"}, {"prompt": "p"}, {"resource": "file:///a?q"}):
+        body = call_of(**params)
+        service.ask(asking(mint(claims), target="/calculator/mcp", body=body, headers=headers))
+    service.ask(asking(None, server="calculator", target="/calculator/mcp"))
+    modern = {"mcp-method": "ping", "mcp-protocol-version": "2026-07-28"}
+    service.ask(asking(mint(claims), target="/calculator/mcp", headers=modern))
+    preflight = {"origin": "https://x.example", "access-control-request-method": "POST"}
+    service.ask(asking(None, method="OPTIONS", headers=preflight))
+    service.ask(asking(mint(claims | {"sub": "s" * 5000}), target="/calculator/mcp"))
     written = {name for line in decisions(service) for name in line}
-    assert explained - written == {"prompt", "resource"}
-    assert written <= explained
+    assert written == explained
 
 
 def test_every_event_is_explained_in_the_guide() -> None:
