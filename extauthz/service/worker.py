@@ -37,7 +37,20 @@ from extauthz.telemetry.tracing import spans_wanted
 
 from .doors import Doors
 from .loop import new_loop
-from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+from .messages import (
+    CannotServe,
+    Channel,
+    Counts,
+    Drain,
+    Find,
+    Found,
+    Keys,
+    Listening,
+    Ready,
+    Stop,
+    Take,
+    Taken,
+)
 from .style import line_style
 
 _STDOUT: Final = 1
@@ -163,6 +176,9 @@ class Worker:
                 self._lines.style = line_style(order.loaded)
                 set_level(order.loaded.settings.log.level)
                 await self._doors.take(order.loaded)
+                self._channel.send(Taken())
+            case Drain():
+                await self._doors.begin_drain()
 
     async def _keep_telling(self) -> None:
         told = -1
