@@ -99,6 +99,10 @@ attack: setup ## the attack table through every way in, the laws at length, and 
 	EXTAUTHZ_EXAMPLES=$${EXTAUTHZ_EXAMPLES:-2000} $(BIN)/python -m pytest -q --timeout 1800 tests/properties
 	EXTAUTHZ_SCOREBOARD=docs/scoreboard.md $(BIN)/python -m pytest -q tests/attacks $(ARGS)
 
+.PHONY: endure
+endure: setup ## reload, rotate and restart under load; write docs/operations/endurance.md (ten minutes)
+	$(BIN)/python -m tests.endurance.run --report docs/operations/endurance.md $(ARGS)
+
 .PHONY: conformance
 conformance: setup clients ## run the tests that name requirements of the standards; write docs/conformance.md
 	$(BIN)/python -m tests.conformance_table
