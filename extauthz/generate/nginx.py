@@ -83,7 +83,7 @@ def write_nginx(plan: Plan) -> Artefact:
 
 
 def _replica(address: Address) -> str:
-    return f"server {token(str(address))} max_fails=3 fail_timeout=1s;"
+    return f"server {token(str(address))} max_fails=0;"
 
 
 def _authz_tls(door: Door) -> str:
