@@ -53,6 +53,13 @@ def test_a_list_and_a_single_address_are_taken_by_the_real_proxy(
         assert ("9192" in artefact.alone) == (len(addresses) == 2)
 
 
+def test_nginx_takes_none_for_dead() -> None:
+    """Each of its workers would have to find out anew that a replica is back."""
+    edge = {"authz_http": ["127.0.0.1:8080", "[::1]:8081"]}
+    text = generate("nginx", loaded(inventory(server(), edge=edge)), Choices()).alone
+    assert text.count(" max_fails=0;") == 2
+
+
 @pytest.mark.parametrize("proxy", ALONE)
 def test_a_proxy_that_asks_one_address_says_so(proxy: str) -> None:
     addresses = ["10.0.0.1:8080", "10.0.0.2:8080"]
