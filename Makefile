@@ -23,7 +23,9 @@ demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay
 	@$(BIN)/python -m extauthz demo $(ARGS)
 
 test: setup clients $(if $(CI),deploy-tools) ## run every test (ARGS='-k bearer' runs some)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@mkdir -p .artefacts
+	EXTAUTHZ_TEST_ARTEFACTS=$${EXTAUTHZ_TEST_ARTEFACTS:-$(CURDIR)/.artefacts} \
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # ---- for those who change it ----
 
@@ -90,7 +92,7 @@ image: ## build the container image
 	    --build-arg REVISION=$$(git rev-parse HEAD) --tag extauthz .
 
 clean: ## remove what builds and tests leave behind
-	rm -rf dist .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist .artefacts .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv, the npm packages and what fuzzing found as well
@@ -102,6 +104,10 @@ distclean: clean ## remove .venv, the npm packages and what fuzzing found as wel
 attack: setup ## the attack table through every way in, the laws at length, and a scoreboard
 	EXTAUTHZ_EXAMPLES=$${EXTAUTHZ_EXAMPLES:-2000} $(BIN)/python -m pytest -q --timeout 1800 tests/properties
 	EXTAUTHZ_SCOREBOARD=docs/scoreboard.md $(BIN)/python -m pytest -q tests/attacks $(ARGS)
+
+.PHONY: endure
+endure: setup ## reload, rotate and restart under load; write docs/operations/endurance.md (ten minutes)
+	$(BIN)/python -m tests.endurance.run --report docs/operations/endurance.md $(ARGS)
 
 .PHONY: conformance
 conformance: setup clients ## run the tests that name requirements of the standards; write docs/conformance.md

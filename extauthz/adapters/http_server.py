@@ -19,6 +19,7 @@ from .tls import TlsSource
 _TICK: Final = 0.5
 _HANDSHAKE: Final = 5.0
 _GOODBYE: Final = 1.0
+_LINGER: Final = 0.25
 _USUAL_LIMITS: Final = HttpLimits()
 
 
@@ -42,6 +43,7 @@ class HttpServer:
         self.handler = handler
         self.limits = limits
         self.draining = False
+        """Whether each connection is to end with the answer to its next request."""
         self.tick = 0.0
         self.date = b""
         self._context: ssl.SSLContext | None = None if tls is None else tls.server_context()
@@ -81,9 +83,12 @@ class HttpServer:
         if isinstance(self.address, UnixAddress):
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(Path(self.address.path).unlink)
+        # A request that is on its way to a connection without one is still answered.
+        linger = min(grace, _LINGER)
+        await self._wait_until_closed(linger)
         for connection in tuple(self._connections):
             connection.drain()
-        await self._wait_until_closed(grace)
+        await self._wait_until_closed(grace - linger)
         for connection in tuple(self._connections):
             connection.abort()
         await self._wait_until_closed(_GOODBYE)

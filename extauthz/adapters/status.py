@@ -30,11 +30,15 @@ class ConfigStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """Whether this replica should get traffic, and why not."""
+    """Whether this replica should get traffic, and why not.
+
+    ``listening`` says whether its doors are open.
+    """
 
     draining: bool
     issuers: tuple[IssuerStatus, ...]
     config: ConfigStatus
+    listening: bool = True
 
     @property
     def ready(self) -> bool:
@@ -52,7 +56,7 @@ class Health:
         if not any(issuer.usable for issuer in self.issuers):
             errors = {issuer.last_error for issuer in self.issuers if issuer.last_error}
             return f"no issuer has usable keys: {'; '.join(sorted(errors)) or 'no error is known'}"
-        return ""
+        return "" if self.listening else "starting: the listeners are about to open"
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ def _issuer(issuer: IssuerStatus, now: float, unfold: bool) -> Html:
             ("Last refresh", _last_refresh(issuer, now)),
             ("Next refresh", until(issuer.next_refresh_at, now)),
         ),
-        _keys(issuer.keys),
+        _keys(issuer.keys, now),
         issuer.skipped
         and note("warn", "Members of the key set that are not used:", bullets(issuer.skipped)),
         open=unfold or tone != "good",
@@ -180,7 +180,7 @@ def _last_refresh(issuer: IssuerStatus, now: float) -> Html:
     return ago(issuer.fetched_at, now)
 
 
-def _keys(keys: Sequence[KeyInfo]) -> Html | None:
+def _keys(keys: Sequence[KeyInfo], now: float) -> Html | None:
     if not keys:
         return None
     rows = (
@@ -188,10 +188,11 @@ def _keys(keys: Sequence[KeyInfo]) -> Html | None:
             code(key.kid) if key.kid is not None else element("span", "no kid", class_="soft"),
             f"{key.kty} {key.size}",
             " ".join(key.algorithms),
+            ago(key.since_at, now),
         )
         for key in keys
     )
-    return table(("Key ID", "Kind", "Algorithms"), rows)
+    return table(("Key ID", "Kind", "Algorithms", "First seen"), rows)
 
 
 def _server(server: ServerStatus, unfold: bool) -> Html:

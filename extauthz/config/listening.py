@@ -41,6 +41,20 @@ def parse_listen(value: object) -> Address | None:
     return None if value == "off" else parse_address(value, f"{_AN_ADDRESS}, or off")
 
 
+def parse_addresses(value: object) -> tuple[Address, ...]:
+    """An address, or a list of ``host:port``: the same thing several times, to choose from."""
+    if not isinstance(value, tuple):
+        return (parse_address(value),)
+    found = tuple(parse_address(each) for each in value)
+    if not found:
+        raise wrong("the list is empty", f"{_AN_ADDRESS}, or a list of host:port")
+    if len(set(found)) < len(found):
+        raise wrong("an address stands in the list twice", "each address once")
+    if len(found) > 1 and any(isinstance(each, UnixAddress) for each in found):
+        raise wrong("a Unix socket stands in a list of several", "host:port, or one socket alone")
+    return found
+
+
 def parse_network(value: object) -> Network:
     """An address or a network in CIDR notation."""
     text = text_of(value, _A_NETWORK)
@@ -63,6 +77,23 @@ ListenAddress = Annotated[
     Address,
     PlainValidator(parse_address),
     WithJsonSchema({"type": "string", "pattern": r"^(unix:/.+|.+:[0-9]{1,5})$"}),
+]
+ReplicaAddresses = Annotated[
+    tuple[Address, ...],
+    PlainValidator(parse_addresses),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^(unix:/.+|.+:[0-9]{1,5})$"},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": r"^(unix:/.+|.+:[0-9]{1,5})$"},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+            ]
+        }
+    ),
 ]
 TrustedNetwork = Annotated[
     Network, PlainValidator(parse_network), WithJsonSchema({"type": "string"})

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from .base import EdgeTlsSettings, Part, TlsSettings, written
 from .issuer import IssuerSettings
-from .listening import Listen, ListenAddress, TrustedNetwork
+from .listening import Listen, ListenAddress, ReplicaAddresses, TrustedNetwork
 from .server import ServerSettings
 from .values import Duration, Size, Text, parse_duration, parse_size, shown, within, wrong
 
@@ -49,13 +49,15 @@ class EdgeSettings(Part):
         description="Where the proxy listens.",
     )
     tls: EdgeTlsSettings = Field(default_factory=EdgeTlsSettings, description="TLS of the proxy.")
-    authz_grpc: ListenAddress | None = Field(
+    authz_grpc: ReplicaAddresses | None = Field(
         default=None,
-        description="How the proxy reaches the gRPC door. Default: `listen.grpc`.",
+        description="How the proxy reaches the gRPC door: an address, or a list of those of all "
+        "replicas. Default: `listen.grpc`.",
     )
-    authz_http: ListenAddress | None = Field(
+    authz_http: ReplicaAddresses | None = Field(
         default=None,
-        description="How the proxy reaches the HTTP door. Default: `listen.http`.",
+        description="How the proxy reaches the HTTP door: an address, or a list of those of all "
+        "replicas. Default: `listen.http`.",
     )
 
 

@@ -35,6 +35,12 @@ header @{{id}} {
 	defer
 }
 """
+# A question is asked again of another replica; none is ever taken for dead.
+_SEVERAL = """\
+lb_policy round_robin
+lb_try_duration 500ms
+lb_try_interval 25ms
+"""
 _CORS_HEADERS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary")
 
 _SERVER = """\
@@ -79,7 +85,8 @@ def write_caddy(plan: Plan) -> Artefact:
         else "",
         documents=" ".join((*_trees(), *DOCUMENT_PATHS)),
         strip="\n".join(f"request_header -{name}" for name in extra),
-        authz=_upstream(door.address, tls=door.tls),
+        authz=" ".join(_upstream(address, tls=door.tls) for address in door.addresses),
+        replicas=_SEVERAL if len(door.addresses) > 1 else "",
         authz_tls=_authz_tls(door),
         copy="".join(fill(_COPY, id=_id(name), name=name) for name in names),
         cors="".join(fill(_CORS, id=_id(name), name=name) for name in _CORS_HEADERS),
@@ -96,7 +103,7 @@ def _about(plan: Plan, door: Door) -> str:
         "",
         "Caddy (2.6 or later) asks extauthz by forward-auth about every request.",
         "",
-        f"Asks: extauthz serve, HTTP on {door.address}. Clients: {plan.listen}.",
+        f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
         "Run it: caddy run --config Caddyfile",
         "",
         "Every setting is explained in docs/guides/generate.md.",

@@ -11,7 +11,7 @@ from typing import Literal
 
 from .artefacts import Artefact, File
 from .envoy_clusters import EXTAUTHZ_GRPC, EXTAUTHZ_HTTP, clusters, listener_tls
-from .envoy_routes import Asking, RouteWriter
+from .envoy_routes import ANOTHER_HOST, Asking, RouteWriter
 from .filling import comment, fill, template
 from .names import identifiers
 from .plan import Door, Plan
@@ -71,6 +71,9 @@ grpc_service:
     # Envoy takes max_interval for the time limit of each try, too. A request may wait 250 ms
     # for the keys of an issuer.
     retry_back_off: {{base_interval: 0.025s, max_interval: 0.5s}}
+    # Another replica is asked, not the same one again.
+    retry_host_predicate: {ANOTHER_HOST}
+    host_selection_retry_max_attempts: 3
 """
 
 _BODY = f"""\
@@ -103,6 +106,13 @@ http_service:
       patterns:
       - {{exact: vary}}
       - {{prefix: access-control-}}
+  # A replica that stops may close a connection on which a question is just coming.
+  retry_policy:
+    retry_on: connect-failure,reset
+    num_retries: 2
+    retry_back_off: {{base_interval: 0.025s, max_interval: 0.5s}}
+    retry_host_predicate: {ANOTHER_HOST}
+    host_selection_retry_max_attempts: 3
 # Besides Host and Authorization, which are always sent.
 allowed_headers:
   patterns:
@@ -198,7 +208,7 @@ def _about(plan: Plan, kind: str) -> str:
         "",
         *_ABOUT[kind],
         "",
-        f"Asks: extauthz serve, {protocol} on {door.address}. Clients: {plan.listen}.",
+        f"Asks: extauthz serve, {protocol} on {door}. Clients: {plan.listen}.",
     )
 
 

@@ -30,6 +30,7 @@ _CLUSTER = """\
   type: {{type}}
   {{family}}
   connect_timeout: {{connect}}
+  {{health}}
   typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
@@ -37,7 +38,7 @@ _CLUSTER = """\
   {{tls}}
   load_assignment:
     cluster_name: {{name}}
-    endpoints: [{lb_endpoints: [{endpoint: {address: {{address}}}}]}]
+    endpoints: [{lb_endpoints: [{{endpoints}}]}]
 """
 
 _UPSTREAM_TLS = """\
@@ -69,6 +70,24 @@ transport_socket:
         private_key: {filename: {{key_file}}}
 """
 
+# A replica that stops says NOT_SERVING two seconds before it takes no more questions. Where none
+# is healthy Envoy asks all of them.
+_HEALTH = """\
+health_checks:
+- timeout: 1s
+  interval: 0.5s
+  no_traffic_interval: 0.5s
+  unhealthy_threshold: 2
+  healthy_threshold: 1
+  {{how}}
+# By default only three questions at a time may be asked again.
+circuit_breakers: {thresholds: [{max_retries: 1024}]}
+"""
+_ASKED_HOW = {
+    "grpc": "grpc_health_check: {service_name: envoy.service.auth.v3.Authorization}\n",
+    "http": "# Whether somebody listens.\ntcp_health_check: {}\n",
+}
+
 _CLIENT_CERTIFICATE = """\
 # PLACEHOLDER: extauthz demands a client certificate; put Envoy's own here.
 # tls_certificates: [{certificate_chain: {filename: }, private_key: {filename: }}]
@@ -92,7 +111,8 @@ def _site(site: Site, name: str) -> str:
     upstream = site.upstream
     note = "" if upstream.given else "# PLACEHOLDER: the server has no upstream in extauthz.yaml."
     tls = _upstream_tls(upstream.address, alpn="") if upstream.tls else ""
-    return _cluster(name, upstream.address, note=note, connect="1s", protocol=_HTTP_1, tls=tls)
+    where = (upstream.address,)
+    return _cluster(name, where, note=note, connect="1s", health="", protocol=_HTTP_1, tls=tls)
 
 
 def _extauthz(door: Door) -> str:
@@ -103,28 +123,40 @@ def _extauthz(door: Door) -> str:
         tls = _upstream_tls(TcpAddress(door.host, 0), alpn=alpn, certificate=door.certificate)
     return _cluster(
         EXTAUTHZ_GRPC if is_grpc else EXTAUTHZ_HTTP,
-        door.address,
+        door.addresses,
         note="",
         connect="0.25s",
+        health=fill(_HEALTH, how=_ASKED_HOW[door.name]),
         protocol=_HTTP_2 if is_grpc else _HTTP_1,
         tls=tls,
     )
 
 
 def _cluster(
-    name: str, address: Address, *, note: str, connect: str, protocol: str, tls: str
+    name: str,
+    addresses: tuple[Address, ...],
+    *,
+    note: str,
+    connect: str,
+    health: str,
+    protocol: str,
+    tls: str,
 ) -> str:
-    named = isinstance(address, TcpAddress) and Upstream(address).is_name
+    over_tcp = [address for address in addresses if isinstance(address, TcpAddress)]
+    named = any(Upstream(address).is_name for address in over_tcp)
     return fill(
         _CLUSTER,
         note=note,
         name=name,
-        type="STRICT_DNS" if isinstance(address, TcpAddress) else "STATIC",
+        type="STRICT_DNS" if over_tcp else "STATIC",
         family="dns_lookup_family: V4_PREFERRED" if named else "",
         connect=connect,
+        health=health,
         protocol=protocol,
         tls=tls,
-        address=envoy_address(address),
+        endpoints=", ".join(
+            f"{{endpoint: {{address: {envoy_address(address)}}}}}" for address in addresses
+        ),
     )
 
 

@@ -47,7 +47,21 @@ _NOT_THE_SERVERS = (
 )
 _DOORS = "/auth"
 _DOCUMENT_NAMES = ("resource_metadata", "authorization_server", "openid_configuration")
-_TO_EXTAUTHZ = "route: {cluster: extauthz_http, timeout: 1s}"
+_PREVIOUS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+ANOTHER_HOST = (
+    "[{name: envoy.retry_host_predicates.previous_hosts, "
+    f'typed_config: {{"@type": type.googleapis.com/{_PREVIOUS}}}}}]'
+)
+_TO_EXTAUTHZ = f"""\
+route:
+  cluster: extauthz_http
+  timeout: 1s
+  retry_policy:
+    retry_on: connect-failure,reset
+    num_retries: 2
+    retry_host_predicate: {ANOTHER_HOST}
+    host_selection_retry_max_attempts: 3
+"""
 
 
 @dataclass(frozen=True, slots=True)

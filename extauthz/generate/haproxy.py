@@ -20,6 +20,20 @@ from .plan import Door, Plan, Site, Upstream
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+~\[\]-]+")
 
+# HAProxy's HTTP client for Lua asks one address: HAProxy itself, which knows all replicas.
+_OWN = "abns@extauthz_ask"
+_ASK = """\
+# Where extauthz.lua asks: the next replica in turn, and another one where that does not answer.
+listen extauthz_ask
+  bind abns@extauthz_ask
+  timeout connect 250ms
+  timeout server 1s
+  retries 2
+  option redispatch 1
+  retry-on conn-failure empty-response
+  {{authz}}
+"""
+
 _BACKEND = """\
 backend {{id}}
   {{note}}
@@ -41,13 +55,13 @@ def write_haproxy(plan: Plan) -> Artefact:
         bind=_bind(plan.listen, plan.tls),
         strip="\n".join(_strip(plan.extra_headers)),
         uses="\n".join(_uses(plan, ids)),
-        authz=_address(door.address) + (_tls(door.host) if door.tls else ""),
+        authz="\n".join(_replicas(door)),
+        ask=_ask(door),
         backends="\n".join(_backend(site, ids[site.name]) for site in plan.sites).rstrip(),
     )
     names = (*IDENTITY_HEADERS, *plan.extra_headers)
-    scheme = "https" if door.tls else "http"
-    where = f"unix@{door.address.path}" if not isinstance(door.address, TcpAddress) else None
-    host = str(door.address) if isinstance(door.address, TcpAddress) else "localhost"
+    host, where = _asked(door)
+    scheme = "https" if door.tls and where != _OWN else "http"
     lua = fill(
         template("extauthz.lua"),
         url=lua_text(f"{scheme}://{host}/auth/forward"),
@@ -56,6 +70,29 @@ def write_haproxy(plan: Plan) -> Artefact:
     )
     files = (File("haproxy.cfg", main), File("extauthz.lua", lua))
     return Artefact(files, main, tuple(_warnings(plan, door)))
+
+
+def _asked(door: Door) -> tuple[str, str | None]:
+    """The host of the URL that Lua asks, and the socket where the host is not the place."""
+    if len(door.addresses) > 1:
+        return "extauthz", _OWN
+    if isinstance(door.address, TcpAddress):
+        return str(door.address), None
+    return "localhost", f"unix@{door.address.path}"
+
+
+def _ask(door: Door) -> str:
+    if len(door.addresses) == 1:
+        return ""
+    return fill(_ASK, authz="\n".join(_replicas(door))) + "\n"
+
+
+def _replicas(door: Door) -> Iterator[str]:
+    tls = _tls(door.host) if door.tls else ""
+    several = " check inter 1s rise 1 fall 2" if len(door.addresses) > 1 else ""
+    for number, address in enumerate(door.addresses, start=1):
+        name = "extauthz" if number == 1 else f"extauthz_{number}"
+        yield f"server {name} {_address(address)}{tls}{several}"
 
 
 def lua_text(text: str) -> str:
@@ -74,7 +111,7 @@ def _about(plan: Plan, door: Door) -> str:
         "HAProxy (2.6 or later) asks extauthz about every request by the action in extauthz.lua,",
         "which has to lie beside this file: `extauthz generate haproxy --output FOLDER`.",
         "",
-        f"Asks: extauthz serve, HTTP on {door.address}. Clients: {plan.listen}.",
+        f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
         "Run it: haproxy -f haproxy.cfg",
         "",
         "Every setting is explained in docs/guides/generate.md.",

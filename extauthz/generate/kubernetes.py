@@ -118,7 +118,7 @@ class GatewayWriter:
 
     def extauthz(self, door: Door) -> Service:
         """The Service of extauthz: the one that the address names, else ``extauthz`` here."""
-        address = door.address
+        address = door.only("a Gateway")
         if isinstance(address, TcpAddress):
             found = service_of(address, self.namespace)
             if found is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from extauthz.config.addresses import Address
+
 from .artefacts import Artefact, CannotWrite, File
 from .envoy_clusters import SYSTEM_CAS
 from .filling import comment, fill, indented, template
@@ -66,7 +68,7 @@ def write_nginx(plan: Plan) -> Artefact:
     scheme = "https" if door.tls else "http"
     where = fill(
         template("extauthz-http.conf"),
-        authz=token(str(door.address)),
+        authz="\n".join(map(_replica, door.addresses)),
         tls=_authz_tls(door),
     )
     files = (
@@ -78,6 +80,10 @@ def write_nginx(plan: Plan) -> Artefact:
     )
     warnings = (*plan.warnings, *door.warnings(), *unseen_calls(plan))
     return Artefact(files, _alone(files), warnings)
+
+
+def _replica(address: Address) -> str:
+    return f"server {token(str(address))} max_fails=0;"
 
 
 def _authz_tls(door: Door) -> str:
@@ -108,7 +114,7 @@ def _main(plan: Plan) -> str:
         "",
         "nginx asks extauthz by auth_request about every request.",
         "",
-        f"Asks: extauthz serve, HTTP on {plan.http().address}. Clients: {plan.listen}.",
+        f"Asks: extauthz serve, HTTP on {plan.http()}. Clients: {plan.listen}.",
         'Run it: mkdir -p /tmp/edge && nginx -p /tmp/edge -c "$PWD/nginx.conf"',
     )
     return fill(

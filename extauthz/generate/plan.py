@@ -140,12 +140,32 @@ class VirtualHost:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where a proxy asks extauthz, and whether TLS and a client certificate are needed."""
+    """Where a proxy asks extauthz, and whether TLS and a client certificate are needed.
+
+    ``addresses`` are those of the replicas, at least one.
+    """
 
     name: str
-    address: Address
+    addresses: tuple[Address, ...]
     tls: bool
     certificate: bool
+
+    def only(self, proxy: str) -> Address:
+        """The one address. Raises CannotWrite where there are several, naming ``proxy``."""
+        if len(self.addresses) > 1:
+            raise CannotWrite(
+                f"edge.authz_{self.name} lists several addresses, and {proxy} asks one; expected "
+                "a name that stands for all replicas"
+            )
+        return self.addresses[0]
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.addresses))
+
+    @property
+    def address(self) -> Address:
+        """The first address."""
+        return self.addresses[0]
 
     @property
     def host(self) -> str:
@@ -167,8 +187,8 @@ class Plan:
 
     listen: Address
     tls: EdgeTlsSettings
-    authz_grpc: Address | None
-    authz_http: Address | None
+    authz_grpc: tuple[Address, ...]
+    authz_http: tuple[Address, ...]
     listeners: ListenSettings
     sites: tuple[Site, ...]
     virtual_hosts: tuple[VirtualHost, ...]
@@ -203,8 +223,8 @@ def make_plan(loaded: Loaded) -> Plan:
     return Plan(
         listen=edge.listen,
         tls=edge.tls,
-        authz_grpc=edge.authz_grpc or listen.grpc,
-        authz_http=edge.authz_http or listen.http,
+        authz_grpc=edge.authz_grpc or _if_on(listen.grpc),
+        authz_http=edge.authz_http or _if_on(listen.http),
         listeners=listen,
         sites=sites,
         virtual_hosts=tuple(_virtual_hosts(sites)),
@@ -212,21 +232,25 @@ def make_plan(loaded: Loaded) -> Plan:
     )
 
 
-def _door(name: str, address: Address | None, tls: TlsSettings) -> Door:
+def _if_on(address: Address | None) -> tuple[Address, ...]:
+    return () if address is None else (address,)
+
+
+def _door(name: str, addresses: tuple[Address, ...], tls: TlsSettings) -> Door:
+    if not addresses:
+        raise CannotWrite(
+            f"listen.{name} is off and edge.authz_{name} is not set: this proxy has nobody to "
+            f"ask; give one of them an address"
+        )
     return Door(
         name=name,
-        address=_reachable(address, name),
+        addresses=tuple(_reachable(address, name) for address in addresses),
         tls=tls.cert_file is not None,
         certificate=tls.client_ca_file is not None,
     )
 
 
-def _reachable(address: Address | None, door: str) -> Address:
-    if address is None:
-        raise CannotWrite(
-            f"listen.{door} is off and edge.authz_{door} is not set: this proxy has nobody to "
-            f"ask; give one of them an address"
-        )
+def _reachable(address: Address, door: str) -> Address:
     if isinstance(address, TcpAddress):
         if address.port == 0:
             raise CannotWrite(

@@ -38,7 +38,7 @@ _WITHOUT_TOKEN: Node = {"headers": {"customRequestHeaders": {"Authorization": ""
 def write_traefik(plan: Plan) -> Artefact:
     """dynamic.yml and traefik.yml. Raises CannotWrite."""
     door = plan.http()
-    if not isinstance(plan.listen, TcpAddress) or not isinstance(door.address, TcpAddress):
+    if not isinstance(plan.listen, TcpAddress) or not isinstance(door.only("Traefik"), TcpAddress):
         raise CannotWrite("edge: Traefik neither listens on a Unix socket nor asks over one")
     ids = identifiers((site.name for site in plan.sites), reserved=("extauthz",), joint="-")
     dynamic: dict[str, Node] = {
@@ -73,7 +73,7 @@ def _about(plan: Plan, door: Door, ids: Mapping[str, str]) -> str:
             f"request. It needs an entry point `{ENTRY}` and the file provider, as in traefik.yml:",
             "`extauthz generate traefik --output FOLDER`.",
             "",
-            f"Asks: extauthz serve, HTTP on {door.address}. Clients: {plan.listen}.",
+            f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
             "",
             "Every setting is explained in docs/guides/generate.md.",
             *placeholders,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 
+from extauthz.core.jwk import Key
 from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError, parse_key_set
 from extauthz.core.model import Reason
 
@@ -55,6 +56,10 @@ class _Held:
     from_snapshot: bool = False
 
 
+def _name(key: Key) -> tuple[str | None, str, int]:
+    return key.kid, key.kty, key.size
+
+
 class Refresher:
     """Fetches the keys of one issuer again and again, and at the wish of a request.
 
@@ -68,6 +73,8 @@ class Refresher:
         self._published: MutableMapping[str, KeySet] | None = None
         self._held: _Held | None = None
         self._usable: KeySet | None = None
+        # When each usable key was first seen, by what identifies it to people.
+        self._seen: dict[tuple[str | None, str, int], float] = {}
         self._last_attempt: float | None = None
         self._last_asked: float | None = None
         self._last_error: str | None = None
@@ -102,6 +109,7 @@ class Refresher:
         self._last_attempt, self._last_asked = other._last_attempt, other._last_asked
         self._last_error, self._last_error_at = other._last_error, other._last_error_at
         self._failures, self._unknown = other._failures, dict(other._unknown)
+        self._seen = dict(other._seen)
         if other.first_attempt.is_set():
             self.first_attempt.set()
             self._next = min(other._next, self._next + self.source.refresh)
@@ -313,6 +321,9 @@ class Refresher:
         if usable is None:
             _log.error("issuer %s: the keys held are older than keys.max_stale", name)
         self._usable = usable
+        if usable is not None and held is not None:
+            names = map(_name, usable.keys)
+            self._seen = {name: self._seen.get(name, held.fetched_at) for name in names}
         if self._published is not None:
             if usable is None:
                 self._published.pop(name, None)
@@ -341,7 +352,10 @@ class Refresher:
             jwks_uri=self.source.jwks_uri or (held.loaded.jwks_uri if held else None),
             first_attempt_done=self.first_attempt.is_set(),
             usable=self._usable is not None,
-            keys=tuple(KeyInfo(k.kid, k.kty, tuple(sorted(k.algorithms)), k.size) for k in keys),
+            keys=tuple(
+                KeyInfo(k.kid, k.kty, tuple(sorted(k.algorithms)), k.size, self._seen[_name(k)])
+                for k in keys
+            ),
             skipped=held.loaded.key_set.skipped if held else (),
             fetched_at=held.fetched_at if held else None,
             age_seconds=now - held.since if held else None,

@@ -10,12 +10,16 @@ RefreshResult = Literal["ok", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A usable key as its issuer publishes it. ``size`` is in bits."""
+    """A usable key as its issuer publishes it. ``size`` is in bits.
+
+    ``since_at`` is when it was first seen here, in seconds since the epoch.
+    """
 
     kid: str | None
     kty: str
     algorithms: tuple[str, ...]
     size: int
+    since_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,12 @@ class Doors:
         if self._grpc is not None:
             await self._grpc.set_ready(ready)
 
+    async def begin_drain(self) -> None:
+        """Say that no more requests are wanted; those that come are answered."""
+        await self.set_ready(False)
+        if self._http is not None:
+            self._http.draining = True
+
     async def take(self, terms: Terms) -> None:
         """Go by changed terms, as far as doors can."""
         self._http_door.trusted = self._trusted(terms)

@@ -45,6 +45,11 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Drain:
+    """To a worker: say that no more requests are wanted, and answer those that come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """To a worker: end, giving requests under way ``grace`` seconds."""
 
@@ -72,6 +77,11 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Listening:
     """To the supervisor: the doors are open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """To the supervisor: the last ``Take`` is in force."""
 
 
 @dataclass(frozen=True, slots=True)

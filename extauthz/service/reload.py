@@ -21,7 +21,8 @@ class ConfigWatch:
     def __init__(self, loaded: Loaded, read: Callable[[str], bytes] = read_file) -> None:
         self._path = loaded.source or DOTENV
         self._read = read
-        self._seen = self._digest()
+        # What was loaded, and not what is there by now: it may have changed in between.
+        self._seen = self._digest() if loaded.source is None else loaded.digest
 
     def changed(self) -> bool:
         """Whether the content differs from what was last seen here. May read a file."""

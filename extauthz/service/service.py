@@ -37,6 +37,8 @@ from .workers import Workers
 _log = logging.getLogger(__name__)
 
 _TELLING_SECONDS: Final = 0.25
+# An issuer that hangs must not keep the tokens of others waiting for long.
+_SHUT_SECONDS: Final = 3.0
 _NOT_RELOADED: Final = ("listen", "state_dir", "workers")
 
 
@@ -46,6 +48,7 @@ class Service:
     def __init__(self, loaded: Loaded, pipe: LogPipe, spans: Spans | None = None) -> None:
         settings, terms = loaded.settings, terms_of(loaded)
         self.loaded = loaded
+        self.listening = False
         self.draining = False
         self.started_at = time.time()
         self.metrics = Metrics(version=extauthz.__version__)
@@ -105,12 +108,20 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen, and begin to fetch keys. Raises OSError when an address cannot be had."""
+        """Fetch keys and listen. Raises OSError when an address cannot be had.
+
+        The doors stay shut until every issuer was tried: proxies without health checks would
+        send requests here that another replica could answer, and this one cannot yet.
+        """
         listening: list[Address] = []
         if self._admin is not None:
             listening.append(await self._admin.start())
-        listening += (await self._doors.start()).known()
         await self.keys.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SHUT_SECONDS):
+                await self.keys.wait_first_attempts()
+        listening += (await self._doors.start()).known()
+        self.listening = True
         self._tasks.add(asyncio.create_task(self._keep_telling()))
         _log.info(
             "serving",
@@ -143,10 +154,11 @@ class Service:
         self._say_what_needs_a_restart(loaded)
         replacement.commit()
         self.authorizer.engine = engine
-        self.loaded = loaded
         self._log.style = terms.lines
         set_level(terms.log_level)
         await self._doors.take(terms)
+        # Told last: by now every answer is by the new rules.
+        self.loaded = loaded
         self.metrics.reloaded(ok=True)
         self.view.reload_succeeded()
         for warning in loaded.warnings:
@@ -158,7 +170,7 @@ class Service:
         self.draining = True
         for task in self._tasks:
             task.cancel()
-        await self._doors.set_ready(False)
+        await self._doors.begin_drain()
 
     async def stop(self, grace: float) -> None:
         """End the doors within ``grace`` seconds, then everything behind them."""

@@ -59,6 +59,7 @@ class View:
         loaded = service.loaded
         return Health(
             draining=service.draining,
+            listening=service.listening,
             issuers=service.keys.status(),
             config=ConfigStatus(
                 source=loaded.source or "the environment",

@@ -35,7 +35,20 @@ from extauthz.telemetry.tracing import spans_wanted
 from .doors import Doors
 from .garbage import end_start
 from .loop import new_loop
-from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+from .messages import (
+    CannotServe,
+    Channel,
+    Counts,
+    Drain,
+    Find,
+    Found,
+    Keys,
+    Listening,
+    Ready,
+    Stop,
+    Take,
+    Taken,
+)
 
 _STDOUT: Final = 1
 _COUNTS_SECONDS: Final = 0.25
@@ -159,6 +172,9 @@ class Worker:
                 self._lines.style = order.terms.lines
                 set_level(order.terms.log_level)
                 await self._doors.take(order.terms)
+                self._channel.send(Taken())
+            case Drain():
+                await self._doors.begin_drain()
 
     async def _keep_telling(self) -> None:
         told = -1

@@ -24,7 +24,20 @@ from extauthz.keys.store import KeyStore
 from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
 
 from .doors import DoorAddresses
-from .messages import CannotServe, Channel, Counts, Find, Found, Keys, Listening, Ready, Stop, Take
+from .messages import (
+    CannotServe,
+    Channel,
+    Counts,
+    Drain,
+    Find,
+    Found,
+    Keys,
+    Listening,
+    Ready,
+    Stop,
+    Take,
+    Taken,
+)
 from .terms import Terms
 
 _log = logging.getLogger(__name__)
@@ -33,6 +46,7 @@ _KEYS_SECONDS: Final = 0.1
 _SOON: Final = 1.0
 _PAUSE: Final = 0.5
 _PATIENCE: Final = 1.0
+_TAKING: Final = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +59,9 @@ class _Slot:
     counts: Counts | None = None
     refusal: str | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    # How many Takes the process of the moment still has to follow.
+    behind: int = 0
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Workers:
@@ -96,11 +113,29 @@ class Workers:
         self._ready = ready
         self._send(Ready(ready))
 
+    async def begin_drain(self) -> None:
+        """Have all workers say that no more requests are wanted, and answer those that come."""
+        self._ready = False
+        self._send(Drain())
+
     async def take(self, terms: Terms) -> None:
-        """Have all workers go by changed terms."""
+        """Have all workers go by changed terms, and wait until they do.
+
+        A worker that dies meanwhile is replaced by one that does from the start.
+        """
         self._terms = terms
         self._documents = self._keys.documents()
-        self._send(Take(terms, self._documents, self._addresses))
+        order = Take(terms, self._documents, self._addresses)
+        asked = [slot for slot in self._slots if slot.channel is not None]
+        for slot in asked:
+            slot.behind += 1
+            slot.caught_up.clear()
+        self._send(order)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TAKING):
+                await asyncio.gather(*(slot.caught_up.wait() for slot in asked))
+                return
+        _log.error("a worker has not yet taken the configuration")
 
     async def stop(self, grace: float) -> None:
         """End all workers within ``grace`` seconds, or a little later by force."""
@@ -152,6 +187,7 @@ class Workers:
         with theirs:
             slot.process = process = _started(theirs.fileno())
         slot.channel = channel = await Channel.over(ours)
+        slot.behind = 0
         channel.send(Take(self._terms, self._documents, self._addresses))
         try:
             while True:
@@ -168,6 +204,7 @@ class Workers:
         finally:
             channel.close()
             slot.channel = None
+            slot.caught_up.set()
             if slot.counts is not None:
                 self._ended.append(slot.counts)
                 slot.counts = None
@@ -182,6 +219,10 @@ class Workers:
             case Counts():
                 slot.counts = message
                 self._add_up()
+            case Taken():
+                slot.behind -= 1
+                if slot.behind <= 0:
+                    slot.caught_up.set()
 
     async def _find(self, channel: Channel, asked: Find) -> None:
         missing = await self._keys.find(asked.issuer, asked.kid, wait=asked.wait)

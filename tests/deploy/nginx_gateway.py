@@ -80,7 +80,7 @@ def _indented(text: str, by: str) -> str:
 
 def snippets() -> dict[str, str]:
     """The text for each context."""
-    http = _conf("extauthz-http.conf").replace("server 127.0.0.1:8080;", f"server {SERVICE};")
+    http = _conf("extauthz-http.conf").replace("server 127.0.0.1:8080 ", f"server {SERVICE} ")
     server = f'set $mcp_server "";\n\n{_conf("extauthz-server.conf")}'
     location = _ITS_OWN.sub("", _conf("extauthz-location.conf"))
     return {

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from extauthz.keys import Fetched
+from extauthz.keys import Fetched, KeyStore
 
 from .desk import Desk, kids, status
 from .fake_issuer import JWKS_URI, METADATA_URL, document, metadata
@@ -33,6 +33,20 @@ async def test_a_withdrawn_key_is_gone_after_the_next_refresh(desk: Desk) -> Non
     desk.issuer.publish("b")
     await desk.time.advance(600)
     assert kids(store) == ["b"]
+
+
+async def test_a_key_is_as_old_as_the_first_time_it_was_seen(desk: Desk) -> None:
+    def seen(store: KeyStore) -> dict[str | None, float]:
+        return {key.kid: desk.time.wall() - key.since_at for key in status(store).keys}
+
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.publish("a", "b")
+    await desk.time.advance(600)
+    assert seen(store) == {"a": 600, "b": 0}
+    await store.replace([desk.source(refresh=300.0)])
+    await settle()
+    assert seen(store) == {"a": 600, "b": 0}
 
 
 @pytest.mark.parametrize(("max_age", "asked"), [(0.0, 30), (45.0, 45), (1e20, 600)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from extauthz.demo.issuer import Issuer
+from extauthz.demo.issuer import Fault, Issuer
 from tests.e2e.processes import accepts, program
 from tests.service.conftest import CONFIG, RESOURCE, Running, until
 
@@ -31,6 +31,18 @@ def test_sigterm_says_no_more_first_then_drains_and_exits_0(service: Running) ->
         assert service.judge()[0] == 200
     assert service.process.wait(10) == 0
     assert time.monotonic() - started < 10
+
+
+def test_while_it_drains_http_connections_end_with_an_answer(service: Running) -> None:
+    service.write(drain="3s")
+    service.reload()
+    until(lambda: any(line["msg"] == "configuration taken" for line in service.lines()))
+    assert "connection" not in service.judge()[1]
+    service.process.send_signal(signal.SIGTERM)
+    until(lambda: service.ready() == 503)
+    status, headers, _ = service.judge()
+    assert (status, headers["connection"]) == (200, "close")
+    assert service.process.wait(10) == 0
 
 
 def test_a_second_sigterm_ends_at_once(service: Running) -> None:
@@ -59,6 +71,46 @@ def test_it_starts_while_the_issuer_is_down_and_becomes_ready_by_itself(tmp_path
         keys.write_text(good)
         until(lambda: running.ready() == 200)
         assert running.judge()[0] == 200
+
+
+def test_nobody_is_refused_for_want_of_keys_that_are_on_their_way(tmp_path: Path) -> None:
+    """A proxy that does not check health asks another replica where nobody listens yet."""
+    running = Running(tmp_path)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with Issuer() as issuer:
+        issuer.faults["keys"], issuer.delay = Fault.SLOW, 1.0
+        fetched = CONFIG.replace("    jwks_file: {jwks}\n", "")
+        running.write(fetched, issuer=issuer.url)
+        token = issuer.mint(aud=RESOURCE, scope="notes")
+        answers: list[int] = []
+        refused: list[str] = []
+
+        def asked() -> bool:
+            if accepts(running.ports["admin"]) and running.ready() != 200:
+                refused.append(running.ask("admin", "/readyz")[2].decode())
+            try:
+                answers.append(running.judge_token(token)[0])
+            except ConnectionRefusedError:
+                return False
+            return True
+
+        with program(command, running.log, asked):
+            assert set(answers) == {200}
+            assert any("first attempt" in why for why in refused)
+            until(lambda: running.ready() == 200)
+
+
+def test_an_issuer_that_hangs_does_not_keep_the_doors_shut(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with Issuer() as issuer:
+        issuer.faults["keys"], issuer.delay = Fault.SLOW, 60.0
+        hanging = f"{{{{name: hanging, issuer: {issuer.url}, keys: {{{{timeout: 30s}}}}}}}}"
+        text = CONFIG.replace("issuers:\n", f"issuers:\n  - {hanging}\n")
+        running.write(text.replace("    scopes:", "    issuers: [corp]\n    scopes:"))
+        with program(command, running.log, lambda: accepts(running.ports["http"])):
+            assert running.judge()[0] == 200
+            assert running.ready() == 503
 
 
 def test_a_snapshot_serves_through_a_restart_while_the_issuer_is_down(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.service.conftest import Running, until
-from tests.tokens import signer
+from extauthz.config.load import load
+from extauthz.service.reload import ConfigWatch
+from tests.service.conftest import RESOURCE, Running, until
+from tests.tokens import ISSUER, signer
 
 
 def test_sighup_takes_a_changed_file(service: Running) -> None:
@@ -42,6 +45,17 @@ def test_a_file_swapped_by_its_folder_is_noticed(service: Running) -> None:
     link.unlink()
     link.symlink_to("v2")
     until(lambda: service.judge()[0] == 403)
+
+
+def test_a_change_between_loading_and_watching_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "extauthz.yaml"
+    text = f"version: 1\nissuers: [{{issuer: {ISSUER}}}]\nservers: [{{resource: {RESOURCE}}}]\n"
+    file.write_text(text)
+    loaded = load(str(file), environ={})
+    file.write_text(text + "drain: 1s\n")
+    watch = ConfigWatch(loaded)
+    assert watch.changed()
+    assert not watch.changed()
 
 
 def test_a_bad_file_keeps_the_old_one_and_says_so_everywhere(service: Running) -> None:

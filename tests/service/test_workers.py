@@ -104,6 +104,26 @@ def test_a_changed_file_reaches_every_worker(workers: Running) -> None:
     until(lambda: {workers.judge()[0] for _ in range(40)} == {403})
 
 
+def test_a_file_is_taken_when_every_worker_goes_by_it(workers: Running) -> None:
+    def taken() -> bool:
+        return any(line["msg"] == "configuration taken" for line in workers.lines())
+
+    before = workers.status()["health"]["config"]["digest"]
+    slow = children(workers)[0]
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        workers.write(WORKERS, scope="more")
+        workers.reload()
+        until(lambda: workers.status()["servers"][0]["scopes"] == ["more"])
+        assert workers.status()["health"]["config"]["digest"] == before
+        assert not taken()
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    until(taken)
+    assert workers.status()["health"]["config"]["digest"] != before
+    assert {workers.judge()[0] for _ in range(40)} == {403}
+
+
 def test_a_bad_file_leaves_every_worker_as_it_was(workers: Running) -> None:
     workers.file.write_text(workers.file.read_text().replace("scopes:", "skopes:"))
     workers.reload()
