@@ -173,8 +173,8 @@ class Run:
 def main() -> int:
     """Load each one that is here; never fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long each load lasts")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each load is repeated")
+    parser.add_argument("--seconds", type=float, default=1.5, help="how long each load lasts")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each load is repeated")
     parser.add_argument("--only", action="append", help="one who is compared; may be repeated")
     options = parser.parse_args()
     needed = (
