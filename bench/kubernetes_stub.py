@@ -9,6 +9,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -19,23 +20,41 @@ _VERBS: Final = ["get", "list", "patch", "update", "watch"]
 _LIFE: Final = {"resourceVersion": "1"}
 
 
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """A running API."""
+
+    port: int
+    in_force: threading.Event
+    """Set when a status came back that says that the AuthConfig is ready."""
+
+
 @contextlib.contextmanager
-def kubernetes(config: Mapping[str, object]) -> Iterator[int]:
-    """Serve ``config``, an AuthConfig; gives the port."""
+def kubernetes(config: Mapping[str, object]) -> Iterator[Kubernetes]:
+    """Serve ``config``, an AuthConfig."""
+    ready = threading.Event()
 
     class Handler(_Handler):
         auth_config = config
+        in_force = ready
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
+        yield Kubernetes(server.server_port, ready)
         server.shutdown()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that leaves in the middle is none."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     auth_config: Mapping[str, object]
+    in_force: threading.Event
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
@@ -84,7 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def _written(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path.endswith("/status") and _says_ready(json.loads(body)):
+            self.in_force.set()
         self._answer(200, self.auth_config)
 
     def _answer(self, status: int, document: object) -> None:
@@ -107,7 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(1)
 
 
-def _resources(version: str, kinds: list[tuple[str, str]], **more: str) -> dict[str, object]:
+def _says_ready(written: Mapping[str, Mapping[str, Mapping[str, object]]]) -> bool:
+    return written.get("status", {}).get("summary", {}).get("ready") is True
+
+
+def _resources(served: str, kinds: list[tuple[str, str]], **more: str) -> dict[str, object]:
     resources = [
         {
             "name": name,
@@ -119,7 +144,7 @@ def _resources(version: str, kinds: list[tuple[str, str]], **more: str) -> dict[
         }
         for name, kind in kinds
     ]
-    return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
+    return {"kind": "APIResourceList", "groupVersion": served, "resources": resources}
 
 
 def _listed(version: str, kind: str, items: list[Mapping[str, object]]) -> dict[str, object]:

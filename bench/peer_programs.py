@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from kubernetes_stub import kubernetes
 from peer_packages import GoPackage
-from running import accepts, answers, free_port, program, service
+from running import accepts, free_port, program, service
 from world import HOST, Setup, World
 
 from extauthz.demo.issuer import Issuer
@@ -143,10 +143,10 @@ def _heimdall(site: Site, binary: Path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def _authorino(site: Site, binary: Path) -> Iterator[Running]:
-    port, health = free_port(), free_port()
+    port = free_port()
     config = json.loads(site.text("authorino.json"))
     with kubernetes(config) as api:
-        access = site.file("authorino-kubeconfig.yaml", port=api)
+        access = site.file("authorino-kubeconfig.yaml", port=api.port)
         command: list[str | Path] = [
             "env",
             f"KUBECONFIG={access}",
@@ -157,12 +157,11 @@ def _authorino(site: Site, binary: Path) -> Iterator[Running]:
             f"--ext-auth-grpc-port={port}",
             f"--ext-auth-http-port={free_port()}",
             f"--oidc-http-port={free_port()}",
-            f"--health-probe-addr=127.0.0.1:{health}",
+            "--health-probe-addr=0",
             "--metrics-addr=0",
             "--pprof-bind-address=0",
         ]
-        ready = lambda: answers(f"http://127.0.0.1:{health}/readyz")  # noqa: E731
-        with program(command, site.log, ready) as process:
+        with program(command, site.log, api.in_force.is_set) as process:
             yield Running(port, process.pid)
 
 
