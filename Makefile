@@ -81,7 +81,7 @@ fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max
 bench: $(VENV)/.has-bench ## measure decisions per second on this machine
 	PYTHONPATH=$(VENV)/bench $(BIN)/python bench/check.py $(ARGS)
 
-bench-peers: $(VENV)/.has-bench ## the same load against other authorizers, where they are installed
+bench-peers: $(VENV)/.has-bench ## the same load against other authorizers, as far as they can be had here
 	PYTHONPATH=$(VENV)/bench $(BIN)/python bench/peers.py $(ARGS)
 
 build: setup ## build sdist and wheel into dist/
@@ -95,8 +95,8 @@ clean: ## remove what builds and tests leave behind
 	rm -rf dist .artefacts .demo .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## remove .venv, the npm packages and what fuzzing found as well
-	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz
+distclean: clean ## remove .venv, the npm packages, what fuzzing found and other authorizers as well
+	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz .bench
 
 # ---- the ways of an attacker ----
 

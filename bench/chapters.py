@@ -10,7 +10,7 @@ from typing import Final
 import decisions
 import load
 from disturbance import ask_all, flood, question, repeatedly
-from edges import client_headers, envoy, envoy_path, nginx, nginx_path
+from edges import Edge, client_headers, envoy, envoy_path, nginx, nginx_path
 from load import Load
 from report import Report, spread
 from running import floor, service, start_seconds
@@ -234,7 +234,7 @@ def through(run: Run) -> None:
         enter = stack.enter_context
         usual = enter(service(world, Setup()))
         native = enter(service(world, Setup(transport="native")))
-        kinds: dict[str, int] = {}
+        kinds: dict[str, Edge] = {}
         if envoy_path():
             for kind, name in (("none", "no auth"), ("jwt", "jwt_authn")):
                 kinds[f"Envoy, {name}"] = enter(envoy(world, kind))
@@ -253,8 +253,8 @@ def through(run: Run) -> None:
             kinds["nginx, always-allow"] = enter(nginx(world, always))
             kinds["extauthz, nginx"] = enter(nginx(world, usual.ports["http"]))
         measures = [
-            (lambda port=port: load.http(port, "/s0/mcp", headers, seconds=seconds))
-            for port in kinds.values()
+            (lambda edge=edge: load.http(edge.port, "/s0/mcp", headers, seconds=seconds))
+            for edge in kinds.values()
         ]
         found = dict(zip(kinds, run.compare(*measures), strict=True))
     for name, loads in found.items():

