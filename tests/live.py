@@ -86,6 +86,10 @@ class Live(Running):
         status, _, body = self.judge_token(token)
         return ALLOW if status == 200 else str(json.loads(body)["reason"])
 
+    def until_seen(self, token: str, what: str = ALLOW, seconds: float = 10.0) -> None:
+        """Wait until a client sees that, over HTTP."""
+        until(lambda: self.see_http(token) == what, seconds)
+
     def see_grpc(self, token: str) -> str:
         options = [("grpc.use_local_subchannel_pool", 1)]
         with grpc.insecure_channel(f"127.0.0.1:{self.ports['grpc']}", options) as channel:

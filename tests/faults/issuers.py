@@ -103,7 +103,9 @@ def pour(megabytes: int, length: bool) -> Callable[[OddIssuer], Page]:
     def page(issuer: OddIssuer) -> Page:
         async def pouring(writer: asyncio.StreamWriter) -> None:
             said = b"Content-Length: %d\r\n" % (megabytes << 20) if length else b""
-            await issuer.server.send(writer, b"HTTP/1.1 200 OK\r\nConnection: close\r\n%b\r\n" % said)
+            await issuer.server.send(
+                writer, b"HTTP/1.1 200 OK\r\nConnection: close\r\n%b\r\n" % said
+            )
             for _ in range(megabytes):
                 await issuer.server.send(writer, b" " * (1 << 20))
 
@@ -168,7 +170,9 @@ FAULTS: Final = (
     Fault(
         name="asks to come back in a year",
         make=keys(
-            lambda one: answer(one.key_set(), "Retry-After: 31536000", status="429 Too Many Requests")
+            lambda one: answer(
+                one.key_set(), "Retry-After: 31536000", status="429 Too Many Requests"
+            )
         ),
         told="status 429",
     ),
@@ -188,7 +192,9 @@ FAULTS: Final = (
         told="redirects elsewhere",
     ),
     Fault(
-        name="redirects to a file", make=keys(moved("file:///etc/passwd")), told="redirects elsewhere"
+        name="redirects to a file",
+        make=keys(moved("file:///etc/passwd")),
+        told="redirects elsewhere",
     ),
     Fault(name="redirects in a circle", make=keys(moved("{url}/keys")), told="redirects"),
     Fault(

@@ -104,14 +104,18 @@ def test_issuers_that_were_never_better(tmp_path: Path, survived: Survived) -> N
                 expected = ALLOW if fault.new_key == ALLOW else UNAVAILABLE
                 seen = f"never had keys: {expected}"
                 with survived("issuer", f"{fault.name}, from the start", seen=seen):
-                    until(lambda one=issuer, told=fault.told: re.search(told, said(live, one)), 20)
+                    until_said(live, issuer, fault.told)
                     assert live.see(issuer.token()) == expected
                 assert live.see_http(good.token()) == ALLOW
             assert live.memory() - memory < 64 * MEGABYTE, "more than 3 MB for each of them"
             for issuer in odd:
                 issuer.be_good()
             for issuer in odd:
-                until(lambda one=issuer: live.see_http(one.token()) == ALLOW, 20)
+                live.until_seen(issuer.token(), ALLOW, 20)
+
+
+def until_said(live: Live, issuer: OddIssuer, pattern: str) -> None:
+    until(lambda: re.search(pattern, said(live, issuer)), 20)
 
 
 def said(live: Live, issuer: OddIssuer) -> str:
@@ -134,7 +138,9 @@ def test_a_redirect_from_https_to_http(tmp_path: Path, survived: Survived) -> No
             until(lambda: live.see_http(odd.token()) == ALLOW)
             moved = f"HTTP/1.1 307 X\r\nLocation: {trap.url}/keys\r\nContent-Length: 0\r\n\r\n"
             odd.put("/keys", moved.encode())
-            with survived("issuer", "redirects to http", seen=f"known keys: allow; new ones: {UNAVAILABLE}"):
+            with survived(
+                "issuer", "redirects to http", seen=f"known keys: allow; new ones: {UNAVAILABLE}"
+            ):
                 until(lambda: live.see_http(odd.token(odd.next_key)) == UNAVAILABLE)
                 until(lambda: "redirects elsewhere" in said(live, odd))
                 assert live.see(odd.token()) == live.see(good.token()) == ALLOW

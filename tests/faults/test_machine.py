@@ -43,7 +43,7 @@ def two_issuers(folder: Path, how: dict[str, Any] | None = None, **settings: Any
         live.configure([configured(odd), configured(good)], **settings)
         with live.running(**(how or {})):
             for issuer in (odd, good):
-                until(lambda one=issuer: live.see_http(one.token()) == ALLOW)
+                live.until_seen(issuer.token())
             yield live, odd, good
 
 
@@ -128,15 +128,15 @@ def test_the_disk_is_full_for_snapshots(tmp_path: Path, survived: Survived) -> N
 
 
 def test_the_log_cannot_be_written(tmp_path: Path, survived: Survived) -> None:
-    with open("/dev/full", "wb") as full:  # noqa: PTH123  a device
-        with (
-            two_issuers(tmp_path, {"stdout": full}) as (live, odd, good),
-            survived("machine", "the disk is full for the log", seen="nothing"),
-        ):
-            lost = live.metric("extauthz_log_dropped_total")
-            both_allowed(live, odd, good)
-            until(lambda: live.metric("extauthz_log_dropped_total") > lost)
-            assert live.ready() == 200
+    with (
+        Path("/dev/full").open("wb") as full,
+        two_issuers(tmp_path, {"stdout": full}) as (live, odd, good),
+        survived("machine", "the disk is full for the log", seen="nothing"),
+    ):
+        lost = live.metric("extauthz_log_dropped_total")
+        both_allowed(live, odd, good)
+        until(lambda: live.metric("extauthz_log_dropped_total") > lost)
+        assert live.ready() == 200
 
 
 @pytest.mark.parametrize("workers", [1, 2])
