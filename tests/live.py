@@ -10,7 +10,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from extauthz._pb.external_auth_pb2 import CheckResponse
 from extauthz.adapters.grpc_door import SERVICE
 from tests.attacks.doors import check_request, outcome_of
 from tests.attacks.table import ALLOW, Sent
-from tests.e2e.processes import DEADLINE, accepts
-from tests.service.conftest import RESOURCE, Running, until
+from tests.e2e.processes import accepts
+from tests.service.conftest import RESOURCE, Running
+from tests.service.conftest import until as until_in_time
 
+PATIENCE = 40.0
+"""Seconds that something may take on a machine that does much else; usually it takes one."""
 CHECK = f"/{SERVICE}/Check"
 SERVER: Mapping[str, Any] = {
     "name": "notes",
@@ -31,6 +34,11 @@ SERVER: Mapping[str, Any] = {
     "scopes": ["notes"],
     "issuers": ["*"],
 }
+
+
+def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Wait until ``holds()`` is true."""
+    until_in_time(holds, seconds)
 
 
 class Live(Running):
@@ -62,15 +70,15 @@ class Live(Running):
                 self.command, **{"stdout": log, "stderr": subprocess.STDOUT, **how}
             )
         try:
-            until(self._up, DEADLINE)
+            until(self._up, PATIENCE)
             yield self
         finally:
             self.process.terminate()
             try:
-                self.process.wait(DEADLINE)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(DEADLINE)
+                self.process.wait(PATIENCE)
 
     def _up(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -86,7 +94,7 @@ class Live(Running):
         status, _, body = self.judge_token(token)
         return ALLOW if status == 200 else str(json.loads(body)["reason"])
 
-    def until_seen(self, token: str, what: str = ALLOW, seconds: float = 10.0) -> None:
+    def until_seen(self, token: str, what: str = ALLOW, seconds: float = PATIENCE) -> None:
         """Wait until a client sees that, over HTTP."""
         until(lambda: self.see_http(token) == what, seconds)
 

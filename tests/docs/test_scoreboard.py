@@ -1,4 +1,4 @@
-"""The scoreboard says what was recorded: nothing is lost, nothing that failed looks as if it held."""
+"""The scoreboard says what was recorded; what failed never looks as if it had held."""
 
 from __future__ import annotations
 

@@ -258,5 +258,5 @@ def odd_issuer(server: RoughServer, name: str) -> OddIssuer:
 
 def configured(issuer: OddIssuer, **keys_settings: str) -> dict[str, Any]:
     """Its part of the configuration: refreshed every second, and at once for a new key."""
-    settings = {"refresh": "1s", "cooldown": "10ms", "timeout": "500ms", **keys_settings}
+    settings = {"refresh": "1s", "cooldown": "10ms", "timeout": "5s", **keys_settings}
     return {"name": issuer.name, "issuer": issuer.url, "keys": settings}

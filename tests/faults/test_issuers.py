@@ -27,9 +27,10 @@ from tests.faults.issuers import (
     odd_issuer,
     rude_server,
 )
-from tests.live import Live
-from tests.service.conftest import until
+from tests.live import Live, until
 from tests.tallies import Survived
+
+pytestmark = pytest.mark.timeout(240)
 
 MEGABYTE = 1 << 20
 
@@ -46,7 +47,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     live = Live(tmp_path_factory.mktemp("issuers"))
     with rude_server() as server:
         odd, good = odd_issuer(server, "odd"), odd_issuer(server, "good")
-        live.configure([configured(odd), configured(good)])
+        live.configure([configured(odd, timeout="500ms"), configured(good)])
         with live.running():
             yield Town(live, odd, good)
 
@@ -75,12 +76,14 @@ def test_an_issuer_whose_keys_are_known(warm: Town, fault: Fault, survived: Surv
         if not fault.metadata:
             until(lambda: live.see_http(odd.token(odd.next_key)) == fault.new_key)
         until(lambda: re.search(fault.told, live.log.read_text()[logged:]))
-        began = time.monotonic()
-        for _ in range(20):
-            assert live.see_http(odd.token()) == ALLOW
-            assert live.see_http(good.token()) == ALLOW
+        waits = []
+        for issuer in [odd, good] * 20:
+            began = time.monotonic()
+            assert live.see_http(issuer.token()) == ALLOW
+            waits.append(time.monotonic() - began)
+        assert min(waits[::2]) < 0.2, "requests are held up"
+        assert min(waits[1::2]) < 0.2, "another issuer's are held up"
         assert live.see(odd.token()) == live.see(good.token()) == ALLOW
-        assert time.monotonic() - began < 5, "requests were held up"
         assert live.ready() == 200
         assert not live.issuer("good")["last_error"]
         assert live.memory() - memory < 16 * MEGABYTE
@@ -95,9 +98,9 @@ def test_issuers_that_were_never_better(tmp_path: Path, survived: Survived) -> N
         for issuer, fault in zip(odd, FAULTS, strict=True):
             fault.make(issuer)
         good = odd_issuer(server, "good")
-        live.configure([configured(one, timeout="2s") for one in (*odd, good)])
+        live.configure([*(configured(one, timeout="2s") for one in odd), configured(good)])
         with live.running():
-            until(lambda: live.see_http(good.token()) == ALLOW, 3)
+            until(lambda: live.see_http(good.token()) == ALLOW)
             until(lambda: live.ready() == 200)
             memory = live.memory()
             for issuer, fault in zip(odd, FAULTS, strict=True):
@@ -111,11 +114,11 @@ def test_issuers_that_were_never_better(tmp_path: Path, survived: Survived) -> N
             for issuer in odd:
                 issuer.be_good()
             for issuer in odd:
-                live.until_seen(issuer.token(), ALLOW, 20)
+                live.until_seen(issuer.token())
 
 
 def until_said(live: Live, issuer: OddIssuer, pattern: str) -> None:
-    until(lambda: re.search(pattern, said(live, issuer)), 20)
+    until(lambda: re.search(pattern, said(live, issuer)))
 
 
 def said(live: Live, issuer: OddIssuer) -> str:

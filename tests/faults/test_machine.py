@@ -26,10 +26,11 @@ from extauthz.keys.source import IssuerSource
 from tests.attacks.table import ALLOW
 from tests.faults.clocks import Clock
 from tests.faults.issuers import UNAVAILABLE, OddIssuer, configured, odd_issuer, rude_server
-from tests.live import Live, verdict
-from tests.service.conftest import until
+from tests.live import PATIENCE, Live, until, verdict
 from tests.tallies import Survived
 from tests.tokens import jwks, mint, signer
+
+pytestmark = pytest.mark.timeout(240)
 
 NOWHERE = "https://does-not-exist.invalid/realm"
 
@@ -65,7 +66,7 @@ def test_a_name_that_does_not_resolve(tmp_path: Path, survived: Survived) -> Non
         live.configure(issuers, state_dir=str(tmp_path / "state"))
         seen = f"known keys: allow; never known: {UNAVAILABLE}"
         with live.running(), survived("machine", "a name does not resolve", seen=seen):
-            until(lambda: live.see_http(good.token()) == ALLOW, 3)
+            until(lambda: live.see_http(good.token()) == ALLOW)
             now = time.time()
             assert live.see(mint({"iss": NOWHERE}, key=key, now=now)) == ALLOW
             assert live.see(mint({"iss": never["issuer"]}, key=key, now=now)) == UNAVAILABLE
@@ -154,10 +155,8 @@ def test_nobody_reads_the_log(tmp_path: Path, workers: int, survived: Survived) 
                         assert verdict(channel, odd.token()) == ALLOW
                 both_allowed(live, odd, good)
                 assert live.ready() == 200
-                began = time.monotonic()
                 live.process.send_signal(signal.SIGTERM)
-                assert live.process.wait(15) == 0
-                assert time.monotonic() - began < 10
+                assert live.process.wait(PATIENCE) == 0
     finally:
         os.close(ours)
 
@@ -188,7 +187,7 @@ def test_no_descriptors_are_left(tmp_path: Path, survived: Survived) -> None:
                 resource.prlimit(live.process.pid, resource.RLIMIT_NOFILE, limits)
             for one in crowd:
                 one.close()
-            until(lambda: live.see_http(odd.token(fresh)) == ALLOW, 20)
+            until(lambda: live.see_http(odd.token(fresh)) == ALLOW)
             both_allowed(live, odd, good)
             assert live.ready() == 200
         assert len(live.log.read_bytes()) < 500_000, "the log is flooded"

@@ -24,10 +24,11 @@ from tests.attacks.table import ALLOW
 from tests.e2e.processes import REPOSITORY
 from tests.faults.issuers import OddIssuer, configured, odd_issuer, rude_server
 from tests.floods.measuring import calm_and_flooded
-from tests.live import SERVER, Live
-from tests.service.conftest import until
+from tests.live import SERVER, Live, until
 from tests.tallies import at_length, record
 from tests.tokens import NOTES
+
+pytestmark = pytest.mark.timeout(240)
 
 MEGABYTE = 1 << 20
 LONG = at_length()
@@ -68,7 +69,7 @@ def service(
         document = json.loads(live.file.read_text()) | {"servers": [SERVER, TOOLS]}
         live.file.write_text(json.dumps(document))
         stack.enter_context(live.running())
-        until(lambda: live.see(issuer.token()) == ALLOW)
+        live.until_seen(issuer.token())
         yield Flooded(live, issuer, request.param)
 
 
@@ -198,7 +199,7 @@ async def test_random_kids(service: Flooded) -> None:
     record("figures", name="fetches during random kids", transport=service.transport,
            fetches=fetches, seconds=round(took, 1), cooldown=COOLDOWN)  # fmt: skip
     assert 1 <= fetches <= 1 + took / COOLDOWN + 1
-    until(lambda: live.see_http(issuer.token(fresh)) == ALLOW, COOLDOWN + 5)
+    live.until_seen(issuer.token(fresh))
 
 
 @pytest.mark.parametrize("port", ["http", "grpc"])
@@ -213,7 +214,7 @@ async def test_connections_that_send_nothing(service: Flooded, port: str) -> Non
         megabytes=64 if port == "http" or not LONG else 1024, **how,
     )  # fmt: skip
     assert sum(sent.values()) == how["connections"]
-    until(lambda: service.live.see(service.issuer.token()) == ALLOW, 10)
+    service.live.until_seen(service.issuer.token())
 
 
 async def test_slow_headers(service: Flooded) -> None:
