@@ -44,6 +44,8 @@ def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
 class Live(Running):
     """A running service; ``see`` is what a client sees, whichever proxy it came through."""
 
+    timeout = PATIENCE
+
     def configure(self, issuers: Sequence[Mapping[str, Any]], **settings: Any) -> None:
         """Write the configuration file: these issuers, and top-level ``settings``."""
         self.transport = settings.pop("grpc_transport", "grpcio")
@@ -132,4 +134,4 @@ def check_of(token: str) -> bytes:
 
 def verdict(channel: grpc.Channel, token: str) -> str:
     ask: Any = channel.unary_unary(CHECK)
-    return outcome_of(CheckResponse.FromString(ask(check_of(token), timeout=10))).verdict
+    return outcome_of(CheckResponse.FromString(ask(check_of(token), timeout=PATIENCE))).verdict

@@ -89,6 +89,8 @@ def _floods(folder: Path) -> Iterator[str]:
         return
     yield f"## Floods: {sum(line['held'] for line in lines)} of {len(lines)} held"
     yield ""
+    sizes = {line["long"] for line in lines}
+    yield ("At full size." if sizes == {True} else "In the short form that is part of `make test`.")
     yield "Good callers ask a hundred times a second over gRPC, each counted from when it meant to."
     yield "Calm is the same service a moment before; memory is what the service grew by."
     yield ""

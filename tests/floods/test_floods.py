@@ -24,7 +24,7 @@ from tests.attacks.table import ALLOW
 from tests.e2e.processes import REPOSITORY
 from tests.faults.issuers import OddIssuer, configured, odd_issuer, rude_server
 from tests.floods.measuring import calm_and_flooded
-from tests.live import SERVER, Live, until
+from tests.live import SERVER, Live
 from tests.tallies import at_length, record
 from tests.tokens import NOTES
 
@@ -129,7 +129,7 @@ async def hold(
     finally:
         if calm is not None and waits is not None and waits.seconds:
             record(
-                "floods", name=name, transport=service.transport, door=port, sent=sent, held=held,
+                "floods", name=name, transport=service.transport, door=port, sent=sent, held=held, long=LONG,
                 calm_p50=calm.p50, calm_p99=calm.p99, p50=waits.p50, p99=waits.p99,
                 failed=waits.failed, answered=len(waits.seconds), grown=peak - memory,
             )  # fmt: skip
