@@ -129,7 +129,8 @@ async def hold(
     finally:
         if calm is not None and waits is not None and waits.seconds:
             record(
-                "floods", name=name, transport=service.transport, door=port, sent=sent, held=held, long=LONG,
+                "floods", name=name, transport=service.transport, door=port, sent=sent, held=held,
+                long=LONG,
                 calm_p50=calm.p50, calm_p99=calm.p99, p50=waits.p50, p99=waits.p99,
                 failed=waits.failed, answered=len(waits.seconds), grown=peak - memory,
             )  # fmt: skip
