@@ -175,7 +175,10 @@ class Workers:
     async def _fill(self, slot: _Slot) -> None:
         while not self._stopping.is_set():
             began = time.monotonic()
-            await self._run(slot)
+            try:
+                await self._run(slot)
+            except OSError as fault:  # no descriptor or no process is to be had just now
+                _say_not_started(slot, fault)
             slot.settled.set()
             if self._stopping.is_set() or slot.refusal:
                 return
@@ -185,7 +188,11 @@ class Workers:
     async def _run(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            slot.process = process = _started(theirs.fileno())
+            try:
+                slot.process = process = _started(theirs.fileno())
+            except OSError:
+                ours.close()
+                raise
         slot.channel = channel = await Channel.over(ours)
         slot.behind = 0
         channel.send(Take(self._terms, self._documents, self._addresses))
@@ -273,6 +280,14 @@ def _say_why(slot: _Slot, code: int) -> None:
         _log.error("worker %d %s; another one takes its place", slot.number, what)
     elif slot.refusal is None:
         slot.refusal = f"worker {slot.number} ended with {code} before it could serve"
+
+
+def _say_not_started(slot: _Slot, fault: OSError) -> None:
+    why = (fault.strerror or type(fault).__name__).lower()
+    if slot.settled.is_set():
+        _log.error("worker %d could not be started: %s; it is tried again", slot.number, why)
+    else:
+        slot.refusal = f"worker {slot.number} could not be started: {why}"
 
 
 def _sum(parts: list[Counts]) -> Counts:

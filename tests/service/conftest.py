@@ -36,6 +36,8 @@ servers:
 class Running:
     """A service as a program, with its file and its ports."""
 
+    timeout = 5.0
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports = {name: free_port() for name in ("grpc", "http", "admin")}
@@ -60,7 +62,7 @@ class Running:
 
     def ask(self, port: str, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """GET ``path`` from a listener: status, headers and body."""
-        connection = HTTPConnection("127.0.0.1", self.ports[port], timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.ports[port], timeout=self.timeout)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request("GET", path, headers=names)
