@@ -67,6 +67,7 @@ lock: $(VENV)/.has-dev ## solve the dependencies into requirements/ (ARGS=--upgr
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --output-file requirements/runtime.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra otel --output-file requirements/otel.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra deploy --output-file requirements/deploy.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra mutation --output-file requirements/mutation.txt
 	$(COMPILE) -c requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 
 fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max_total_time=60')
@@ -90,7 +91,7 @@ clean: ## remove what builds and tests leave behind
 	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv, the npm packages and what fuzzing found as well
-	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz
+	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz .mutants
 
 # ---- the ways of an attacker ----
 
@@ -102,6 +103,16 @@ attack: setup ## the attack table through every way in, the laws at length, and 
 .PHONY: conformance
 conformance: setup clients ## run the tests that name requirements of the standards; write docs/conformance.md
 	$(BIN)/python -m tests.conformance_table
+
+# ---- whether the tests would notice ----
+
+.PHONY: mutants
+mutants: $(VENV)/.has-mutation ## break the deciding code in thousands of ways; a test must notice (ARGS='core/engine.py')
+	$(BIN)/python tests/mutation/run.py $(ARGS)
+
+$(VENV)/.has-mutation: requirements/mutation.txt | $(VENV)/.has-dev
+	$(INSTALL) --require-hashes -r requirements/mutation.txt
+	@touch $@
 
 # ---- programs of others that the tests run: npm packages, and an old server ----
 

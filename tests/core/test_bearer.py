@@ -63,4 +63,5 @@ def test_two_authorization_lines_are_a_malformed_request():
 def test_a_token_in_the_query_is_never_used():
     assert _judge(None, target="/?access_token=a.b.c") is Reason.MISSING_TOKEN
     assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST
+    assert _judge("Bearer a", target="/?access_token=b?c") is Reason.MALFORMED_REQUEST
     assert _judge("Bearer a", target="/?my_access_token=b") == "a"
