@@ -360,6 +360,22 @@ class TestMemory:
         twice = asking(token, repeated=frozenset({"authorization"}))
         assert why(decided(engine, twice)) is Reason.MALFORMED_REQUEST
 
+    @pytest.mark.requirement("M8", "R15")
+    @pytest.mark.parametrize(
+        ("before", "reason"),
+        [
+            ("", Reason.MISSING_TOKEN),
+            ("Basic  ", Reason.MISSING_TOKEN),
+            ("Bearer\t", Reason.MALFORMED_TOKEN),
+            ("Bearer:", Reason.MALFORMED_TOKEN),
+        ],
+    )
+    def test_a_remembered_text_counts_as_a_bearer_token_alone(self, engine, before, reason):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        request = asking(headers={"authorization": f"{before}{token}"})
+        assert why(decided(engine, request)) is reason
+
     def test_a_trace_sees_every_check_of_a_remembered_token(self, engine):
         token = mint()
         decided(engine, asking(token))

@@ -88,6 +88,9 @@ OPERATORS: tuple[_Operator, ...] = (
 _TYPE_NAMES = {"cast", "TypeVar", "NewType", "Generic", "Annotated"}
 # What explain tells, and only where it is asked for.
 _TRACED = m.If(test=m.Name("trace") | m.BooleanOperation(left=m.Name("trace")))
+_ALIAS = m.Assign(
+    targets=[m.AssignTarget(target=m.Name(m.MatchRegex(r"_?[A-Z][A-Za-z]*[a-z][A-Za-z]*")))]
+)
 _MESSAGE = m.Raise(exc=m.Call()) | m.Call(func=m.Name("Refusal") | m.Name("KeySetError"))
 
 
@@ -242,7 +245,7 @@ class _Finder(cst.CSTVisitor):
 
     def _note(self, node: cst.CSTNode) -> None:
         for kind, operator in OPERATORS:
-            if not isinstance(node, kind):
+            if not isinstance(node, kind) or (self._messages and operator is _arguments):
                 continue
             for instead in operator(node):
                 self.changes.append(
@@ -264,6 +267,7 @@ class _Finder(cst.CSTVisitor):
             or m.matches(node, m.If(test=m.Name("TYPE_CHECKING")))
             or m.matches(node, m.Call(func=m.MatchIfTrue(_is_of_types)))
             or m.matches(node, _TRACED)
+            or m.matches(node, _ALIAS)
         )
 
 

@@ -60,7 +60,7 @@ _OPTIONS = (
     "timeout=60",
 )
 _SURVIVED, _KILLED = 0, 1
-_BRIEF = 4.0
+_BRIEF = 3.0
 _MAX_DATA = 6 << 30
 
 _Functions = dict[tuple[str, str], list[FunctionType]]
@@ -155,7 +155,10 @@ class Trials:
             self._log(f"{len(left)} more, for each of which everything is loaded anew")
         for mutant in left:
             chosen = index.reaching(mutant)
-            self._tell(mutant, not os.environ.get("EXTAUTHZ_QUICK") and self._imported(mutant, chosen, index))
+            self._tell(
+                mutant,
+                not os.environ.get("EXTAUTHZ_QUICK") and self._imported(mutant, chosen, index),
+            )
 
     def _measured(self) -> Reach:
         """What each test reaches, as remembered for these sources, or measured."""
