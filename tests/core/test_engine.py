@@ -14,6 +14,7 @@ from extauthz.core.model import Allow, Answer, Call, Decision, Deny, NeedKeys, R
 from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
 from tests.policies import (
     ISSUERS,
+    MODERN,
     ORIGIN,
     asking,
     engine_for_tests,
@@ -164,6 +165,20 @@ class TestAnswers:
         token = mint({"exp": NOW + 100})
         assert decided(leasing, asking(token)).lease_seconds == 130
         assert decided(leasing, asking(token), now=NOW + 129.5).lease_seconds == 0.5
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            asking(target="/nowhere"),
+            asking(target="/notes/../x"),
+            asking(target="/token", in_band=False),
+            asking(target="/notes/mcp"),
+        ],
+    )
+    def test_an_mcp_client_is_refused_in_json_rpc_whatever_the_reason(self, engine, request_):
+        spoken = replace(request_, headers={"mcp-protocol-version": MODERN})
+        assert json.loads(decided(engine, spoken).body)["error"]["data"]["reason"]
+        assert json.loads(decided(engine, request_).body)["reason"]
 
     def test_the_call_is_told(self, engine):
         found = decided(engine, at_calculator(body=call("safe")))
@@ -436,6 +451,15 @@ class TestReload:
         decided(engine, asking(token))
         changed = self.after(engine, policy_with("notes", **server))
         assert why(decided(changed, asking(token))) is reason
+
+    def test_a_limit_that_was_lowered_counts_for_remembered_tokens(self, engine):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        just = replace(policy_for_tests(), token_max_bytes=len(token))
+        below = replace(policy_for_tests(), token_max_bytes=len(token) - 1)
+        assert why(decided(self.after(engine, just), asking(token))) is None
+        found = decided(self.after(engine, below), asking(token))
+        assert why(found) is Reason.TOKEN_TOO_LARGE
 
     def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine):
         token = mint({"tier": "gold", "groups": ["a"]})
