@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from extauthz.core.engine import Engine
-from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.keyset import Key, KeySet, parse_key_set
 from extauthz.core.model import Allow, Answer, Call, Decision, Deny, NeedKeys, Reason, Trace
 from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
+from extauthz.core.token_cache import token_digest
 from tests.policies import (
     ISSUERS,
     MODERN,
@@ -160,6 +161,15 @@ class TestAnswers:
             assert headers["access-control-allow-origin"] == ORIGIN
             assert headers["vary"] == "Origin"
 
+    @pytest.mark.requirement("R19")
+    def test_only_credentials_that_are_themselves_malformed_are_challenged_for_it(self, engine):
+        found = decided(engine, asking(mint(), repeated=frozenset({"authorization"})))
+        assert why(found) is Reason.MALFORMED_REQUEST
+        assert 'error="invalid_request"' in dict(found.headers)["www-authenticate"]
+        found = decided(engine, at_calculator(body=b"{"))
+        assert why(found) is Reason.MALFORMED_REQUEST
+        assert "www-authenticate" not in dict(found.headers)
+
     def test_a_lease_ends_with_the_leeway_of_the_token(self):
         leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
         token = mint({"exp": NOW + 100})
@@ -298,12 +308,18 @@ class TestMemory:
     """A token that verified once is judged anew on every request, but for its signature."""
 
     @pytest.mark.requirement("M6", "R42")
-    def test_a_hit_spares_the_signature_and_nothing_else(self, engine):
+    def test_a_hit_spares_the_signature_and_nothing_else(self, engine, monkeypatch):
+        checked = []
+        verify = Key.verify
+        monkeypatch.setattr(
+            Key, "verify", lambda key, *given: checked.append(key) or verify(key, *given)
+        )
         token = mint()
         first = decided(engine, asking(token))
-        second = decided(engine, asking(token))
-        assert first == second
-        assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+        again = {name: KeySet(keys.keys) for name, keys in KEYS.items()}
+        for keys in (KEYS, KEYS, again):
+            assert decided(engine, asking(token), keys=keys) == first
+        assert (engine.cache.hits, len(engine.cache), len(checked)) == (3, 1, 1)
 
     def test_only_tokens_that_verified_are_remembered(self, engine):
         stranger = mint(key=signer(), sign=signer("ES256", "stranger").sign)
@@ -391,6 +407,17 @@ class TestMemory:
         request = asking(headers={"authorization": f"{before}{token}"})
         assert why(decided(engine, request)) is reason
 
+    def test_it_is_remembered_by_its_text_however_the_header_was_written(self, engine):
+        token = mint()
+        odd = asking(headers={"authorization": f"bearer  {token}"})
+        assert why(decided(engine, odd)) is None
+        assert why(decided(engine, asking(token))) is None
+        assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+
+    def test_explaining_remembers_nothing(self, engine):
+        assert why(decided(engine, asking(mint()), trace=Trace())) is None
+        assert len(engine.cache) == 0
+
     def test_a_trace_sees_every_check_of_a_remembered_token(self, engine):
         token = mint()
         decided(engine, asking(token))
@@ -405,6 +432,22 @@ class TestMemory:
         for number in range(25):
             assert why(decided(engine, asking(mint({"jti": str(number)})))) is None
             assert len(engine.cache) <= entries + 1
+
+    def test_what_is_forwarded_is_the_same_from_memory_after_many_others(self, engine):
+        token = mint({"email": "a@example.com", "groups": ["x", "y"]})
+        first = decided(engine, asking(token))
+        assert dict(first.headers)["x-user-email"] == "a@example.com"
+        remember_others(engine, token, 5_000)
+        assert decided(engine, asking(token)) == first
+        assert engine.cache.hits == 2
+
+
+def remember_others(engine: Engine, token: str, count: int) -> None:
+    """As if so many other tokens had verified since ``token`` did."""
+    caller = engine.cache.get(token_digest(token))
+    assert caller is not None
+    for number in range(count):
+        engine.cache.put(token_digest(str(number)), caller)
 
 
 class TestReload:
@@ -461,9 +504,11 @@ class TestReload:
         found = decided(self.after(engine, below), asking(token))
         assert why(found) is Reason.TOKEN_TOO_LARGE
 
-    def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine):
+    @pytest.mark.parametrize("others", [0, 5_000])
+    def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine, others):
         token = mint({"tier": "gold", "groups": ["a"]})
         decided(engine, asking(token, method="GET"))
+        remember_others(engine, token, others)
         forward = {"headers": {"x-tier": "tier"}}
         changed = self.after(engine, policy_with("notes", forward=forward))
         found = decided(changed, asking(token, method="GET"))
@@ -481,6 +526,30 @@ def test_documents_are_answered_without_a_proxy_and_nothing_else_is(engine):
     preflight = engine.answer(asking(method="OPTIONS", headers=PREFLIGHT))
     assert isinstance(preflight, Answer)
     assert preflight.status == 204
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/nowhere", Reason.NO_MATCHING_SERVER),
+        ("/notes/mcp", Reason.NO_MATCHING_SERVER),
+        ("/notes/../token", Reason.AMBIGUOUS_PATH),
+    ],
+)
+def test_without_a_proxy_whatever_is_no_document_is_refused(engine, target, reason):
+    for headers in ({}, {"mcp-protocol-version": MODERN}):
+        refused = engine.answer(asking(mint(), target=target, headers=headers))
+        assert isinstance(refused, Deny)
+        assert refused.reason is reason
+        assert ("jsonrpc" in json.loads(refused.body)) is bool(headers)
+
+
+def test_without_a_proxy_a_preflight_allows_the_servers_own_origins_and_no_others(engine):
+    for origin, allowed in ((ORIGIN, ORIGIN), ("https://evil.example", None)):
+        headers = PREFLIGHT | {"origin": origin}
+        answer = engine.answer(asking(method="OPTIONS", headers=headers))
+        assert isinstance(answer, Answer)
+        assert dict(answer.headers).get("access-control-allow-origin") == allowed
 
 
 def test_a_server_without_a_resource_has_no_metadata():

@@ -215,7 +215,7 @@ class _Finder(cst.CSTVisitor):
                 self._owner = ".".join(self._names)
         if self._functions and node is self._functions[0].body:
             self._bodies.append(node)
-        if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement | cst.Decorator):
+        if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement):
             where = self._positions[node]
             end = where.end.line
             if isinstance(node, cst.If | cst.While):
@@ -238,7 +238,7 @@ class _Finder(cst.CSTVisitor):
         self._path.pop()
         if m.matches(node, _MESSAGE):
             self._messages -= 1
-        if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement | cst.Decorator):
+        if isinstance(node, cst.BaseSmallStatement | cst.BaseCompoundStatement):
             self._statements.pop()
         if self._bodies and node is self._bodies[-1]:
             self._bodies.pop()
@@ -266,7 +266,7 @@ class _Finder(cst.CSTVisitor):
 
     def _is_left_out(self, node: cst.CSTNode) -> bool:
         return (
-            isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom)
+            isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom)
             or m.matches(node, m.Expr(value=m.SimpleString() | m.ConcatenatedString()))
             or m.matches(node, m.If(test=m.Name("TYPE_CHECKING")))
             or m.matches(node, m.Call(func=m.MatchIfTrue(_is_of_types)))
