@@ -210,6 +210,41 @@ class TestAnswers:
         assert "16 KiB" in found.detail
 
 
+class TestOpenMethods:
+    """What begins and keeps up a session needs the scopes of the server and no rule."""
+
+    @pytest.mark.parametrize(
+        "method",
+        ["initialize", "server/discover", "ping", "notifications/initialized", "notifications/x"],
+    )
+    def test_no_rule_closes_them(self, method):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
+        assert why(decided(engine, at_calculator("x", body=body))) is Reason.INSUFFICIENT_SCOPE
+
+    @pytest.mark.parametrize("method", ["tools/list", "notifications", "pings", "x"])
+    def test_a_rule_for_any_method_closes_all_others(self, method):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is Reason.DENIED_BY_RULE
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+    def test_a_request_that_has_no_body_is_no_call(self, engine, method):
+        assert why(decided(engine, at_calculator(method=method))) is None
+        found = decided(engine, at_calculator("x", method=method))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "get", "QUERY"])
+    def test_any_other_request_must_tell_its_call(self, engine, method):
+        assert why(decided(engine, at_calculator(method=method))) is Reason.UNVERIFIED_CALL
+
+    def test_a_response_of_the_client_is_no_call(self):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
+
+
 class TestMissingKeys:
     def test_a_key_that_is_not_there_is_asked_for(self, engine):
         token = mint(key=signer("ES256", "new"))
@@ -438,7 +473,8 @@ class TestMemory:
         first = decided(engine, asking(token))
         assert dict(first.headers)["x-user-email"] == "a@example.com"
         remember_others(engine, token, 5_000)
-        assert decided(engine, asking(token)) == first
+        again = decided(engine, asking(token))
+        assert (again.headers, again.remove) == (first.headers, first.remove)
         assert engine.cache.hits == 2
 
 
