@@ -23,7 +23,7 @@ from tests.policies import (
     policy_for_tests,
     policy_with,
 )  # fmt: skip
-from tests.tokens import ABSENT, CALCULATOR, NOTES, NOW, jwks, mint, signer
+from tests.tokens import ABSENT, CALCULATOR, ISSUER, NOTES, NOW, jwks, mint, signer
 
 KEYS = key_sets()
 PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
@@ -170,6 +170,15 @@ class TestAnswers:
         assert why(found) is Reason.MALFORMED_REQUEST
         assert "www-authenticate" not in dict(found.headers)
 
+    def test_a_browser_may_read_what_is_public_and_nobody_passes_for_somebody_there(self, engine):
+        headers = {"origin": ORIGIN, "x_auth_subject": "root"}
+        found = decided(engine, asking(target="/notes/health", headers=headers))
+        assert found.public
+        assert dict(found.client_headers)["access-control-allow-origin"] == ORIGIN
+        assert "x_auth_subject" in found.remove
+        assert "x-auth-server" not in found.remove
+        assert decided(engine, asking(target="/notes/health")).client_headers == ()
+
     def test_a_lease_ends_with_the_leeway_of_the_token(self):
         leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
         token = mint({"exp": NOW + 100})
@@ -208,6 +217,61 @@ class TestAnswers:
         found = decided(engine, asking(token))
         assert why(found) is Reason.DENIED_BY_RULE
         assert "16 KiB" in found.detail
+
+
+class TestWhoWasRefused:
+    """The log of a refusal names the caller once the token has verified, and never before."""
+
+    @pytest.mark.parametrize(
+        ("claims", "body", "reason"),
+        [
+            ({"sub": "a\nb"}, call(), Reason.MALFORMED_TOKEN),
+            ({"client_id": "stranger"}, call(), Reason.DENIED_BY_RULE),
+            ({}, None, Reason.UNVERIFIED_CALL),
+            ({}, b"[]", Reason.BATCH_REFUSED),
+            ({}, call("danger_1"), Reason.DENIED_BY_RULE),
+            ({}, call("gold"), Reason.DENIED_BY_RULE),
+            ({"scope": "x"}, call(), Reason.INSUFFICIENT_SCOPE),
+        ],
+    )
+    def test_a_verified_caller_is_named(self, claims, body, reason):
+        tools = {"danger_*": "deny", "gold": {"claims": {"tier": "gold"}}, "*": "allow"}
+        policy = policy_with("calculator", tools=tools)
+        servers = tuple(
+            replace(one, allowed_clients=frozenset({"inspector"})) for one in policy.servers
+        )
+        engine = Engine(replace(policy, servers=servers))
+        token = mint({"aud": CALCULATOR, "scope": "calculator", **claims})
+        for _ in range(2):
+            found = decided(engine, asking(token, target="/calculator/mcp", body=body))
+            assert why(found) is reason
+            assert found.token.facts.issuer_value == ISSUER
+
+    @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "x"}, {"iss": "https://x.example"}])
+    def test_a_token_that_did_not_verify_names_nobody(self, engine, claims):
+        assert decided(engine, asking(mint(claims))).token is None
+
+
+class TestAnyScopes:
+    def engine(self) -> Engine:
+        tools = {"one": {"scopes": ["s"], "any_scopes": ["a", "b"]}, "two": {"any_scopes": ["a"]}}
+        return Engine(policy_with("calculator", tools=tools))
+
+    @pytest.mark.parametrize("scope", ["s a", "s b", "b s a"])
+    def test_any_one_of_them_will_do(self, scope):
+        request = at_calculator(f"calculator {scope}", body=call("one"))
+        assert why(decided(self.engine(), request)) is None
+
+    @pytest.mark.parametrize("scope", ["s", "a", "b", "a b", "", "s c"])
+    def test_one_of_them_and_all_others_are_needed(self, scope):
+        request = at_calculator(f"calculator {scope}".strip(), body=call("one"))
+        found = decided(self.engine(), request)
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+        assert 'scope="calculator s a"' in dict(found.headers)["www-authenticate"]
+
+    def test_a_scope_is_named_once(self):
+        found = decided(self.engine(), at_calculator("x", body=call("two")))
+        assert 'scope="calculator a"' in dict(found.headers)["www-authenticate"]
 
 
 class TestOpenMethods:
@@ -300,6 +364,14 @@ class TestAudit:
         token = mint({"aud": "https://mcp.example.com/audited/mcp", "sub": "a\nb"})
         found = self.audited(token)
         assert (found.audited, found.headers) == (Reason.MALFORMED_TOKEN, ())
+
+    def test_what_was_called_and_who_may_read_it_is_told_of_an_audited_refusal(self):
+        engine = Engine(policy_with("audited", tools={"x": "deny"}, origins=[ORIGIN]))
+        token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "audited"})
+        found = self.audited(token, engine, body=call("x"), headers={"origin": ORIGIN})
+        assert found.audited is Reason.DENIED_BY_RULE
+        assert found.call == Call("tools/call", "x")
+        assert dict(found.client_headers)["access-control-allow-origin"] == ORIGIN
 
     def test_what_is_not_wrong_is_not_audited(self):
         token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "audited"})
@@ -458,7 +530,7 @@ class TestMemory:
         decided(engine, asking(token))
         trace = Trace()
         decided(engine, asking(token), trace=trace)
-        assert "signature" in [step.check for step in trace.steps]
+        assert {"signature", "scopes"} <= {step.check for step in trace.steps}
 
     @pytest.mark.parametrize("entries", [0, 1, 2, 3, 10])
     def test_it_holds_no_more_than_its_entries(self, entries):

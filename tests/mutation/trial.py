@@ -60,7 +60,7 @@ _OPTIONS = (
     "timeout=60",
 )
 _SURVIVED, _KILLED = 0, 1
-_BRIEF = 3.0
+_BRIEF = 2.0
 _MAX_DATA = 6 << 30
 
 _Functions = dict[tuple[str, str], list[FunctionType]]
