@@ -59,6 +59,18 @@ _OPTIONS = (
     "-o",
     "timeout=60",
 )
+# Whose tests are not named after it.
+_OWN = {
+    "gate": ("engine", "rules"),
+    "routing": ("engine", "hosts_and_matching"),
+    "matching": ("hosts_and_matching",),
+    "hosts": ("hosts_and_matching",),
+    "claims": ("rules", "token"),
+    "token_cache": ("token_cache", "engine"),
+    "authorizer": ("authorizer", "http_door", "doors"),
+    "forward_auth": ("http_door",),
+    "trust": ("http_door",),
+}
 _SURVIVED, _KILLED = 0, 1
 _BRIEF = 2.0
 _MAX_DATA = 6 << 30
@@ -393,16 +405,6 @@ class _Index:
     def limit(self, chosen: Iterable[int]) -> int:
         return 10 + int(4 * sum(self._seconds[at] for at in chosen))
 
-    def _brief(self, chosen: list[int]) -> list[int]:
-        """The first of them that take no more than some seconds in all."""
-        left, kept = _BRIEF, []
-        for at in chosen:
-            left -= self._seconds[at]
-            if left < 0:
-                break
-            kept.append(at)
-        return kept
-
     def reaching(self, mutant: Mutant) -> list[int]:
         tests: set[int] = set()
         if mutant.owner:
@@ -418,13 +420,19 @@ class _Index:
                 for (file, _), reaching in self._tests.items():
                     if file == mutant.file:
                         tests |= reaching
-        return self._brief(sorted(tests, key=lambda at: self._order(mutant, at)))
+        return self._brief(mutant, sorted(tests, key=self._seconds.__getitem__))
 
-    def _order(self, mutant: Mutant, at: int) -> tuple[bool, float]:
-        """The file's own tests first; among these and the rest, the quick before the slow."""
-        path = self._items[at].path.stem
-        own = path.removeprefix("test_") in (Path(mutant.file).stem, "hosts_and_matching")
-        return (not own, self._seconds[at])
+    def _brief(self, mutant: Mutant, tests: list[int]) -> list[int]:
+        """All tests of the file's own, and those of the others that take some seconds in all."""
+        stem = Path(mutant.file).stem
+        own, others, left = [], [], _BRIEF
+        for at in tests:
+            if self._items[at].path.stem.removeprefix("test_") in _OWN.get(stem, (stem,)):
+                own.append(at)
+            elif left > 0:
+                left -= self._seconds[at]
+                others.append(at)
+        return [*own, *others]
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
