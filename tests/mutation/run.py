@@ -1,7 +1,8 @@
 """Mutation testing of the code that decides: ``python tests/mutation/run.py core/engine.py``.
 
 Without a name every file is tried. What was killed is remembered in ``.mutants`` and not tried
-again until its file changes; ``--fresh`` forgets it. Survivors that change no decision are
+again until its file changes; ``--fresh`` forgets it. ``--quick`` spares the few that need every
+test loaded anew, and counts them as survivors. Survivors that change no decision are
 listed, each with its reason, in ``equivalent.toml``; any other survivor is an error.
 """
 
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
             )
             _say(f"{file}: {left} survivors, in {time.monotonic() - began:.0f} s")
 
-    if status := run_trials(batches(), MEMORY / "reach", tell, _say):
+    if status := run_trials(batches(), MEMORY / "reach", tell, _say, quick="--quick" in arguments):
         return status
     return 1 if survivors else 0
 
@@ -112,6 +113,7 @@ class _Memory:
         self._path = MEMORY / "killed"
         if fresh:
             self._path.unlink(missing_ok=True)
+            (MEMORY / "reach").unlink(missing_ok=True)
         self._killed = set(self._path.read_text().split()) if self._path.exists() else set()
 
     def killed(self, mutant: Mutant) -> bool:

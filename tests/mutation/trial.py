@@ -105,7 +105,10 @@ class Trials:
         memory: Path,
         tell: Outcome,
         log: Callable[[str], None],
+        *,
+        quick: bool = False,
     ) -> None:
+        self._quick = quick
         self._mutants, self._memory, self._tell, self._log = mutants, memory, tell, log
         self._items: list[pytest.Item] = []
         self._tracer = _Tracer()
@@ -169,7 +172,7 @@ class Trials:
             chosen = index.reaching(mutant)
             self._tell(
                 mutant,
-                not os.environ.get("EXTAUTHZ_QUICK") and self._imported(mutant, chosen, index),
+                not self._quick and self._imported(mutant, chosen, index),
             )
 
     def _measured(self) -> Reach:
@@ -180,13 +183,16 @@ class Trials:
         if self._memory.exists():
             of, remembered = pickle.loads(self._memory.read_bytes())  # noqa: S301  our own
             known = remembered if of == digest else {}
-        new = [at for at, item in enumerate(self._items) if item.nodeid not in known]
+        files = {item.path: item.path.read_bytes() for item in self._items}
+        versions = {path: hashlib.sha256(text).hexdigest() for path, text in files.items()}
+        names = [f"{item.nodeid} {versions[item.path]}" for item in self._items]
+        new = [at for at, name in enumerate(names) if name not in known]
         reach = self._in_child(new) if new else Reach()
-        for at, item in enumerate(self._items):
-            if item.nodeid in known:
-                reach.lines[at], reach.seconds[at] = known[item.nodeid]
-            elif item.nodeid not in reach.broken:
-                known[item.nodeid] = reach.lines[at], reach.seconds[at]
+        for at, name in enumerate(names):
+            if name in known:
+                reach.lines[at], reach.seconds[at] = known[name]
+            elif self._items[at].nodeid not in reach.broken:
+                known[name] = reach.lines[at], reach.seconds[at]
         self._memory.write_bytes(pickle.dumps((digest, known)))
         return reach
 
@@ -243,7 +249,6 @@ class Trials:
         child = os.fork()
         if not child:
             read_end = pickle.dumps((mutant, names, index.limit(chosen)))
-            os.environ["EXTAUTHZ_MUTANT"] = ""
             null = os.open(os.devnull, os.O_RDWR)
             pipe_in, pipe_out = os.pipe()
             if not os.fork():
@@ -259,14 +264,22 @@ class Trials:
 
 
 def run_trials(
-    mutants: Iterable[list[Mutant]], memory: Path, tell: Outcome, log: Callable[[str], None]
+    mutants: Iterable[list[Mutant]],
+    memory: Path,
+    tell: Outcome,
+    log: Callable[[str], None],
+    *,
+    quick: bool = False,
 ) -> int:
     """Collect the tests and try every mutant on them; ``tell`` hears whether it was killed.
 
-    ``memory`` is a file in which to remember what each test reaches.
+    ``memory`` is a file in which to remember what each test reaches. ``quick`` loads nothing anew:
+    what only that could kill survives.
     """
     tests = [name for name in TESTS if (ROOT / name).exists()]
-    return int(pytest.main([*_OPTIONS, *tests], plugins=[Trials(mutants, memory, tell, log)]))
+    return int(
+        pytest.main([*_OPTIONS, *tests], plugins=[Trials(mutants, memory, tell, log, quick=quick)])
+    )
 
 
 class Anew:
