@@ -73,6 +73,7 @@ lock: $(VENV)/.has-dev ## solve the dependencies into requirements/ (ARGS=--upgr
 	$(COMPILE) -c requirements/dev.txt -c requirements/image.txt pyproject.toml $(IMAGE) --extra otel --output-file requirements/otel.txt
 	$(COMPILE) -c requirements/image.txt requirements/bench.in --output-file requirements/bench.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra deploy --output-file requirements/deploy.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml --extra mutation --output-file requirements/mutation.txt
 	$(COMPILE) -c requirements/dev.txt requirements/build.in --output-file requirements/build.txt
 
 fuzz: setup ## let atheris look for inputs that break a promise (ARGS='jwks -max_total_time=60')
@@ -96,7 +97,7 @@ clean: ## remove what builds and tests leave behind
 	find extauthz proto tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv, the npm packages, what fuzzing found and other authorizers as well
-	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz .bench
+	rm -rf $(VENV) $(CLIENTS)/node_modules .fuzz .bench .mutants
 
 # ---- the ways of an attacker ----
 
@@ -121,6 +122,16 @@ endure: setup ## reload, rotate and restart under load; write docs/operations/en
 .PHONY: conformance
 conformance: setup clients ## run the tests that name requirements of the standards; write docs/conformance.md
 	$(BIN)/python -m tests.conformance_table
+
+# ---- whether the tests would notice ----
+
+.PHONY: mutants
+mutants: $(VENV)/.has-mutation ## break the deciding code in thousands of ways; a test must notice (ARGS='core/engine.py')
+	$(BIN)/python tests/mutation/run.py $(ARGS)
+
+$(VENV)/.has-mutation: requirements/mutation.txt | $(VENV)/.has-dev
+	$(INSTALL) --require-hashes -r requirements/mutation.txt
+	@touch $@
 
 # ---- programs of others that the tests run: npm packages, and an old server ----
 

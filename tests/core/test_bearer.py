@@ -23,6 +23,19 @@ def test_the_scheme_has_no_case_and_may_be_followed_by_several_spaces(value):
     assert _judge(value) == "a.b.c"
 
 
+@pytest.mark.requirement("R15")
+@pytest.mark.parametrize("token", ["a", "a=", "a.b~c+d/e-f_9==", "ZzAa09", "XaX"])
+def test_a_token_is_of_the_68_characters_with_equal_signs_at_its_end(token):
+    assert _judge(f"Bearer {token}") == token
+    assert _judge(f"Bearer {token} ") == token
+
+
+@pytest.mark.requirement("R15")
+@pytest.mark.parametrize("token", ["a=b", "=", "a\x0b", "\ta", "a\u00a0", "a*", "a:b"])
+def test_any_other_character_makes_it_none(token):
+    assert _judge(f"Bearer {token}") is Reason.MALFORMED_TOKEN
+
+
 @pytest.mark.requirement("M8", "R15", "R20")
 @pytest.mark.parametrize(
     "value",
@@ -63,4 +76,5 @@ def test_two_authorization_lines_are_a_malformed_request():
 def test_a_token_in_the_query_is_never_used():
     assert _judge(None, target="/?access_token=a.b.c") is Reason.MISSING_TOKEN
     assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST
+    assert _judge("Bearer a", target="/?access_token=b?c") is Reason.MALFORMED_REQUEST
     assert _judge("Bearer a", target="/?my_access_token=b") == "a"

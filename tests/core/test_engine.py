@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from extauthz.core.engine import Engine
-from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.keyset import Key, KeySet, parse_key_set
 from extauthz.core.model import (
     Allow,
     Answer,
@@ -22,8 +22,10 @@ from extauthz.core.model import (
     Unproven,
 )
 from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
+from extauthz.core.token_cache import token_digest
 from tests.policies import (
     ISSUERS,
+    MODERN,
     ORIGIN,
     asking,
     engine_for_tests,
@@ -31,7 +33,7 @@ from tests.policies import (
     policy_for_tests,
     policy_with,
 )  # fmt: skip
-from tests.tokens import ABSENT, CALCULATOR, NOTES, NOW, jwks, mint, signer
+from tests.tokens import ABSENT, CALCULATOR, ISSUER, NOTES, NOW, jwks, mint, signer
 
 KEYS = key_sets()
 PREFLIGHT = {"origin": ORIGIN, "access-control-request-method": "POST"}
@@ -169,11 +171,43 @@ class TestAnswers:
             assert headers["access-control-allow-origin"] == ORIGIN
             assert headers["vary"] == "Origin"
 
+    @pytest.mark.requirement("R19")
+    def test_only_credentials_that_are_themselves_malformed_are_challenged_for_it(self, engine):
+        found = decided(engine, asking(mint(), repeated=frozenset({"authorization"})))
+        assert why(found) is Reason.MALFORMED_REQUEST
+        assert 'error="invalid_request"' in dict(found.headers)["www-authenticate"]
+        found = decided(engine, at_calculator(body=b"{"))
+        assert why(found) is Reason.MALFORMED_REQUEST
+        assert "www-authenticate" not in dict(found.headers)
+
+    def test_a_browser_may_read_what_is_public_and_nobody_passes_for_somebody_there(self, engine):
+        headers = {"origin": ORIGIN, "x_auth_subject": "root"}
+        found = decided(engine, asking(target="/notes/health", headers=headers))
+        assert found.public
+        assert dict(found.client_headers)["access-control-allow-origin"] == ORIGIN
+        assert "x_auth_subject" in found.remove
+        assert "x-auth-server" not in found.remove
+        assert decided(engine, asking(target="/notes/health")).client_headers == ()
+
     def test_a_lease_ends_with_the_leeway_of_the_token(self):
         leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
         token = mint({"exp": NOW + 100})
         assert decided(leasing, asking(token)).lease_seconds == 130
         assert decided(leasing, asking(token), now=NOW + 129.5).lease_seconds == 0.5
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            asking(target="/nowhere"),
+            asking(target="/notes/../x"),
+            asking(target="/token", in_band=False),
+            asking(target="/notes/mcp"),
+        ],
+    )
+    def test_an_mcp_client_is_refused_in_json_rpc_whatever_the_reason(self, engine, request_):
+        spoken = replace(request_, headers={"mcp-protocol-version": MODERN})
+        assert json.loads(decided(engine, spoken).body)["error"]["data"]["reason"]
+        assert json.loads(decided(engine, request_).body)["reason"]
 
     def test_the_call_is_told(self, engine):
         found = decided(engine, at_calculator(body=call("safe")))
@@ -193,6 +227,96 @@ class TestAnswers:
         found = decided(engine, asking(token))
         assert why(found) is Reason.DENIED_BY_RULE
         assert "16 KiB" in found.detail
+
+
+class TestWhoWasRefused:
+    """The log of a refusal names the caller once the token has verified, and never before."""
+
+    @pytest.mark.parametrize(
+        ("claims", "body", "reason"),
+        [
+            ({"sub": "a\nb"}, call(), Reason.MALFORMED_TOKEN),
+            ({"client_id": "stranger"}, call(), Reason.DENIED_BY_RULE),
+            ({}, None, Reason.UNVERIFIED_CALL),
+            ({}, b"[]", Reason.BATCH_REFUSED),
+            ({}, call("danger_1"), Reason.DENIED_BY_RULE),
+            ({}, call("gold"), Reason.DENIED_BY_RULE),
+            ({"scope": "x"}, call(), Reason.INSUFFICIENT_SCOPE),
+        ],
+    )
+    def test_a_verified_caller_is_named(self, claims, body, reason):
+        tools = {"danger_*": "deny", "gold": {"claims": {"tier": "gold"}}, "*": "allow"}
+        policy = policy_with("calculator", tools=tools)
+        servers = tuple(
+            replace(one, allowed_clients=frozenset({"inspector"})) for one in policy.servers
+        )
+        engine = Engine(replace(policy, servers=servers))
+        token = mint({"aud": CALCULATOR, "scope": "calculator", **claims})
+        for _ in range(2):
+            found = decided(engine, asking(token, target="/calculator/mcp", body=body))
+            assert why(found) is reason
+            assert found.token.facts.issuer_value == ISSUER
+
+    @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "x"}, {"iss": "https://x.example"}])
+    def test_a_token_that_did_not_verify_names_nobody(self, engine, claims):
+        assert decided(engine, asking(mint(claims))).token is None
+
+
+class TestAnyScopes:
+    def engine(self) -> Engine:
+        tools = {"one": {"scopes": ["s"], "any_scopes": ["a", "b"]}, "two": {"any_scopes": ["a"]}}
+        return Engine(policy_with("calculator", tools=tools))
+
+    @pytest.mark.parametrize("scope", ["s a", "s b", "b s a"])
+    def test_any_one_of_them_will_do(self, scope):
+        request = at_calculator(f"calculator {scope}", body=call("one"))
+        assert why(decided(self.engine(), request)) is None
+
+    @pytest.mark.parametrize("scope", ["s", "a", "b", "a b", "", "s c"])
+    def test_one_of_them_and_all_others_are_needed(self, scope):
+        request = at_calculator(f"calculator {scope}".strip(), body=call("one"))
+        found = decided(self.engine(), request)
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+        assert 'scope="calculator s a"' in dict(found.headers)["www-authenticate"]
+
+    def test_a_scope_is_named_once(self):
+        found = decided(self.engine(), at_calculator("x", body=call("two")))
+        assert 'scope="calculator a"' in dict(found.headers)["www-authenticate"]
+
+
+class TestOpenMethods:
+    """What begins and keeps up a session needs the scopes of the server and no rule."""
+
+    @pytest.mark.parametrize(
+        "method",
+        ["initialize", "server/discover", "ping", "notifications/initialized", "notifications/x"],
+    )
+    def test_no_rule_closes_them(self, method):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
+        assert why(decided(engine, at_calculator("x", body=body))) is Reason.INSUFFICIENT_SCOPE
+
+    @pytest.mark.parametrize("method", ["tools/list", "notifications", "pings", "x"])
+    def test_a_rule_for_any_method_closes_all_others(self, method):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is Reason.DENIED_BY_RULE
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+    def test_a_request_that_has_no_body_is_no_call(self, engine, method):
+        assert why(decided(engine, at_calculator(method=method))) is None
+        found = decided(engine, at_calculator("x", method=method))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "get", "QUERY"])
+    def test_any_other_request_must_tell_its_call(self, engine, method):
+        assert why(decided(engine, at_calculator(method=method))) is Reason.UNVERIFIED_CALL
+
+    def test_a_response_of_the_client_is_no_call(self):
+        engine = Engine(policy_with("calculator", methods={"*": "deny"}))
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {}}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
 
 
 class TestMissingKeys:
@@ -251,6 +375,14 @@ class TestAudit:
         found = self.audited(token)
         assert (found.audited, found.headers) == (Reason.MALFORMED_TOKEN, ())
 
+    def test_what_was_called_and_who_may_read_it_is_told_of_an_audited_refusal(self):
+        engine = Engine(policy_with("audited", tools={"x": "deny"}, origins=[ORIGIN]))
+        token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "audited"})
+        found = self.audited(token, engine, body=call("x"), headers={"origin": ORIGIN})
+        assert found.audited is Reason.DENIED_BY_RULE
+        assert found.call == Call("tools/call", "x")
+        assert dict(found.client_headers)["access-control-allow-origin"] == ORIGIN
+
     def test_what_is_not_wrong_is_not_audited(self):
         token = mint({"aud": "https://mcp.example.com/audited/mcp", "scope": "audited"})
         found = self.audited(token)
@@ -293,12 +425,18 @@ class TestMemory:
     """A token that verified once is judged anew on every request, but for its signature."""
 
     @pytest.mark.requirement("M6", "R42")
-    def test_a_hit_spares_the_signature_and_nothing_else(self, engine):
+    def test_a_hit_spares_the_signature_and_nothing_else(self, engine, monkeypatch):
+        checked = []
+        verify = Key.verify
+        monkeypatch.setattr(
+            Key, "verify", lambda key, *given: checked.append(key) or verify(key, *given)
+        )
         token = mint()
         first = decided(engine, asking(token))
-        second = decided(engine, asking(token))
-        assert first == second
-        assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+        again = {name: KeySet(keys.keys) for name, keys in KEYS.items()}
+        for keys in (KEYS, KEYS, again):
+            assert decided(engine, asking(token), keys=keys) == first
+        assert (engine.cache.hits, len(engine.cache), len(checked)) == (3, 1, 1)
 
     def test_at_once_a_token_is_believed_only_if_it_verified_before(self, engine):
         token, keys = mint(), key_sets()
@@ -403,12 +541,39 @@ class TestMemory:
         twice = asking(token, repeated=frozenset({"authorization"}))
         assert why(decided(engine, twice)) is Reason.MALFORMED_REQUEST
 
+    @pytest.mark.requirement("M8", "R15")
+    @pytest.mark.parametrize(
+        ("before", "reason"),
+        [
+            ("", Reason.MISSING_TOKEN),
+            ("Basic  ", Reason.MISSING_TOKEN),
+            ("Bearer\t", Reason.MALFORMED_TOKEN),
+            ("Bearer:", Reason.MALFORMED_TOKEN),
+        ],
+    )
+    def test_a_remembered_text_counts_as_a_bearer_token_alone(self, engine, before, reason):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        request = asking(headers={"authorization": f"{before}{token}"})
+        assert why(decided(engine, request)) is reason
+
+    def test_it_is_remembered_by_its_text_however_the_header_was_written(self, engine):
+        token = mint()
+        odd = asking(headers={"authorization": f"bearer  {token}"})
+        assert why(decided(engine, odd)) is None
+        assert why(decided(engine, asking(token))) is None
+        assert (engine.cache.hits, len(engine.cache)) == (1, 1)
+
+    def test_explaining_remembers_nothing(self, engine):
+        assert why(decided(engine, asking(mint()), trace=Trace())) is None
+        assert len(engine.cache) == 0
+
     def test_a_trace_sees_every_check_of_a_remembered_token(self, engine):
         token = mint()
         decided(engine, asking(token))
         trace = Trace()
         decided(engine, asking(token), trace=trace)
-        assert "signature" in [step.check for step in trace.steps]
+        assert {"signature", "scopes"} <= {step.check for step in trace.steps}
 
     @pytest.mark.parametrize("entries", [0, 1, 2, 3, 10])
     def test_it_holds_no_more_than_its_entries(self, entries):
@@ -417,6 +582,23 @@ class TestMemory:
         for number in range(25):
             assert why(decided(engine, asking(mint({"jti": str(number)})))) is None
             assert len(engine.cache) <= entries + 1
+
+    def test_what_is_forwarded_is_the_same_from_memory_after_many_others(self, engine):
+        token = mint({"email": "a@example.com", "groups": ["x", "y"]})
+        first = decided(engine, asking(token))
+        assert dict(first.headers)["x-user-email"] == "a@example.com"
+        remember_others(engine, token, 5_000)
+        again = decided(engine, asking(token))
+        assert (again.headers, again.remove) == (first.headers, first.remove)
+        assert engine.cache.hits == 2
+
+
+def remember_others(engine: Engine, token: str, count: int) -> None:
+    """As if so many other tokens had verified since ``token`` did."""
+    caller = engine.cache.get(token_digest(token))
+    assert caller is not None
+    for number in range(count):
+        engine.cache.put(token_digest(str(number)), caller)
 
 
 class TestReload:
@@ -464,9 +646,20 @@ class TestReload:
         changed = self.after(engine, policy_with("notes", **server))
         assert why(decided(changed, asking(token))) is reason
 
-    def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine):
+    def test_a_limit_that_was_lowered_counts_for_remembered_tokens(self, engine):
+        token = mint()
+        assert why(decided(engine, asking(token))) is None
+        just = replace(policy_for_tests(), token_max_bytes=len(token))
+        below = replace(policy_for_tests(), token_max_bytes=len(token) - 1)
+        assert why(decided(self.after(engine, just), asking(token))) is None
+        found = decided(self.after(engine, below), asking(token))
+        assert why(found) is Reason.TOKEN_TOO_LARGE
+
+    @pytest.mark.parametrize("others", [0, 5_000])
+    def test_a_claim_that_came_into_use_is_not_missed_in_memory(self, engine, others):
         token = mint({"tier": "gold", "groups": ["a"]})
         decided(engine, asking(token, method="GET"))
+        remember_others(engine, token, others)
         forward = {"headers": {"x-tier": "tier"}}
         changed = self.after(engine, policy_with("notes", forward=forward))
         found = decided(changed, asking(token, method="GET"))
@@ -484,6 +677,30 @@ def test_documents_are_answered_without_a_proxy_and_nothing_else_is(engine):
     preflight = engine.answer(asking(method="OPTIONS", headers=PREFLIGHT))
     assert isinstance(preflight, Answer)
     assert preflight.status == 204
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/nowhere", Reason.NO_MATCHING_SERVER),
+        ("/notes/mcp", Reason.NO_MATCHING_SERVER),
+        ("/notes/../token", Reason.AMBIGUOUS_PATH),
+    ],
+)
+def test_without_a_proxy_whatever_is_no_document_is_refused(engine, target, reason):
+    for headers in ({}, {"mcp-protocol-version": MODERN}):
+        refused = engine.answer(asking(mint(), target=target, headers=headers))
+        assert isinstance(refused, Deny)
+        assert refused.reason is reason
+        assert ("jsonrpc" in json.loads(refused.body)) is bool(headers)
+
+
+def test_without_a_proxy_a_preflight_allows_the_servers_own_origins_and_no_others(engine):
+    for origin, allowed in ((ORIGIN, ORIGIN), ("https://evil.example", None)):
+        headers = PREFLIGHT | {"origin": origin}
+        answer = engine.answer(asking(method="OPTIONS", headers=headers))
+        assert isinstance(answer, Answer)
+        assert dict(answer.headers).get("access-control-allow-origin") == allowed
 
 
 def test_a_server_without_a_resource_has_no_metadata():

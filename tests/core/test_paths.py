@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.core.paths import canonical_path, is_inside
+from extauthz.core.paths import canonical_path, is_inside, split_target
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,18 @@ def test_a_plain_path_is_taken_as_sent_but_for_escapes_of_unreserved_characters(
 )
 def test_a_path_that_servers_read_differently_is_refused(target):
     assert canonical_path(target) is None
+
+
+@pytest.mark.parametrize("query", ["", "?x=1", "?" + "x" * 9_000])
+def test_a_path_has_at_most_8192_characters_and_a_query_any_number(query):
+    longest = "/" + "a" * 8191
+    assert canonical_path(longest + query) == longest
+    assert canonical_path(longest + "a" + query) is None
+
+
+def test_the_query_begins_at_the_first_question_mark():
+    assert split_target("/a?b=1?c=2") == ("/a", "b=1?c=2")
+    assert split_target("/a") == ("/a", "")
 
 
 @given(st.text(max_size=40))
