@@ -12,6 +12,8 @@ _TOKEN68_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _JOINED = re.compile(r",[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 
+_USUAL = frozenset({"Bearer ", "bearer "})
+
 MISSING = Refusal(Reason.MISSING_TOKEN)
 _TWO = Refusal(Reason.MALFORMED_REQUEST, "more than one credential in Authorization")
 _IN_QUERY = Refusal(Reason.MALFORMED_REQUEST, "a token in the query beside the header")
@@ -23,7 +25,7 @@ def usual_bearer(request: Request) -> str | None:
     value = request.headers.get("authorization")
     if (
         value is None
-        or value[:7] != "Bearer "
+        or value[:7] not in _USUAL
         or "authorization" in request.repeated
         or "access_token=" in request.target
     ):
