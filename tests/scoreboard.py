@@ -87,7 +87,8 @@ def _floods(folder: Path) -> Iterator[str]:
     lines = recorded(folder, "floods")
     if not lines:
         return
-    yield f"## Floods: {sum(line['held'] for line in lines)} of {len(lines)} held"
+    promised = [line for line in lines if line["promised"]]
+    yield f"## Floods: {sum(line['held'] for line in promised)} of {len(promised)} held"
     yield ""
     sizes = {line["long"] for line in lines}
     yield ("At full size." if sizes == {True} else "In the short form that is part of `make test`.")
@@ -105,7 +106,7 @@ def _floods(folder: Path) -> Iterator[str]:
         cells = (
             line["name"], port, sent, _ms(line["calm_p99"]), _ms(line["p99"]),
             f"{line['failed']} of {asked}", f"{line['grown'] / (1 << 20):.0f} MiB",
-            "held" if line["held"] else "**not held**",
+            _kept(line),
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
     for line in recorded(folder, "figures"):
@@ -114,6 +115,12 @@ def _floods(folder: Path) -> Iterator[str]:
             f"{line['name'].capitalize()} ({line['transport']}): {line['fetches']} in "
             f"{line['seconds']:g} s, with a cooldown of {line['cooldown']:g} s and a rotation."
         )
+
+
+def _kept(line: dict[str, Any]) -> str:
+    if not line["held"]:
+        return "**not held**"
+    return "held" if line["promised"] else "nothing let through; more is not promised"
 
 
 def _ms(seconds: float) -> str:

@@ -14,7 +14,7 @@ from tests.fuzz import run
 FLOOD = {
     "name": "rapid reset", "transport": "native", "door": "grpc", "sent": {"frames": 5000},
     "calm_p50": 0.001, "calm_p99": 0.002, "p50": 0.001, "p99": 0.003, "failed": 0,
-    "answered": 100, "grown": 1 << 20, "long": True,
+    "answered": 100, "grown": 1 << 20, "long": True, "promised": True,
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ async def good_caller(
 
         async def one(meant: float) -> None:
             try:
-                reply = await ask(check_of(token()), timeout=20)
+                reply = await ask(check_of(token()), timeout=60)
             except grpc.aio.AioRpcError:
                 waits.failed += 1
                 return
