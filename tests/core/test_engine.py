@@ -428,9 +428,12 @@ class TestMemory:
     def test_a_hit_spares_the_signature_and_nothing_else(self, engine, monkeypatch):
         checked = []
         verify = Key.verify
-        monkeypatch.setattr(
-            Key, "verify", lambda key, *given: checked.append(key) or verify(key, *given)
-        )
+
+        def counted(key: Key, *given: Any) -> bool:
+            checked.append(key)
+            return verify(key, *given)
+
+        monkeypatch.setattr(Key, "verify", counted)
         token = mint()
         first = decided(engine, asking(token))
         again = {name: KeySet(keys.keys) for name, keys in KEYS.items()}
