@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from extauthz.core.engine import Engine
+from extauthz.core.gate import Gate
 from extauthz.core.keyset import Key, KeySet, parse_key_set
 from extauthz.core.model import Allow, Answer, Call, Decision, Deny, NeedKeys, Reason, Trace
 from extauthz.core.policy import IDENTITY_HEADERS, HostPattern, Policy, Server
@@ -157,6 +158,7 @@ class TestAnswers:
     def test_a_browser_of_an_allowed_origin_may_read_allow_and_refusal(self, engine):
         for token in (mint(), None):
             found = decided(engine, asking(token, headers={"origin": ORIGIN}))
+            assert found.call is None
             headers = dict(found.client_headers if isinstance(found, Allow) else found.headers)
             assert headers["access-control-allow-origin"] == ORIGIN
             assert headers["vary"] == "Origin"
@@ -169,6 +171,13 @@ class TestAnswers:
         found = decided(engine, at_calculator(body=b"{"))
         assert why(found) is Reason.MALFORMED_REQUEST
         assert "www-authenticate" not in dict(found.headers)
+
+    def test_where_any_origin_will_do_there_must_be_one(self):
+        engine = Engine(policy_with("notes", origins=["*"]))
+        gate = Gate(next(one for one in engine.policy.servers if one.name == "notes"))
+        assert gate.origin_allowed("https://any.example")
+        assert not gate.origin_allowed(None)
+        assert decided(engine, asking(mint())).client_headers == ()
 
     def test_a_browser_may_read_what_is_public_and_nobody_passes_for_somebody_there(self, engine):
         headers = {"origin": ORIGIN, "x_auth_subject": "root"}
@@ -247,9 +256,28 @@ class TestWhoWasRefused:
             assert why(found) is reason
             assert found.token.facts.issuer_value == ISSUER
 
+    @pytest.mark.parametrize(
+        ("scope", "name", "reason"),
+        [
+            ("x", "add", Reason.INSUFFICIENT_SCOPE),
+            ("calculator", "danger_1", Reason.DENIED_BY_RULE),
+        ],
+    )
+    def test_the_call_that_a_rule_refused_is_named(self, engine, scope, name, reason):
+        found = decided(engine, at_calculator(scope, body=call(name)))
+        assert (why(found), found.call) == (reason, Call("tools/call", name))
+
     @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "x"}, {"iss": "https://x.example"}])
     def test_a_token_that_did_not_verify_names_nobody(self, engine, claims):
         assert decided(engine, asking(mint(claims))).token is None
+
+
+def test_a_scope_counts_for_those_that_it_implies():
+    implied = {"all": ["calculator", "calculator.add"]}
+    engine = Engine(policy_with("calculator", scope_implies=implied))
+    assert why(decided(engine, at_calculator("all", body=call("add")))) is None
+    found = decided(engine, at_calculator("calculator", body=call("add")))
+    assert why(found) is Reason.INSUFFICIENT_SCOPE
 
 
 class TestAnyScopes:
@@ -298,6 +326,15 @@ class TestOpenMethods:
         assert why(decided(engine, at_calculator(method=method))) is None
         found = decided(engine, at_calculator("x", method=method))
         assert why(found) is Reason.INSUFFICIENT_SCOPE
+
+    def test_an_operator_may_let_calls_pass_that_nobody_tells_by_scopes_alone(self):
+        changes = {"unverified_calls": "allow_without_rules", "methods": {"*": "deny"}}
+        engine = Engine(policy_with("calculator", **changes))
+        found = decided(engine, at_calculator())
+        assert (why(found), found.call) == (None, None)
+        assert why(decided(engine, at_calculator("x"))) is Reason.INSUFFICIENT_SCOPE
+        told = at_calculator(body=call("danger_1"))
+        assert why(decided(engine, told)) is Reason.DENIED_BY_RULE
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "get", "QUERY"])
     def test_any_other_request_must_tell_its_call(self, engine, method):
