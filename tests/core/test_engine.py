@@ -272,6 +272,17 @@ class TestWhoWasRefused:
         assert decided(engine, asking(mint(claims))).token is None
 
 
+@pytest.mark.parametrize("tier", ["gold", ["tin", "gold"], "tin", ABSENT, True])
+def test_a_rule_may_ask_for_a_claim_and_for_a_scope_besides(tier):
+    rule = {"claims": {"tier": "gold"}, "scopes": ["s"]}
+    engine = Engine(policy_with("calculator", tools={"x": rule}))
+    for scope, reason in (("calculator s", None), ("calculator", Reason.INSUFFICIENT_SCOPE)):
+        token = mint({"aud": CALCULATOR, "scope": scope, "tier": tier})
+        found = decided(engine, asking(token, target="/calculator/mcp", body=call("x")))
+        holds = tier in ("gold", ["tin", "gold"])
+        assert why(found) is (reason if holds else Reason.DENIED_BY_RULE)
+
+
 def test_a_scope_counts_for_those_that_it_implies():
     implied = {"all": ["calculator", "calculator.add"]}
     engine = Engine(policy_with("calculator", scope_implies=implied))
@@ -297,6 +308,15 @@ class TestAnyScopes:
         assert why(found) is Reason.INSUFFICIENT_SCOPE
         assert 'scope="calculator s a"' in dict(found.headers)["www-authenticate"]
 
+    def test_they_count_where_nothing_else_is_asked_for(self):
+        tools = {"x": {"any_scopes": ["a", "b"]}, "*": "allow"}
+        engine = Engine(policy_with("calculator", scopes=[], tools=tools))
+        assert why(decided(engine, at_calculator("b", body=call("x")))) is None
+        assert why(decided(engine, at_calculator("c", body=call("y")))) is None
+        found = decided(engine, at_calculator("c", body=call("x")))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+        assert 'scope="a"' in dict(found.headers)["www-authenticate"]
+
     def test_a_scope_is_named_once(self):
         found = decided(self.engine(), at_calculator("x", body=call("two")))
         assert 'scope="calculator a"' in dict(found.headers)["www-authenticate"]
@@ -314,6 +334,12 @@ class TestOpenMethods:
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method}).encode()
         assert why(decided(engine, at_calculator(body=body))) is None
         assert why(decided(engine, at_calculator("x", body=body))) is Reason.INSUFFICIENT_SCOPE
+
+    def test_a_method_that_no_rule_names_needs_the_scopes_of_the_server(self, engine):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
+        found = decided(engine, at_calculator("x", body=body))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
 
     @pytest.mark.parametrize("method", ["tools/list", "notifications", "pings", "x"])
     def test_a_rule_for_any_method_closes_all_others(self, method):
