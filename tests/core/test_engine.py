@@ -211,6 +211,7 @@ class TestAnswers:
     def test_the_call_is_told(self, engine):
         found = decided(engine, at_calculator(body=call("safe")))
         assert found.call == Call("tools/call", "safe")
+        assert (found.token.facts.subject, found.lease_seconds) == ("alice", None)
         assert decided(engine, at_calculator(body=call("danger_x"))).call.name == "danger_x"
 
     def test_where_the_proxy_hears_only_yes_or_no_nothing_is_answered_in_band(self, engine):
