@@ -273,6 +273,33 @@ class TestWhoWasRefused:
         assert decided(engine, asking(mint(claims))).token is None
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "member"),
+    [
+        ("tools/call", "tools", "name"),
+        ("prompts/get", "prompts", "name"),
+        ("resources/read", "resources", "uri"),
+        ("resources/subscribe", "resources", "uri"),
+        ("resources/unsubscribe", "resources", "uri"),
+    ],
+)
+def test_each_kind_of_call_has_its_own_rules(method, kind, member):
+    engine = Engine(policy_with("calculator", **{kind: {"bad*": "deny", "*": "allow"}}))
+    for name, reason in (("bad:1", Reason.DENIED_BY_RULE), ("good:1", None)):
+        said = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {member: name}}
+        found = decided(engine, at_calculator(body=json.dumps(said).encode()))
+        assert why(found) is reason
+
+
+def test_a_refusal_names_the_server_its_metadata_and_its_scopes(engine):
+    found = decided(engine, asking())
+    challenge = dict(found.headers)["www-authenticate"]
+    metadata = "https://mcp.example.com/.well-known/oauth-protected-resource/notes/mcp"
+    assert (found.server, why(found)) == ("notes", Reason.MISSING_TOKEN)
+    assert f'resource_metadata="{metadata}"' in challenge
+    assert 'scope="notes"' in challenge
+
+
 @pytest.mark.parametrize("tier", ["gold", ["tin", "gold"], "tin", ABSENT, True])
 def test_a_rule_may_ask_for_a_claim_and_for_a_scope_besides(tier):
     rule = {"claims": {"tier": "gold"}, "scopes": ["s"]}
