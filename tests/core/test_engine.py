@@ -300,6 +300,18 @@ def test_a_refusal_names_the_server_its_metadata_and_its_scopes(engine):
     assert 'scope="notes"' in challenge
 
 
+def test_rules_that_are_all_patterns_are_rules():
+    engine = Engine(policy_with("calculator", tools={"danger_*": "deny"}, methods={}))
+    assert why(decided(engine, at_calculator(body=call("danger_1")))) is Reason.DENIED_BY_RULE
+    assert why(decided(engine, at_calculator())) is Reason.UNVERIFIED_CALL
+
+
+def test_a_lease_of_a_request_without_a_call_tells_of_none():
+    engine = Engine(policy_with("calculator", forward={"stream_lease": "token"}))
+    found = decided(engine, at_calculator(method="GET"))
+    assert (why(found), found.call, found.lease_seconds) == (None, None, 330)
+
+
 @pytest.mark.parametrize("tier", ["gold", ["tin", "gold"], "tin", ABSENT, True])
 def test_a_rule_may_ask_for_a_claim_and_for_a_scope_besides(tier):
     rule = {"claims": {"tier": "gold"}, "scopes": ["s"]}
