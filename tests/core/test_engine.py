@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from extauthz.core.engine import Engine
+from extauthz.core.gate import Gate
 from extauthz.core.keyset import Key, KeySet, parse_key_set
 from extauthz.core.model import (
     Allow,
@@ -167,6 +168,7 @@ class TestAnswers:
     def test_a_browser_of_an_allowed_origin_may_read_allow_and_refusal(self, engine):
         for token in (mint(), None):
             found = decided(engine, asking(token, headers={"origin": ORIGIN}))
+            assert found.call is None
             headers = dict(found.client_headers if isinstance(found, Allow) else found.headers)
             assert headers["access-control-allow-origin"] == ORIGIN
             assert headers["vary"] == "Origin"
@@ -179,6 +181,13 @@ class TestAnswers:
         found = decided(engine, at_calculator(body=b"{"))
         assert why(found) is Reason.MALFORMED_REQUEST
         assert "www-authenticate" not in dict(found.headers)
+
+    def test_where_any_origin_will_do_there_must_be_one(self):
+        engine = Engine(policy_with("notes", origins=["*"]))
+        gate = Gate(next(one for one in engine.policy.servers if one.name == "notes"))
+        assert gate.origin_allowed("https://any.example")
+        assert not gate.origin_allowed(None)
+        assert decided(engine, asking(mint())).client_headers == ()
 
     def test_a_browser_may_read_what_is_public_and_nobody_passes_for_somebody_there(self, engine):
         headers = {"origin": ORIGIN, "x_auth_subject": "root"}
@@ -212,6 +221,7 @@ class TestAnswers:
     def test_the_call_is_told(self, engine):
         found = decided(engine, at_calculator(body=call("safe")))
         assert found.call == Call("tools/call", "safe")
+        assert (found.token.facts.subject, found.lease_seconds) == ("alice", None)
         assert decided(engine, at_calculator(body=call("danger_x"))).call.name == "danger_x"
 
     def test_where_the_proxy_hears_only_yes_or_no_nothing_is_answered_in_band(self, engine):
@@ -257,9 +267,78 @@ class TestWhoWasRefused:
             assert why(found) is reason
             assert found.token.facts.issuer_value == ISSUER
 
+    @pytest.mark.parametrize(
+        ("scope", "name", "reason"),
+        [
+            ("x", "add", Reason.INSUFFICIENT_SCOPE),
+            ("calculator", "danger_1", Reason.DENIED_BY_RULE),
+        ],
+    )
+    def test_the_call_that_a_rule_refused_is_named(self, engine, scope, name, reason):
+        found = decided(engine, at_calculator(scope, body=call(name)))
+        assert (why(found), found.call) == (reason, Call("tools/call", name))
+
     @pytest.mark.parametrize("claims", [{"exp": 1}, {"aud": "x"}, {"iss": "https://x.example"}])
     def test_a_token_that_did_not_verify_names_nobody(self, engine, claims):
         assert decided(engine, asking(mint(claims))).token is None
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "member"),
+    [
+        ("tools/call", "tools", "name"),
+        ("prompts/get", "prompts", "name"),
+        ("resources/read", "resources", "uri"),
+        ("resources/subscribe", "resources", "uri"),
+        ("resources/unsubscribe", "resources", "uri"),
+    ],
+)
+def test_each_kind_of_call_has_its_own_rules(method, kind, member):
+    engine = Engine(policy_with("calculator", **{kind: {"bad*": "deny", "*": "allow"}}))
+    for name, reason in (("bad:1", Reason.DENIED_BY_RULE), ("good:1", None)):
+        said = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {member: name}}
+        found = decided(engine, at_calculator(body=json.dumps(said).encode()))
+        assert why(found) is reason
+
+
+def test_a_refusal_names_the_server_its_metadata_and_its_scopes(engine):
+    found = decided(engine, asking())
+    challenge = dict(found.headers)["www-authenticate"]
+    metadata = "https://mcp.example.com/.well-known/oauth-protected-resource/notes/mcp"
+    assert (found.server, why(found)) == ("notes", Reason.MISSING_TOKEN)
+    assert f'resource_metadata="{metadata}"' in challenge
+    assert 'scope="notes"' in challenge
+
+
+def test_rules_that_are_all_patterns_are_rules():
+    engine = Engine(policy_with("calculator", tools={"danger_*": "deny"}, methods={}))
+    assert why(decided(engine, at_calculator(body=call("danger_1")))) is Reason.DENIED_BY_RULE
+    assert why(decided(engine, at_calculator())) is Reason.UNVERIFIED_CALL
+
+
+def test_a_lease_of_a_request_without_a_call_tells_of_none():
+    engine = Engine(policy_with("calculator", forward={"stream_lease": "token"}))
+    found = decided(engine, at_calculator(method="GET"))
+    assert (why(found), found.call, found.lease_seconds) == (None, None, 330)
+
+
+@pytest.mark.parametrize("tier", ["gold", ["tin", "gold"], "tin", ABSENT, True])
+def test_a_rule_may_ask_for_a_claim_and_for_a_scope_besides(tier):
+    rule = {"claims": {"tier": "gold"}, "scopes": ["s"]}
+    engine = Engine(policy_with("calculator", tools={"x": rule}))
+    for scope, reason in (("calculator s", None), ("calculator", Reason.INSUFFICIENT_SCOPE)):
+        token = mint({"aud": CALCULATOR, "scope": scope, "tier": tier})
+        found = decided(engine, asking(token, target="/calculator/mcp", body=call("x")))
+        holds = tier in ("gold", ["tin", "gold"])
+        assert why(found) is (reason if holds else Reason.DENIED_BY_RULE)
+
+
+def test_a_scope_counts_for_those_that_it_implies():
+    implied = {"all": ["calculator", "calculator.add"]}
+    engine = Engine(policy_with("calculator", scope_implies=implied))
+    assert why(decided(engine, at_calculator("all", body=call("add")))) is None
+    found = decided(engine, at_calculator("calculator", body=call("add")))
+    assert why(found) is Reason.INSUFFICIENT_SCOPE
 
 
 class TestAnyScopes:
@@ -279,6 +358,15 @@ class TestAnyScopes:
         assert why(found) is Reason.INSUFFICIENT_SCOPE
         assert 'scope="calculator s a"' in dict(found.headers)["www-authenticate"]
 
+    def test_they_count_where_nothing_else_is_asked_for(self):
+        tools = {"x": {"any_scopes": ["a", "b"]}, "*": "allow"}
+        engine = Engine(policy_with("calculator", scopes=[], tools=tools))
+        assert why(decided(engine, at_calculator("b", body=call("x")))) is None
+        assert why(decided(engine, at_calculator("c", body=call("y")))) is None
+        found = decided(engine, at_calculator("c", body=call("x")))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+        assert 'scope="a"' in dict(found.headers)["www-authenticate"]
+
     def test_a_scope_is_named_once(self):
         found = decided(self.engine(), at_calculator("x", body=call("two")))
         assert 'scope="calculator a"' in dict(found.headers)["www-authenticate"]
@@ -297,6 +385,12 @@ class TestOpenMethods:
         assert why(decided(engine, at_calculator(body=body))) is None
         assert why(decided(engine, at_calculator("x", body=body))) is Reason.INSUFFICIENT_SCOPE
 
+    def test_a_method_that_no_rule_names_needs_the_scopes_of_the_server(self, engine):
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).encode()
+        assert why(decided(engine, at_calculator(body=body))) is None
+        found = decided(engine, at_calculator("x", body=body))
+        assert why(found) is Reason.INSUFFICIENT_SCOPE
+
     @pytest.mark.parametrize("method", ["tools/list", "notifications", "pings", "x"])
     def test_a_rule_for_any_method_closes_all_others(self, method):
         engine = Engine(policy_with("calculator", methods={"*": "deny"}))
@@ -308,6 +402,15 @@ class TestOpenMethods:
         assert why(decided(engine, at_calculator(method=method))) is None
         found = decided(engine, at_calculator("x", method=method))
         assert why(found) is Reason.INSUFFICIENT_SCOPE
+
+    def test_an_operator_may_let_calls_pass_that_nobody_tells_by_scopes_alone(self):
+        changes = {"unverified_calls": "allow_without_rules", "methods": {"*": "deny"}}
+        engine = Engine(policy_with("calculator", **changes))
+        found = decided(engine, at_calculator())
+        assert (why(found), found.call) == (None, None)
+        assert why(decided(engine, at_calculator("x"))) is Reason.INSUFFICIENT_SCOPE
+        told = at_calculator(body=call("danger_1"))
+        assert why(decided(engine, told)) is Reason.DENIED_BY_RULE
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "get", "QUERY"])
     def test_any_other_request_must_tell_its_call(self, engine, method):

@@ -3,7 +3,7 @@
 import pytest
 
 from extauthz.core.hosts import parse_host_pattern, resource_host, split_host
-from extauthz.core.matching import ServerIndex, lies_inside
+from extauthz.core.matching import ServerIndex, lies_inside, patterns_of
 from extauthz.core.policy import HostPattern, Server
 
 
@@ -99,3 +99,8 @@ def test_the_port_of_a_resource_counts_on_loopback_only():
 def test_a_bad_host_pattern_is_an_error(text):
     with pytest.raises(ValueError, match="expected a host"):
         parse_host_pattern(text)
+
+
+def test_a_host_matches_a_wildcard_at_each_of_its_dots():
+    expected = ["a.b.c.d", "*.b.c.d", "*.c.d", "*.d", "*"]
+    assert list(patterns_of("a.b.c.d")) == expected

@@ -32,6 +32,14 @@ from extauthz.core.rules import Glob, Rule, RuleMap, globs_overlap
         ("[a]", "a", False),
         ("*ab*ab*", "abab", True),
         ("*ab*ab*", "aab", False),
+        ("a*b", "ac", False),
+        ("a*b", "abc", False),
+        ("a*bc*c", "abc", False),
+        ("a*bc*c", "abcc", True),
+        ("a*b*b*", "aab", False),
+        ("a*b*b*", "aabb", True),
+        ("*ab*ba", "xaba", False),
+        ("*ab*ba", "xabba", True),
     ],
 )
 def test_a_star_matches_any_run_and_nothing_else_is_special(pattern, name, matches):
