@@ -24,7 +24,7 @@ demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay
 
 test: setup clients $(if $(CI),deploy-tools) ## run every test (ARGS='-k bearer' runs some)
 	@mkdir -p .artefacts
-	EXTAUTHZ_TEST_ARTEFACTS=$${EXTAUTHZ_TEST_ARTEFACTS:-$(CURDIR)/.artefacts} \
+	TEST_ARTEFACTS=$${TEST_ARTEFACTS:-$(CURDIR)/.artefacts} \
 	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 # ---- for those who change it ----

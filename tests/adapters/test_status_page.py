@@ -251,8 +251,8 @@ def served(page: bytes) -> Iterator[str]:
 def test_a_browser_shows_it_light_and_dark(
     name: str, width: int, scheme: str, ground: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    """Screenshots go to EXTAUTHZ_TEST_ARTEFACTS, if that names a folder, to be looked at."""
-    artefacts = Path(os.environ.get("EXTAUTHZ_TEST_ARTEFACTS") or tmp_path)
+    """Screenshots go to TEST_ARTEFACTS, if that names a folder, to be looked at."""
+    artefacts = Path(os.environ.get("TEST_ARTEFACTS") or tmp_path)
     shot = artefacts / f"{name}-{width}-{scheme}.png"
     assert CHROMIUM is not None
     with served(PAGES[name]) as url:
