@@ -5,6 +5,8 @@ An allow is for a public path, an audited server, or a caller whose token is one
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 from typing import Any
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
@@ -56,11 +58,16 @@ def run(coroutine: Any) -> Any:
     raise AssertionError("it waits for something")
 
 
+# Tokens are verified in turns on a loop.
+LOOP = asyncio.new_event_loop()
+atexit.register(LOOP.close)
+
+
 def one(data: bytes) -> None:
     """Raise where the invariant is broken."""
     WORLD.notebook.decisions.clear()
     WORLD.keys.looked_for.clear()
-    reply = CheckResponse.FromString(run(SERVICER.check(data, CONTEXT)))
+    reply = CheckResponse.FromString(LOOP.run_until_complete(SERVICER.check(data, CONTEXT)))
     assert len(WORLD.notebook.decisions) == 1
     if reply.status.code != 0:
         assert reply.HasField("denied_response")
