@@ -61,7 +61,7 @@ def ask_all(port: int, questions: Iterable[bytes]) -> tuple[int, float]:
 
 def flood(port: int, issuer: Issuer, resource: str) -> Callable[[], object]:
     """Fifty questions with key ids that nobody has ever seen."""
-    good = issuer.mint(alg="RS256", aud=resource, scope="mcp.read")
+    good = issuer.mint(alg="ES256", aud=resource, scope="mcp.read")
     _, claims, signature = good.split(".")
 
     def ask() -> None:
@@ -77,7 +77,7 @@ def flood(port: int, issuer: Issuer, resource: str) -> Callable[[], object]:
 def _header(kid: str) -> str:
     from extauthz.demo.minting import compact  # noqa: PLC0415
 
-    return compact({"alg": "RS256", "kid": kid, "typ": "at+jwt"}, {}, lambda _: b"x").split(".")[0]
+    return compact({"alg": "ES256", "kid": kid, "typ": "at+jwt"}, {}, lambda _: b"x").split(".")[0]
 
 
 def _exchange(client: socket.socket, batch: list[bytes]) -> int:
