@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from jwt.algorithms import ECAlgorithm
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 MAX_KID = 1024
 MIN_RSA_BITS = 2048
@@ -41,11 +41,16 @@ def _pss(digest: hashes.HashAlgorithm) -> padding.PSS:
     return padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
 
 
-def _ec_verifier(digest: type[hashes.HashAlgorithm], curve: type[ec.EllipticCurve]) -> Verifier:
-    algorithm = ECAlgorithm(digest, curve)
+def _ec_verifier(digest: hashes.HashAlgorithm, curve: ec.EllipticCurve) -> Verifier:
+    scheme, length = ec.ECDSA(digest), (curve.key_size + 7) // 8
 
     def verify(public: ec.EllipticCurvePublicKey, signed: bytes, signature: bytes) -> bool:
-        return algorithm.verify(signed, public, signature)
+        # RFC 7518 section 3.4: both numbers in the full length of the curve's field.
+        if len(signature) != 2 * length:
+            return False
+        r, s = int.from_bytes(signature[:length]), int.from_bytes(signature[length:])
+        public.verify(encode_dss_signature(r, s), signed, scheme)
+        return True
 
     return verify
 
@@ -55,17 +60,25 @@ def _ed25519_verifier(public: ed25519.Ed25519PublicKey, signed: bytes, signature
     return True
 
 
-_DIGESTS = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+_DIGESTS: Mapping[str, hashes.HashAlgorithm] = {
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
 _RSA: Mapping[str, Verifier] = {
     **{f"RS{bits}": _rsa_verifier(padding.PKCS1v15(), d) for bits, d in _DIGESTS.items()},
     **{f"PS{bits}": _rsa_verifier(_pss(d), d) for bits, d in _DIGESTS.items()},
 }
 # RFC 9864 gives the old name EdDSA, over this curve, the name Ed25519: one and the same key.
 _OKP: Mapping[str, Verifier] = {"EdDSA": _ed25519_verifier, "Ed25519": _ed25519_verifier}
+_CURVES: tuple[tuple[str, ec.EllipticCurve, str, hashes.HashAlgorithm], ...] = (
+    ("P-256", ec.SECP256R1(), "ES256", _DIGESTS["256"]),
+    ("P-384", ec.SECP384R1(), "ES384", _DIGESTS["384"]),
+    ("P-521", ec.SECP521R1(), "ES512", _DIGESTS["512"]),
+)
 _EC: Mapping[str, tuple[ec.EllipticCurve, Mapping[str, Verifier]]] = {
-    "P-256": (ec.SECP256R1(), {"ES256": _ec_verifier(hashes.SHA256, ec.SECP256R1)}),
-    "P-384": (ec.SECP384R1(), {"ES384": _ec_verifier(hashes.SHA384, ec.SECP384R1)}),
-    "P-521": (ec.SECP521R1(), {"ES512": _ec_verifier(hashes.SHA512, ec.SECP521R1)}),
+    name: (curve, {algorithm: _ec_verifier(digest, curve)})
+    for name, curve, algorithm, digest in _CURVES
 }
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})

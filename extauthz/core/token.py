@@ -6,48 +6,24 @@ an unverified claim says may only ever refuse (RFC 8725, RFC 9068 section 4).
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from . import strict_json
 from .claims import MISSING, claim_at, scope_elements
+from .compact import TokenHeader, take_apart
 from .keyset import Key
 from .model import Reason, Refusal, Trace
-from .policy import CLIENT_CLAIMS, SUPPORTED_ALGORITHMS, Issuer, Server
+from .policy import CLIENT_CLAIMS, Issuer, Server
 from .verified import TokenFacts, VerifiedToken
 
-_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_UNSIGNED = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.")
 _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
-_MAX_KID = 1024
 # Not of RFC 7519, which knows no null: some issuers write one where they have no value.
 _PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
 
 TENANT = "{tenantid}"
-
-
-@dataclass(frozen=True, slots=True)
-class TokenHeader:
-    """The JOSE header members that count (RFC 7515 section 4.1); absent ``typ`` reads JWT."""
-
-    algorithm: str
-    kid: str | None
-    token_type: str
-
-
-# Headers of one issuer hardly ever differ; what they say is worth parsing once.
-_HEADERS: dict[str, TokenHeader] = {}
-_MAX_HEADERS = 1024
-_MAX_HEADER_LENGTH = 512
-_NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
-_NOT_VERIFIED = Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
-_SHARED_SECRET = Refusal(
-    Reason.UNSUPPORTED_ALGORITHM, "signed with a shared secret, which is never accepted"
-)
 
 
 @dataclass(slots=True)
@@ -147,96 +123,16 @@ def _found(refusal: Refusal) -> str:
 
 
 def _parse(text: str, max_bytes: int) -> UnverifiedToken | Refusal:
-    if len(text) > max_bytes:
-        return Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
-    parts = text.split(".", 3)
-    if len(parts) != 3 or not all(parts):
-        return _misshapen(text)
-    header = _HEADERS.get(parts[0]) or _header(parts[0])
-    if isinstance(header, Refusal):
-        return header if header is not _NOT_BASE64 else _misshapen(text)
-    try:
-        claims = strict_json.parse(_decode(parts[1]))
-        signature = _decode(parts[2])
-    except strict_json.NotStrictJson as fault:
-        return Refusal(Reason.MALFORMED_TOKEN, f"claims: {fault}")
-    except ValueError:
-        return _misshapen(text)
-    if not isinstance(claims, dict):
-        return Refusal(Reason.MALFORMED_TOKEN, "the claims are not an object")
+    parts = take_apart(text, max_bytes)
+    if isinstance(parts, Refusal):
+        return parts
+    header, claims, signing_input, signature = parts
     issuer = claims.get("iss")
     if issuer is None:
         return Refusal(Reason.MISSING_CLAIM, "iss")
     if not isinstance(issuer, str):
         return Refusal(Reason.MALFORMED_TOKEN, "iss is not a string")
-    signing_input = text[: -1 - len(parts[2])].encode("ascii")
     return UnverifiedToken(header, issuer, claims, signing_input, signature)
-
-
-def _misshapen(text: str) -> Refusal:
-    if _COMPACT.fullmatch(text):
-        return _NOT_BASE64
-    if _UNSIGNED.fullmatch(text):
-        return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
-    if text.count(".") == 4:
-        return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
-    if text.count(".") < 2:
-        return Refusal(Reason.MALFORMED_TOKEN, "an opaque token; a JWT is needed")
-    return Refusal(Reason.MALFORMED_TOKEN, "not three base64url parts")
-
-
-def _header(part: str) -> TokenHeader | Refusal:
-    try:
-        header = strict_json.parse(_decode(part))
-    except strict_json.NotStrictJson as fault:
-        return Refusal(Reason.MALFORMED_TOKEN, f"header: {fault}")
-    except ValueError:
-        return _NOT_BASE64
-    if not isinstance(header, dict):
-        return Refusal(Reason.MALFORMED_TOKEN, "the header is not an object")
-    algorithm, kid, token_type = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-    if not isinstance(algorithm, str):
-        return Refusal(Reason.MALFORMED_TOKEN, "header alg is not a string")
-    if algorithm not in SUPPORTED_ALGORITHMS:
-        return _SHARED_SECRET if algorithm.startswith("HS") else _NOT_VERIFIED
-    # RFC 7515 section 4.1.11: what we do not understand and is critical, we refuse; that
-    # covers b64 (RFC 7797), which is only honoured when it is critical.
-    if "crit" in header or "b64" in header:
-        return Refusal(Reason.MALFORMED_TOKEN, "header has crit or b64")
-    if "kid" not in header:
-        kid = None
-    elif not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID:
-        return Refusal(Reason.MALFORMED_TOKEN, "header kid is not a string of usable length")
-    if not isinstance(token_type, str):
-        return Refusal(Reason.WRONG_TOKEN_TYPE, "header typ is not a string")
-    parsed = TokenHeader(algorithm, kid, token_type)
-    if len(part) <= _MAX_HEADER_LENGTH:
-        if len(_HEADERS) >= _MAX_HEADERS:
-            _HEADERS.clear()
-        _HEADERS[part] = parsed
-    return parsed
-
-
-def _decode(part: str) -> bytes:
-    """The bytes of base64url without padding (RFC 7515 section 2). Raises ValueError."""
-    # Spare bits must be zero, so that one signature has one spelling (RFC 4648 section 3.5).
-    spare = len(part) % 4
-    if part[-1] not in _LAST[spare]:
-        raise ValueError("impossible length or spare bits set")
-    standard = part.encode("ascii").translate(_TO_STANDARD)
-    return binascii.a2b_base64(standard + _PADDING[spare], strict_mode=True)
-
-
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-_LAST = (
-    frozenset(_ALPHABET),
-    frozenset[str](),
-    frozenset(_ALPHABET[::16]),
-    frozenset(_ALPHABET[::4]),
-)
-_PADDING = (b"", b"", b"==", b"=")
-# What base64 has and base64url has not becomes what neither has.
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 
 
 def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | None:

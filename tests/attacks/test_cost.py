@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from extauthz.core import compact
 from extauthz.core import token as token_module
 from extauthz.core.engine import Engine
 from extauthz.core.identity import Lookalikes
@@ -176,4 +177,4 @@ def test_headers_of_tokens_and_of_requests_are_remembered_within_bounds() -> Non
     for n in range(1_500):
         header = b64(json.dumps({"alg": "ES256", "n": n}))
         token_module.parse_token(f"{header}.e30.AA", 1000)
-    assert len(token_module._HEADERS) <= 1_024
+    assert len(compact._HEADERS) <= 1_024
