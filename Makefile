@@ -22,10 +22,12 @@ help: ## say what each target does
 demo: $(VENV)/.has-demo ## show the product at work on this machine (ARGS=--stay leaves it running)
 	@$(BIN)/python -m extauthz demo $(ARGS)
 
-test: setup clients $(if $(CI),deploy-tools) ## run every test (ARGS='-k bearer' runs some)
+# What takes long (faults, floods, endurance, everything once more) is for CI, or for ALL=1.
+ALL ?= $(CI)
+test: setup clients $(if $(CI),deploy-tools) ## run the tests (ALL=1: the long ones too; ARGS='-k bearer': some)
 	@mkdir -p .artefacts
 	TEST_ARTEFACTS=$${TEST_ARTEFACTS:-$(CURDIR)/.artefacts} \
-	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	    $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(ALL),,-m 'not long') $(ARGS)
 
 # ---- for those who change it ----
 

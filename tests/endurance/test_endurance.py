@@ -10,7 +10,7 @@ import pytest
 from .disturbances import Numbers
 from .run import Pace, endure
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.mark.timeout(180)

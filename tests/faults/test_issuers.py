@@ -30,7 +30,7 @@ from tests.faults.issuers import (
 from tests.live import Live, until
 from tests.tallies import Survived
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 MEGABYTE = 1 << 20
 

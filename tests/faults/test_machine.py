@@ -30,7 +30,7 @@ from tests.live import PATIENCE, Live, until, verdict
 from tests.tallies import Survived
 from tests.tokens import jwks, mint, signer
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 NOWHERE = "https://does-not-exist.invalid/realm"
 

@@ -20,7 +20,7 @@ from tests.live import Live, until, verdict
 from tests.service.test_workers import children
 from tests.tallies import Survived, at_length
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 CALLERS = 4
 

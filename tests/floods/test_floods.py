@@ -28,7 +28,7 @@ from tests.live import SERVER, Live
 from tests.tallies import at_length, record
 from tests.tokens import NOTES
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 
 MEGABYTE = 1 << 20
 LONG = at_length()
