@@ -571,7 +571,30 @@ class TestMemory:
         request = asking(headers={"authorization": value})
         assert engine.decide_at_once(request, key_sets(), now=NOW) == Unproven()
 
+    def test_at_once_a_limit_that_was_lowered_counts(self, engine):
+        token, keys = mint(), key_sets()
+        decided(engine, asking(token))
+        just = Engine(replace(policy_for_tests(), token_max_bytes=len(token)), engine)
+        below = Engine(replace(policy_for_tests(), token_max_bytes=len(token) - 1), engine)
+        assert isinstance(just.decide_at_once(asking(token), keys, now=NOW), Allow)
+        assert below.decide_at_once(asking(token), keys, now=NOW) == Unproven()
+
+    @pytest.mark.parametrize("name", ["safe", "danger_x", "add"])
+    def test_at_once_the_rules_for_calls_hold(self, engine, name):
+        request = at_calculator(body=call(name))
+        usual = decided(engine, request)
+        assert engine.decide_at_once(request, key_sets(), now=NOW) == usual
+
+    def test_at_once_a_lease_ends_with_the_token(self):
+        leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
+        request = asking(mint({"exp": NOW + 100}))
+        usual = decided(leasing, request)
+        assert usual.lease_seconds == 130
+        assert leasing.decide_at_once(request, key_sets(), now=NOW) == usual
+
     def test_a_key_that_is_not_to_be_had_refuses_as_if_judged_again(self, engine):
+        nowhere = asking(mint(), target="/nowhere")
+        assert engine.without_key(nowhere, Reason.UNKNOWN_KEY) == decided(engine, nowhere)
         request = asking(mint(header={"kid": "gone"}))
         for reason in (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE):
             refused = decided(engine, request, missing_key=reason)
