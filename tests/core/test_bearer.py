@@ -1,9 +1,12 @@
 """Credentials: one bearer token in one header, or none (RFC 6750 section 2.1)."""
 
+from dataclasses import replace
+
 import pytest
 
-from extauthz.core.bearer import bearer_token
+from extauthz.core.bearer import bearer_token, usual_bearer
 from extauthz.core.model import Reason, Request
+from tests.policies import asking
 
 
 def _judge(value, *, target="/", repeated=()):
@@ -78,3 +81,26 @@ def test_a_token_in_the_query_is_never_used():
     assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST
     assert _judge("Bearer a", target="/?access_token=b?c") is Reason.MALFORMED_REQUEST
     assert _judge("Bearer a", target="/?my_access_token=b") == "a"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer "])
+def test_a_usual_bearer_is_found_at_a_glance(scheme):
+    assert usual_bearer(asking(headers={"authorization": f"{scheme}abc.def"})) == "abc.def"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        asking(),
+        asking(headers={"authorization": "Basic  abc"}),
+        asking(headers={"authorization": "Bearer:abc"}),
+        replace(
+            asking(headers={"authorization": "Bearer abc"}), repeated=frozenset({"authorization"})
+        ),
+        asking(headers={"authorization": "Bearer abc"}, target="/notes/mcp?access_token=x"),
+    ],
+    ids=["none", "another scheme", "no blank", "two lines", "one in the query"],
+)
+def test_what_is_odd_is_never_usual(request_):
+    """What is looked up at a glance must be what a careful look would find."""
+    assert usual_bearer(request_) is None
