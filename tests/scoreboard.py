@@ -91,7 +91,7 @@ def _floods(folder: Path) -> Iterator[str]:
     yield f"## Floods: {sum(line['held'] for line in promised)} of {len(promised)} held"
     yield ""
     sizes = {line["long"] for line in lines}
-    yield ("At full size." if sizes == {True} else "In the short form that is part of `make test`.")
+    yield ("At full size." if sizes == {True} else "In the short form that CI runs.")
     yield "Good callers ask a hundred times a second over gRPC, each counted from when it meant to."
     yield "Calm is the same service a moment before; memory is what the service grew by."
     yield ""

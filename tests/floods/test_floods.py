@@ -126,6 +126,8 @@ async def hold(
             assert not LONG or waits.p99 < 2.0 + 20 * calm.p99, "good callers are starved"
         allowed = megabytes if promised else 1024
         assert peak - memory < allowed * MEGABYTE, "memory grows"
+        if not promised:
+            live.until_open(service.issuer.token())
         assert live.see(service.issuer.token()) == ALLOW
         held = True
     finally:
