@@ -75,10 +75,7 @@ class Authorizer:
             decision = self._broke(request)
         if isinstance(decision, Unproven):
             return None
-        try:
-            self._observer.decided(request, decision, transport, self._monotonic() - started)
-        except Exception:  # noqa: BLE001  as in _tell
-            _log.exception("a decision could not be recorded")
+        self._tell(request, decision, transport, started)
         return decision
 
     async def check(
