@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from disturbance import ask_all, flood, question, repeatedly
 from edges import Edge, client_headers, envoy, envoy_path, nginx, nginx_path
 from load import Load
 from report import Report, spread
-from running import floor, service, start_seconds
+from running import floor, on_cores, service, start_seconds
 from world import Setup, World, check_request, in_turn, nginx_headers
 
 from extauthz.demo.issuer import Issuer
@@ -23,12 +23,16 @@ TOKENS: Final = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: what is measured and how long."""
+    """One run: what is measured and how long.
+
+    ``own`` are the cores of what is measured, where it has some for itself.
+    """
 
     world: World
     report: Report
     seconds: float
     rounds: int
+    own: set[int]
 
     def compare(self, floor_load: Callable[[], Load], *ours: Callable[[], Load]) -> list[Loads]:
         """Load the floor and the others in turn; the floor comes first in the result."""
@@ -38,6 +42,10 @@ class Run:
             for measure, loads in zip(measures, found, strict=True):
                 loads.append(measure())
         return [Loads(loads, found[0]) for loads in found]
+
+    def alone(self) -> AbstractContextManager[None]:
+        """What is started in the block is measured on cores of its own."""
+        return on_cores(self.own)
 
     def tell(self, name: str, loads: Loads, *, plot: bool = False) -> None:
         """Report the median of several loads."""
@@ -83,11 +91,13 @@ def decision(run: Run) -> None:
     report.figure("cached tokens, 1,000 servers, 100 issuers", f"{many:.2f} µs")
     report.ratio("1,000 servers and 100 issuers / one of each", many / one, "<= 1.1")
     for size in (1024, 6144):
-        pairs = [decisions.first_seen(world, size) for _ in range(run.rounds)]
-        ratios = [seen / raw for seen, raw in pairs]
-        seen, raw = min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+        found = [decisions.first_seen(world, size) for _ in range(run.rounds)]
+        seen, raw, bare = (min(each) for each in zip(*found, strict=True))
         report.figure(f"first-seen RS256, {size} bytes", f"{seen:.1f} µs, raw verify {raw:.1f} µs")
+        report.figure("base64, JSON and verify, nothing checked", f"{bare:.1f} µs")
         if size == 1024:
+            ratios, least = ([one[at] / one[1] for one in found] for at in (0, 2))
+            report.figure("the same / raw verify", spread(least))
             middle = sorted(ratios)[len(ratios) // 2]
             report.ratio("first-seen RS256 1 KB / raw verify", middle, "<= 1.8")
 
@@ -97,9 +107,10 @@ def grpc(run: Run) -> None:
     world, seconds = run.world, run.seconds
     message = check_request(world.token())
     with ExitStack() as stack:
-        empty = stack.enter_context(floor("grpc-empty", world.folder))
-        ours = stack.enter_context(service(world, Setup()))
-        native = stack.enter_context(service(world, Setup(transport="native")))
+        with run.alone():
+            empty = stack.enter_context(floor("grpc-empty", world.folder))
+            ours = stack.enter_context(service(world, Setup()))
+            native = stack.enter_context(service(world, Setup(transport="native")))
         run.report.figure("size of the CheckRequest", f"{len(message)} bytes")
         least, mine, fast = run.compare(
             lambda: load.grpc(empty, message, seconds=seconds),
@@ -119,8 +130,9 @@ def http(run: Run) -> None:
     world, seconds = run.world, run.seconds
     headers = nginx_headers(world.token())
     with ExitStack() as stack:
-        constant = stack.enter_context(floor("http-constant", world.folder))
-        ours = stack.enter_context(service(world, Setup()))
+        with run.alone():
+            constant = stack.enter_context(floor("http-constant", world.folder))
+            ours = stack.enter_context(service(world, Setup()))
         least, mine = run.compare(
             lambda: load.http(constant, "/auth/nginx", headers, seconds=seconds),
             lambda: load.http(ours.ports["http"], "/auth/nginx", headers, seconds=seconds),
@@ -134,7 +146,10 @@ def http(run: Run) -> None:
 def cold(run: Run) -> None:
     """Every token judged as if never seen, over gRPC."""
     world, seconds = run.world, run.seconds
-    with service(world, Setup(cache_entries=0, transport="native")) as ours:
+    with ExitStack() as stack:
+        with run.alone():
+            setup = Setup(cache_entries=0, transport="native")
+            ours = stack.enter_context(service(world, setup))
         for size in (1024, 6144):
             message = check_request(world.token(size))
             found = [
@@ -151,7 +166,8 @@ def many(run: Run) -> None:
         ports = []
         for servers, issuers in ((1, 1), (100, 1), (1000, 100)):
             setup = Setup(servers=servers, issuers=issuers, transport="native")
-            ports.append(stack.enter_context(service(world, setup)).ports["grpc"])
+            with run.alone():
+                ports.append(stack.enter_context(service(world, setup)).ports["grpc"])
         one, hundred, thousand = run.compare(
             *(lambda port=port: load.grpc(port, message, seconds=seconds) for port in ports)
         )
@@ -164,7 +180,9 @@ def many(run: Run) -> None:
 def memory(run: Run) -> None:
     """100,000 distinct tokens: what they cost in time and memory."""
     world = run.world
-    with service(world, Setup()) as ours:
+    with ExitStack() as stack:
+        with run.alone():
+            ours = stack.enter_context(service(world, Setup()))
         idle = ours.memory()
         run.report.ratio("resident memory idle, MB", idle, "<= 80")
         claims = world.claims(1024)
@@ -185,7 +203,8 @@ def memory(run: Run) -> None:
 def start(run: Run) -> None:
     """From the start of the process until it is ready."""
     start_seconds(run.world)  # makes the bytecode
-    taken = [start_seconds(run.world) for _ in range(2 * run.rounds + 1)]
+    with run.alone():
+        taken = [start_seconds(run.world) for _ in range(2 * run.rounds + 1)]
     by_clock, of_processor = (sorted(each) for each in zip(*taken, strict=True))
     run.report.figure("start to ready, seconds by the clock", spread(by_clock))
     run.report.figure("start to ready, seconds of the processor", spread(of_processor))
@@ -198,7 +217,9 @@ def disturbed(run: Run) -> None:
     # Its keys are made here, on the same cores: those of ES256 cost next to nothing.
     with Issuer(algorithms=("ES256",)) as issuer:
         setup = Setup(issuer_url=issuer.url, transport="native")
-        with service(world, setup) as ours:
+        with ExitStack() as stack:
+            with run.alone():
+                ours = stack.enter_context(service(world, setup))
             token = issuer.mint(
                 alg="ES256", aud=world.resource(), scope="mcp.read", client_id="inspector"
             )
@@ -284,3 +305,5 @@ ALL: Final[dict[str, Callable[[Run], None]]] = {
 }
 QUICK: Final = ["decision", "grpc", "http"]
 UNDER_LOAD: Final = frozenset(ALL) - {"decision", "memory", "start"}
+SHARED: Final = frozenset({"through"})
+"""Where all programs share all cores, as the kernel distributes them."""

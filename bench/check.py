@@ -18,6 +18,7 @@ from pathlib import Path
 import chapters
 from load import missing_tool
 from report import Report
+from running import apart, on_cores
 from world import World
 
 
@@ -31,12 +32,14 @@ def main() -> int:
     options = parser.parse_args()
     names = options.only or (chapters.QUICK if options.quick else list(chapters.ALL))
     report = Report()
+    own, others = apart()
     with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as folder:
         run = chapters.Run(
             world=World(Path(folder)),
             report=report,
             seconds=1.0 if options.quick else options.seconds,
             rounds=3 if options.quick else options.rounds,
+            own=own,
         )
         for name in names:
             needed = missing_tool() if name in chapters.UNDER_LOAD else None
@@ -45,7 +48,8 @@ def main() -> int:
                 continue
             report.begin(name)
             try:
-                chapters.ALL[name](run)
+                with on_cores(own | others if name in chapters.SHARED else others):
+                    chapters.ALL[name](run)
             except Exception as fault:  # noqa: BLE001  one chapter that fails leaves the others
                 report.missing(name, f"it failed: {fault}")
     report.end()

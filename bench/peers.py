@@ -11,7 +11,6 @@ Nothing is guessed. ``docs/performance.md`` says what the figures mean.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from load import Load, missing_tool
 from peer_job import Job, backend, by_grpc, fails, through_edge
 from peer_programs import CONTENDERS, HTTP, NATIVE, Contender, Running, Site
 from peer_report import Figure, Findings
-from running import on_cores, processor_seconds
+from running import apart, on_cores, processor_seconds
 from world import World, check_request, nginx_headers
 
 from extauthz.demo.issuer import Issuer
@@ -201,7 +200,7 @@ def main() -> int:
     findings = Findings(options.seconds, options.rounds)
     chosen = [one for one in CONTENDERS if _is_chosen(one, options.only)]
     here = tuple(one for one in chosen if findings.looked_for(one))
-    own, others = _processors()
+    own, others = apart()
     with tempfile.TemporaryDirectory(prefix="extauthz-peers-") as folder, ExitStack() as stack:
         issuer = Issuer(path="/realms/r0", algorithms=("RS256",))
         world = World(Path(folder), issuers_at=issuer.origin)
@@ -227,12 +226,6 @@ def main() -> int:
 
 def _is_chosen(contender: Contender, names: list[str] | None) -> bool:
     return not names or contender.name in (*_OURS, *names)
-
-
-def _processors() -> tuple[set[int], set[int]]:
-    """One for the authorizer, and the rest; with only one processor they share it."""
-    first, *rest = sorted(os.sched_getaffinity(0))
-    return {first}, set(rest) or {first}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from plot import bars
 _HEAD: Final = """\
 # Results
 
-Made by `make bench` on {when}, CPython {python}, {cores} cores ({machine}), load average
-{before} before and {after} after. Ratios are between programs measured in turn in this one
-run; absolute figures are of this machine. `docs/performance.md` says what they mean.
+Made by `make bench` on {when}, {cores} cores ({machine}), load average {before} before and
+{after} after, CPython {python}.
+Ratios are between programs measured in turn in this one run; absolute figures are of this
+machine. `docs/performance.md` says what they mean.
 
 ![Checks per second](results.svg)
 """
@@ -78,7 +80,7 @@ class Report:
         """Write results.md and results.svg."""
         text = _HEAD.format(
             when=datetime.now(UTC).strftime("%Y-%m-%d"),
-            python=platform.python_version(),
+            python=sys.version.replace("\n", " "),
             cores=os.cpu_count(),
             machine=platform.machine(),
             before=self._before,

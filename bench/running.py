@@ -80,6 +80,15 @@ def on_cores(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def apart() -> tuple[set[int], set[int]]:
+    """The core for the program that is measured, and those for all the rest.
+
+    Where there is only one, both are that one.
+    """
+    first, *rest = sorted(os.sched_getaffinity(0))
+    return {first}, set(rest) or {first}
+
+
 def processor_seconds(pid: int) -> float:
     """What a program and its children have used of the processor so far."""
     return sum(map(_processor, _family(pid)))
@@ -113,7 +122,7 @@ def service(world: World, setup: Setup) -> Iterator[Service]:
     file = world.config(setup, ports)
     command: list[str | Path] = [sys.executable, "-m", "extauthz", "serve", "--config", file]
     ready = lambda: answers(f"http://127.0.0.1:{ports['admin']}/readyz")  # noqa: E731
-    log = world.folder / "service.log"
+    log = world.folder / f"service-{ports['grpc']}.log"
     with program(command, log, ready) as process:
         yield Service(process, ports)
 

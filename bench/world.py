@@ -129,7 +129,8 @@ log: {{allow_sample: {setup.allow_sample}}}
                 f"  - {{name: s{number}, resource: {self.resource(number)}, scopes: [mcp.read],"
                 f" issuers: [r{number % setup.issuers}]}}\n"
             )
-        file = self.folder / "extauthz.yaml"
+        # One for each service: one that changes under a service is read anew.
+        file = self.folder / f"extauthz-{ports['grpc']}.yaml"
         file.write_text(text)
         return file
 
