@@ -57,7 +57,7 @@ def parse(data: bytes) -> object:
         raise NotStrictJson("not UTF-8") from None
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
-    if text.count("{") + text.count("[") > MAX_DEPTH and _is_deep(text):
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _is_deep(data):
         raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
     try:
         value = _decoded(text)
@@ -78,22 +78,23 @@ def _decoded(text: str) -> object:
     return value if end == len(text) else _DECODER.decode(text)
 
 
-# Possessive throughout, and an open string runs to the end: time stays linear in the length,
-# whatever the text.
-_NO_BRACKETS = re.compile(r'(?:"(?:[^"\\]++|\\.)*+"?|[^"\[\]{}]++)++', re.DOTALL)
+# Possessive, and an open string runs to the end: time stays linear in the length, whatever the
+# text. No octet of a character beyond ASCII is a quote, a backslash or a bracket.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def _is_deep(text: str) -> bool:
-    # Which closes which is the decoder's business; here only the levels count.
-    level = 0
-    for bracket in _NO_BRACKETS.sub("", text):
-        if bracket in "[{":
-            level += 1
-            if level > MAX_DEPTH:
-                return True
-        else:
-            level -= 1
-    return False
+def _is_deep(data: bytes) -> bool:
+    # Which closes which is the decoder's business; here only the levels count. A pair with nothing
+    # in it goes at each step, and with it one level everywhere.
+    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        fewer = brackets.replace(b"[]", b"")
+        if len(fewer) == len(brackets):
+            break
+        brackets = fewer
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
 
 def _encodable(value: object) -> bool:

@@ -72,6 +72,7 @@ COSTLY: dict[str, Request] = {
         body=b'{"method":"tools/call","params":{"name":"a"}}',
     ),
     "a body of brackets": posted(b"[" * 1_000_000),
+    "a deep body of empty arrays": posted(b"[" * 65 + b"[]," * 330_000),
     "a body of quotes": posted(b"[" * 65 + b'"' + b'\\"' * 500_000),
     "a body of disguises": posted(
         json.dumps({"method": "x", **{f"METHOD{n}": 1 for n in range(2_000)}}).encode()
