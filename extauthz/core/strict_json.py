@@ -92,7 +92,7 @@ def _is_deep(data: bytes) -> bool:
     for _ in range(MAX_DEPTH):
         fewer = brackets.replace(b"[]", b"")
         if len(fewer) == len(brackets):
-            break
+            return brackets.count(b"[") > MAX_DEPTH
         brackets = fewer
     return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
