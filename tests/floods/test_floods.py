@@ -1,6 +1,7 @@
 """While one client floods us, others are answered, memory stays bounded, and then all is as before.
 
-``make attack`` runs the full size and writes the figures down. Here in short each flood has a
+``make attack`` runs the full size and writes the figures down; the p99 of good callers then stays
+within twice the calm one and a tenth of a second. Here in short each flood has a
 second or two, and good callers must be answered: how long that takes depends on what else
 the machine does.
 """
@@ -34,6 +35,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 MEGABYTE = 1 << 20
 LONG = at_length()
 COOLDOWN = 0.5
+SLACK = 0.1
+"""Seconds: a calm answer takes a few milliseconds, and one megabyte of a flood a dozen."""
 TOOLS = {
     "name": "tools",
     "resource": "https://mcp.example.com/tools/mcp",
@@ -137,7 +140,7 @@ async def hold(
         assert waits.verdicts == {ALLOW}
         if promised:
             assert waits.failed <= 0.05 * (waits.failed + len(waits.seconds))
-            assert not LONG or waits.p99 < 2.0 + 20 * calm.p99, "good callers are starved"
+            assert not LONG or waits.p99 < 2 * calm.p99 + SLACK, "good callers are starved"
         allowed = megabytes if promised else 1024
         assert peak - memory < allowed * MEGABYTE, "memory grows"
         if not promised:
@@ -157,7 +160,7 @@ async def hold(
 
 # What grpcio cannot keep from good callers on the same port (docs/threat-model.md, "Not
 # promised"): they wait or get an error, never an allow that is none.
-SHED = {("grpcio", "rapid reset"), ("grpcio", "CONTINUATION")}
+SHED = {("grpcio", "rapid reset"), ("grpcio", "CONTINUATION"), ("grpcio", "PING")}
 
 # Name, connections, seconds and count in short, the same at length.
 CHECKS = (
