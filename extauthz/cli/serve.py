@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 
 from extauthz.service.garbage import begin_start
 
@@ -24,6 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Serve."""
     begin_start()
+    # By itself it would end us. What it asks for is about to be read, and looked at again later.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     loaded = load_or_complain(options)
     if loaded is None:
         return 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -98,3 +100,14 @@ def test_health_over_grpc_follows_readiness(service: Running) -> None:
         for name in ("", "envoy.service.auth.v3.Authorization"):
             asked = health_pb2.HealthCheckRequest(service=name)
             until(lambda asked=asked: stub.Check(asked).status == 1)  # type: ignore[misc]
+
+
+def test_a_reload_asked_for_during_the_start_does_not_end_the_service() -> None:
+    """The file is about to be read; where it has been, the watch finds what changed since."""
+    script = (
+        "import argparse, signal\n"
+        "from extauthz.cli import serve\n"
+        "serve.load_or_complain = lambda options: signal.raise_signal(signal.SIGHUP)\n"
+        "raise SystemExit(10 + serve.run(argparse.Namespace()))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 11
