@@ -1,5 +1,8 @@
 """Rules: the most literal key wins, an unlisted tool is denied (contract, section 2, Rules)."""
 
+import re
+from itertools import product
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +61,19 @@ def test_two_patterns_that_match_one_name_overlap(one, other, name):
 def test_patterns_that_share_no_name_do_not_overlap():
     assert not globs_overlap("get_*", "set_*")
     assert globs_overlap("a*", "*b")
+
+
+def test_patterns_overlap_exactly_when_a_name_matches_both():
+    # Two patterns that share a name share one no longer than both together.
+    patterns = ["".join(word) for size in range(4) for word in product("ab*", repeat=size)]
+    names = ["".join(word) for size in range(7) for word in product("ab", repeat=size)]
+    matched = {}
+    for pattern in patterns:
+        expression = re.compile(pattern.replace("*", ".*"))
+        matched[pattern] = {name for name in names if expression.fullmatch(name)}
+    for one, other in product(patterns, repeat=2):
+        shared = not matched[one].isdisjoint(matched[other])
+        assert globs_overlap(one, other) is shared, (one, other)
 
 
 @pytest.mark.requirement("M26")

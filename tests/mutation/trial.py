@@ -228,6 +228,8 @@ class Trials:
         return reach
 
     def _try(self, put: Callable[[], None], chosen: list[int], limit: int) -> bool:
+        if not chosen:
+            return False  # no test reaches it
         child = os.fork()
         if not child:
             try:
@@ -429,6 +431,9 @@ class _Index:
                 if not names.isdisjoint(used):
                     for line in lines:
                         tests |= self._tests.get((file, line), set())
+            # What a class is given at import, its own methods use without its name.
+            for line in _lines_of_class(mutant):
+                tests |= self._tests.get((mutant.file, line), set())
             if not tests:
                 for (file, _), reaching in self._tests.items():
                     if file == mutant.file:
@@ -500,6 +505,13 @@ def _statement(mutant: Mutant) -> tuple[list[ast.stmt], int]:
         -1,
     )
     return body, at
+
+
+def _lines_of_class(mutant: Mutant) -> range:
+    body, at = _statement(mutant)
+    if at < 0 or not isinstance(body[at], ast.ClassDef):
+        return range(0)
+    return range(body[at].lineno, (body[at].end_lineno or 0) + 1)
 
 
 def _targets(statement: ast.stmt) -> set[str]:
