@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
+_BAD_ESCAPE = re.compile(r"~(?![01])")
 
 
 def claim_path(name: str) -> ClaimPath:
@@ -29,11 +31,9 @@ def claim_path(name: str) -> ClaimPath:
         raise ValueError("a claim name must not be empty")
     if not name.startswith("/"):
         return (name,)
-    segments = name[1:].split("/")
-    for segment in segments:
-        if "~" in segment.replace("~0", "").replace("~1", ""):
-            raise ValueError("in a JSON Pointer '~' is written '~0' and '/' is written '~1'")
-    return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in segments)
+    if _BAD_ESCAPE.search(name):
+        raise ValueError("in a JSON Pointer '~' is written '~0' and '/' is written '~1'")
+    return tuple(segment.replace("~1", "/").replace("~0", "~") for segment in name[1:].split("/"))
 
 
 def claim_name(path: ClaimPath) -> str:

@@ -27,7 +27,7 @@ def split_host(text: str) -> tuple[str, int | None] | None:
     host = host.removesuffix(".")
     if len(host) > 253 or not (_NAME.fullmatch(host) or _ADDRESS6.fullmatch(host)):
         return None
-    if not colon or not port_text:
+    if not port_text:
         return host, None
     port = int(port_text)
     return (host, port) if 0 < port < 65536 else None

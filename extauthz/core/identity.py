@@ -117,8 +117,6 @@ def _usual_values(facts: TokenFacts, server: Server) -> Headers | None:
         or together.count(" ") != max(len(scopes), 1) + max(len(audiences), 1) - 2
         or "\t " in together
         or " \t" in together
-        or together[0] == " "
-        or together[-1] == " "
     ):
         return None
     headers = tuple(zip(IDENTITY_HEADERS, values, strict=True))
@@ -204,8 +202,6 @@ def _scalar(value: object) -> str | None:
     """A scalar as text; None for what text cannot carry (objects, nested arrays)."""
     if isinstance(value, str):
         return value
-    if value is None:
-        return ""
     if isinstance(value, bool | int | float):
         return json.dumps(value)
     return None

@@ -69,7 +69,7 @@ def globs_overlap(one: str, other: str) -> bool:
                 continue
             facing = other[j] if j < len(other) else ""
             if char == "*" or facing == "*":
-                below[j] = below[j] or char != ""
+                below[j] = True
                 if facing:
                     reached[j + 1] = True
             elif char and char == facing:

@@ -63,7 +63,14 @@ def test_every_reason_has_its_status_code_and_body(status, reason):
     headers = dict(denial.headers)
     assert headers["content-type"] == "application/json"
     assert headers["cache-control"] == "no-store"
-    assert ("retry-after" in headers) is (status == 503)
+    assert headers.get("retry-after") == ("5" if status == 503 else None)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_people_are_told_in_sentences_what_is_wrong_and_what_to_do(reason):
+    body = json.loads(_deny(reason).body)
+    assert re.fullmatch(r"[A-Z][a-zA-Z' -]*[a-z]", body["error"])
+    assert re.fullmatch(r"[A-Z][^X]*\.", body["details"])
 
 
 @pytest.mark.requirement("M4", "M13", "R9", "R17", "R19", "R20")
@@ -100,7 +107,7 @@ def test_what_is_empty_is_left_out():
 def test_a_malformed_request_is_challenged_only_for_its_credentials():
     assert _challenge(_deny("malformed_request")) is None
     challenge = _challenge(_deny("malformed_request", credentials_at_fault=True))
-    assert challenge.startswith('Bearer error="invalid_request"')
+    assert challenge == f'Bearer error="invalid_request", resource_metadata="{URL}"'
 
 
 @pytest.mark.requirement("R17", "R18")

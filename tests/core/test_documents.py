@@ -1,9 +1,17 @@
 """What is answered in a server's place (contract, section 7, Documents and Browsers)."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from extauthz.core.documents import (
+    Documents,
+    advertised_issuers,
+    cors_headers,
+    metadata_path,
+    metadata_url,
+)
 from extauthz.core.engine import Engine
 from extauthz.core.hosts import parse_host_pattern
 from extauthz.core.model import Answer, Deny, Request
@@ -33,6 +41,7 @@ def _server(name, host, path, issuers=(CORP,), **more):
     )
 
 
+NAMELESS = replace(_server("nameless", "nameless.example", ""), resource=None)
 ENGINE = Engine(
     Policy(
         issuers=(CORP, OTHER),
@@ -46,6 +55,12 @@ ENGINE = Engine(
             _server("b", "two.example", "/b/mcp", [OTHER]),
             _server("c", "one.example", "/c/mcp"),
             _server("d", "bare.example", ""),
+            replace(
+                _server("e", "outside.example", "/mcp"),
+                hosts=(parse_host_pattern("inside.example"),),
+            ),
+            replace(_server("f", "127.0.0.1:8001", "/mcp"), hosts=(), paths=()),
+            NAMELESS,
         ),
     )
 )  # fmt: skip
@@ -140,9 +155,163 @@ def test_a_named_server_gives_out_its_own_document_only():
     assert isinstance(_ask("two.example", f"{PRM}/a/mcp", server="nobody"), Deny)
 
 
-def _preflight(host, target, origin):
+def test_a_document_may_be_kept_for_a_while_and_other_answers_may_not():
+    json_type, open_to_all = ("content-type", "application/json"), (
+        "access-control-allow-origin", "*",
+    )  # fmt: skip
+    kept, fresh = ("cache-control", "public, max-age=300"), ("cache-control", "no-store")
+    document = _ask("two.example", f"{PRM}/a/mcp")
+    assert document.headers == (json_type, kept, open_to_all)
+    assert document.server == "a"
+    nothing = _ask("two.example", f"{PRM}/x")
+    assert nothing.headers == (json_type, fresh, open_to_all)
+    assert json.loads(nothing.body) == {"error": "not_found"}
+    elsewhere = _ask("one.example", "/.well-known/openid-configuration")
+    assert elsewhere.headers[1:] == (fresh, open_to_all)
+    assert elsewhere.body == b""
+
+
+def test_head_is_get_without_a_body():
+    for host, target in [
+        ("two.example", f"{PRM}/a/mcp"),
+        ("two.example", f"{PRM}/x"),
+        ("one.example", "/.well-known/openid-configuration"),
+    ]:
+        got, head = _ask(host, target), _ask(host, target, "HEAD")
+        assert (head.status, head.headers, head.server) == (got.status, got.headers, got.server)
+        assert head.body == b""
+
+
+def test_a_server_is_found_by_the_host_of_its_resource_and_by_those_it_matches():
+    document = _ask("inside.example", f"{PRM}/mcp")
+    assert json.loads(document.body)["resource"] == "https://outside.example/mcp"
+    assert _ask("outside.example", f"{PRM}/mcp") == document
+    assert _ask("outside.example:8443", f"{PRM}/mcp") == document
+    assert _ask("outside.example", PRM) == document
+    assert _status("outside.example", "/.well-known/openid-configuration") == 307
+    assert _status("outside.example", "/register") == 404
+
+
+def test_the_port_of_a_resource_counts_on_loopback():
+    assert _status("127.0.0.1:8001", f"{PRM}/mcp") == 200
+    assert _status("127.0.0.1:8001", PRM) == 200
+    assert _status("127.0.0.1:8002", f"{PRM}/mcp") == 404
+    assert _status("127.0.0.1", f"{PRM}/mcp") == 404
+
+
+def test_a_server_without_a_resource_has_no_document():
+    assert _status("nameless.example", PRM) == 404
+    assert _status("nameless.example", "/.well-known/openid-configuration") == 307
+    assert metadata_path(NAMELESS) is None
+    assert metadata_url(NAMELESS) is None
+
+
+@pytest.mark.requirement("R6")
+@pytest.mark.parametrize(
+    ("resource", "path", "url"),
+    [
+        ("https://h.example", PRM, f"https://h.example{PRM}"),
+        ("https://h.example/", PRM, f"https://h.example{PRM}"),
+        ("https://h.example/a/mcp", f"{PRM}/a/mcp", f"https://h.example{PRM}/a/mcp"),
+        ("http://localhost:81/a/", f"{PRM}/a", f"http://localhost:81{PRM}/a"),
+    ],
+)
+def test_the_well_known_part_stands_between_host_and_path(resource, path, url):
+    server = replace(NAMELESS, resource=resource)
+    assert metadata_path(server) == path
+    assert metadata_url(server) == url
+
+
+def test_issuers_are_advertised_once_each_in_order():
+    servers = [replace(NAMELESS, issuers=issuers) for issuers in ((CORP,), (OTHER, CORP), ())]
+    assert advertised_issuers(servers) == (CORP.issuer, OTHER.issuer)
+    assert advertised_issuers(()) == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/mcp", "/.well-known/other", "/registers", "/token/", "/a/.well-known/openid-configuration"],
+)
+def test_other_paths_concern_no_document(path):
+    assert not Documents.concerns(path)
+    assert not isinstance(_ask("two.example", path), Answer)
+
+
+def test_a_word_longer_than_a_well_known_one_is_left_to_the_servers():
+    for root in (
+        PRM,
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+    ):
+        assert isinstance(_ask("one.example", f"{root}s"), Deny)
+
+
+def _preflight(host, target, origin, asked="authorization, mcp-param-x"):
     return _ask(host, target, "OPTIONS", origin=origin, access_control_request_method="POST",
-                access_control_request_headers="authorization, mcp-param-x")  # fmt: skip
+                access_control_request_headers=asked)  # fmt: skip
+
+
+USUAL = (
+    "Authorization, Content-Type, Accept, Mcp-Protocol-Version, Mcp-Session-Id, "
+    "Mcp-Method, Mcp-Name, Last-Event-ID"
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("x-one", "x-one"),
+        ("X-One,x_two, x.3|~^`!#$%&'*+-", "X-One,x_two, x.3|~^`!#$%&'*+-"),
+        ("x" * 1024, "x" * 1024),
+        ("x" * 1025, USUAL),
+        ("x-one\r\nset-cookie: a", USUAL),
+        ("x-one\n", USUAL),
+        ("x-one; y", USUAL),
+        ("x-öne", USUAL),
+        ("", USUAL),
+    ],
+)
+def test_leave_is_given_for_the_headers_asked_for_if_they_can_be_names(asked, told):
+    for target in ("/a/mcp", f"{PRM}/a/mcp"):
+        answer = _preflight("two.example", target, "https://app.example", asked)
+        assert dict(answer.headers)["access-control-allow-headers"] == told
+
+
+def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones():
+    answer = _ask(
+        "two.example", "/a/mcp", "OPTIONS",
+        origin="https://app.example", access_control_request_method="POST",
+    )  # fmt: skip
+    assert dict(answer.headers)["access-control-allow-headers"] == USUAL
+
+
+def test_a_preflight_says_what_may_be_sent_and_for_how_long():
+    asked = ("access-control-allow-headers", "authorization, mcp-param-x")
+    assert _preflight("two.example", f"{PRM}/a/mcp", "https://app.example").headers == (
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+        asked,
+        ("access-control-max-age", "600"),
+    )
+    answer = _preflight("two.example", "/a/mcp", "https://app.example")
+    assert answer.server == "a"
+    assert answer.headers == (
+        ("access-control-allow-origin", "https://app.example"),
+        ("access-control-allow-methods", "GET, POST, DELETE, OPTIONS"),
+        asked,
+        ("access-control-max-age", "600"),
+        ("vary", "Origin, Access-Control-Request-Headers"),
+    )
+    refused = _preflight("two.example", "/a/mcp", "https://evil.example")
+    assert refused.headers == (("vary", "Origin"),)
+
+
+def test_an_allowed_origin_may_read_the_challenge_and_the_session():
+    assert cors_headers("https://app.example") == (
+        ("access-control-allow-origin", "https://app.example"),
+        ("vary", "Origin"),
+        ("access-control-expose-headers", "WWW-Authenticate, Mcp-Session-Id"),
+    )
 
 
 def test_documents_are_open_to_all_origins():

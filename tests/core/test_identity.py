@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 from urllib.parse import unquote
+from weakref import WeakSet
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,50 @@ def test_every_claim_has_its_header():
     assert headers["x-auth-issued-at"] == "1"
 
 
+@pytest.mark.requirement("R28")
+def test_one_claim_that_needs_care_leaves_the_others_as_they_are():
+    assert _headers(
+        subject="é", client_id="c", scopes=("x", "y"), audiences=("a", "b d"), token_id="j",
+        issued_at=1.5,
+    ) == {
+        "x-auth-subject": "%C3%A9",
+        "x-auth-issuer": "https://i",
+        "x-auth-client-id": "c",
+        "x-auth-scopes": "x y",
+        "x-auth-audience": "a b%20d",
+        "x-auth-token-id": "j",
+        "x-auth-issued-at": "1",
+        "x-auth-expires-at": "2000",
+        "x-auth-server": "s",
+    }  # fmt: skip
+
+
+def test_a_token_for_any_audience_may_have_none():
+    assert "x-auth-audience" not in _headers(audiences=())
+    assert "x-auth-audience" not in _headers(audiences=(), subject="é")
+
+
+@pytest.mark.parametrize(
+    ("elements", "text"),
+    [
+        (("a b",), "a%20b"),
+        (("a b", "c"), "a%20b c"),
+        (("c", "a b"), "c a%20b"),
+        (("a b c",), "a%20b%20c"),
+        (("a b c d e",), "a%20b%20c%20d%20e"),
+        ((" a",), "%20a"),
+        (("a ",), "a%20"),
+        (("", "a"), "%20a"),
+        (("a", ""), "a%20"),
+    ],
+)
+def test_in_an_element_a_space_is_encoded_and_no_value_begins_or_ends_with_one(elements, text):
+    assert _headers(scopes=elements)["x-auth-scopes"] == text
+    assert _headers(audiences=elements)["x-auth-audience"] == text
+    assert _headers(audiences=elements, scopes=("x", "y"))["x-auth-audience"] == text
+    assert _headers(scopes=elements, audiences=("x", "y"))["x-auth-scopes"] == text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -93,6 +138,15 @@ def test_every_claim_has_its_header():
         ([], None),
         ({"a": 1}, None),
         ([{"a": 1}], None),
+        (["a", {"b": 1}], None),
+        (["a", ["b"]], None),
+        ("   ", "%20%20%20"),
+        ("  a", "%20%20a"),
+        ("a   ", "a%20%20%20"),
+        ("X", "X"),
+        ("XaX", "XaX"),
+        (" XaX ", "%20XaX%20"),
+        ("é ", "%C3%A9%20"),
     ],
 )
 def test_text_encoding(value, text):
@@ -110,8 +164,10 @@ def test_json_encodings_carry_objects_in_ascii():
 def test_a_control_character_refuses_the_token(character, encoding):
     for value in (f"a{character}b", [f"a{character}b"]):
         assert _extra(value, encoding).reason is Reason.MALFORMED_TOKEN
-    assert _extra({f"a{character}b": 1}, Encoding.JSON).reason is Reason.MALFORMED_TOKEN
+    for value in ({f"a{character}b": 1}, {"a": f"b{character}"}, [{"a": [f"b{character}"]}]):
+        assert _extra(value, Encoding.JSON).reason is Reason.MALFORMED_TOKEN
     assert _headers(subject=f"a{character}").reason is Reason.MALFORMED_TOKEN
+    assert _headers(subject=f"a{character * 2}").reason is Reason.MALFORMED_TOKEN
     assert _headers(scopes=(f"a{character}",)).reason is Reason.MALFORMED_TOKEN
 
 
@@ -168,6 +224,31 @@ def test_a_lookalike_equals_a_name_after_folding_or_has_its_prefix(name, looks_a
         assert lookalikes.among({name: ""}) == ((name,) if looks_alike else ())
 
 
+_BARE = Server(name="s", resource=None, hosts=(), paths=(), issuers=(), audiences=None)
+
+
 def test_exact_names_are_overwritten_or_removed_anyway():
-    server = Server(name="s", resource=None, hosts=(), paths=(), issuers=(), audiences=None)
-    assert Lookalikes(server).among(dict.fromkeys(IDENTITY_HEADERS, "")) == ()
+    lookalikes = Lookalikes(_BARE)
+    for known in range(600):  # what it remembers, and forgets, must not change what it says
+        assert lookalikes.among({f"x-{known}": ""}) == ()
+        assert lookalikes.among(dict.fromkeys(IDENTITY_HEADERS, "")) == ()
+    assert lookalikes.among({"x-1": "", "x_auth_subject": ""}) == ("x_auth_subject",)
+
+
+class _Name(str):
+    """A header name of which it can be told whether anything still holds it."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize(
+    ("requests", "each", "length"), [(2000, 1, 60), (3, 3000, 60), (100, 1, 10_000)]
+)
+def test_a_caller_of_odd_header_names_fills_no_memory(requests, each, length):
+    lookalikes, held = Lookalikes(_BARE), WeakSet()
+    for number in range(requests):
+        names = [_Name(f"y{number * each + at}".ljust(length, "z")) for at in range(each)]
+        held.update(names)
+        assert lookalikes.among(dict.fromkeys(names, "")) == ()
+    del names
+    assert sum(map(len, held)) < 64 * 1024

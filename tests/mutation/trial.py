@@ -155,21 +155,22 @@ class Trials:
         return True
 
     def _try_all(self, mutants: list[Mutant], index: _Index, functions: _Functions) -> None:
-        # These need everything loaded anew: defaults, classes, what constructors make for tests.
+        # These need everything loaded anew: defaults, classes, what constructors make for tests,
+        # what is called at import only, and constants that it may have used.
         left = []
         for mutant in mutants:
             put = _swap(mutant, functions) if mutant.owner else _reassign(mutant)
             chosen = index.reaching(mutant)
             if put and self._try(put, chosen, index.limit(chosen)):
                 self._tell(mutant, True)
-            elif put and not mutant.owner.endswith("__"):
+            elif put and mutant.owner and chosen and not mutant.owner.endswith("__"):
                 self._tell(mutant, False)
             else:
                 left.append(mutant)
         if left:
             self._log(f"{len(left)} more, for each of which everything is loaded anew")
         for mutant in left:
-            chosen = index.reaching(mutant)
+            chosen = index.reaching(mutant) or index.of_file(mutant)
             self._tell(
                 mutant,
                 not self._quick and self._imported(mutant, chosen, index),
@@ -228,6 +229,8 @@ class Trials:
         return reach
 
     def _try(self, put: Callable[[], None], chosen: list[int], limit: int) -> bool:
+        if not chosen:
+            return False  # no test reaches it
         child = os.fork()
         if not child:
             try:
@@ -429,17 +432,26 @@ class _Index:
                 if not names.isdisjoint(used):
                     for line in lines:
                         tests |= self._tests.get((file, line), set())
+            # What a class is given at import, its own methods use without its name.
+            for line in _lines_of_class(mutant):
+                tests |= self._tests.get((mutant.file, line), set())
             if not tests:
-                for (file, _), reaching in self._tests.items():
-                    if file == mutant.file:
-                        tests |= reaching
-        return self._brief(mutant, sorted(tests, key=self._seconds.__getitem__))
+                return self.of_file(mutant)
+        return self._brief(mutant, tests)
 
-    def _brief(self, mutant: Mutant, tests: list[int]) -> list[int]:
+    def of_file(self, mutant: Mutant) -> list[int]:
+        """The tests that reach anything of the mutant's file."""
+        tests: set[int] = set()
+        for (file, _), reaching in self._tests.items():
+            if file == mutant.file:
+                tests |= reaching
+        return self._brief(mutant, tests)
+
+    def _brief(self, mutant: Mutant, tests: set[int]) -> list[int]:
         """All tests of the file's own, and those of the others that take some seconds in all."""
         stem = Path(mutant.file).stem
         own, others, left = [], [], _BRIEF
-        for at in tests:
+        for at in sorted(tests, key=self._seconds.__getitem__):
             if self._items[at].path.stem.removeprefix("test_") in _OWN.get(stem, (stem,)):
                 own.append(at)
             elif left > 0:
@@ -500,6 +512,13 @@ def _statement(mutant: Mutant) -> tuple[list[ast.stmt], int]:
         -1,
     )
     return body, at
+
+
+def _lines_of_class(mutant: Mutant) -> range:
+    body, at = _statement(mutant)
+    if at < 0 or not isinstance(body[at], ast.ClassDef):
+        return range(0)
+    return range(body[at].lineno, (body[at].end_lineno or 0) + 1)
 
 
 def _targets(statement: ast.stmt) -> set[str]:
