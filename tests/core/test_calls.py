@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from extauthz.core.calls import BODILESS, SOURCES, decode_sentinel, find_call, source_of
-from extauthz.core.model import Call, Reason, Refusal, Request
+from extauthz.core.calls import SOURCES, decode_sentinel, find_call, source_of
+from extauthz.core.model import Allow, Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
 from extauthz.core.rules import Glob, Rule, RuleMap
+from tests.policies import asking, engine_for_tests, key_sets
+from tests.tokens import NOW, mint
 
 MODERN = "2026-07-28"
 SAFE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "safe"}}
@@ -343,9 +345,12 @@ def test_a_response_is_no_method_in_disguise(blank):
     assert _find(body={"id": 1, "result": {}}, server=_server(methods=[blank])) == Call("")
 
 
-def test_requests_without_a_body_are_those_of_the_contract():
-    """Sections 6 and 7: GET, HEAD and DELETE need scopes only, OPTIONS is judged as GET."""
-    assert {"GET", "HEAD", "DELETE", "OPTIONS"} == BODILESS
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_a_request_without_a_body_makes_no_call(method):
+    """Sections 6 and 7: the first three need scopes only, OPTIONS is judged as GET."""
+    token = mint({"aud": "https://mcp.example.com/calculator/mcp", "scope": "calculator"})
+    request = asking(token, method=method, target="/calculator/mcp")
+    assert isinstance(engine_for_tests().decide(request, key_sets(), now=NOW), Allow)
 
 
 @pytest.mark.parametrize(
