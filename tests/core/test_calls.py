@@ -4,16 +4,20 @@ import json
 
 import pytest
 
-from extauthz.core.calls import decode_sentinel, find_call
-from extauthz.core.model import Call, Reason, Refusal, Request
+from extauthz.core.calls import SOURCES, decode_sentinel, find_call, source_of
+from extauthz.core.model import Allow, Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
-from extauthz.core.rules import Rule, RuleMap
+from extauthz.core.rules import Glob, Rule, RuleMap
+from tests.policies import asking, engine_for_tests, key_sets
+from tests.tokens import NOW, mint
 
 MODERN = "2026-07-28"
 SAFE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "safe"}}
 
+_LISTING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
-def _server(versions=(), methods=()):
+
+def _server(versions=(), methods=(), globs=()):
     return Server(
         name="s",
         resource=None,
@@ -22,7 +26,11 @@ def _server(versions=(), methods=()):
         issuers=(),
         audiences=frozenset(),
         tools=RuleMap({"safe": Rule(key="safe")}),
-        methods=RuleMap({m: Rule(key=m) for m in methods}, deny_others=False),
+        methods=RuleMap(
+            {m: Rule(key=m) for m in methods},
+            tuple((Glob.parse(g), Rule(key=g)) for g in globs),
+            deny_others=False,
+        ),
         header_versions=frozenset(versions),
     )
 
@@ -83,6 +91,7 @@ class TestMetadata:
             _said(is_exceeding_limit=True),
             {"is_mcp_request": True},
             {"is_mcp_request": True, "method": 1.0},
+            {"is_mcp_request": True, "method": ""},
         ],
     )
     def test_what_the_filter_could_not_read_is_refused(self, mcp):
@@ -192,6 +201,11 @@ class TestHeaders:
         found = _find(headers=_sent(), repeated=[name], server=self.server)
         assert found is Reason.MALFORMED_REQUEST
 
+    def test_an_empty_method_is_none(self):
+        """An empty one would pass for a response, which is no call."""
+        found = _find(headers=_sent(method=""), server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+
     def test_a_comma_may_hide_a_second_line_where_the_proxy_joins(self):
         headers = _sent("file:///a,b", "resources/read")
         assert _find(headers=headers, server=self.server) == Call("resources/read", "file:///a,b")
@@ -262,6 +276,10 @@ class TestAgreement:
             found = _find(headers=_sent(), repeated=[name], server=server, **source)
             assert found is Reason.SOURCE_MISMATCH
 
+    @pytest.mark.parametrize("source", [{"mcp": _said("tools/list")}, {"body": _LISTING}])
+    def test_a_name_beside_a_call_that_has_none_says_nothing(self, source):
+        assert _find(headers={"mcp-name": "x"}, **source) == Call("tools/list")
+
 
 @pytest.mark.parametrize("method", ["Tools/Call", "tools/call ", " ping", "PING", "tools/call\0"])
 def test_a_known_method_in_disguise_is_refused(method):
@@ -274,3 +292,77 @@ def test_a_ruled_method_in_disguise_is_refused():
     assert _find(body={"method": "x/Do"}, server=server) == Call("x/Do")
     assert _find(body={"method": "x/do"}, server=server) is Reason.MALFORMED_REQUEST
     assert _find(body={"method": "y/do"}, server=server) == Call("y/do")
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "logging/setLevel",
+        "subscriptions/listen",
+        "tasks/get",
+        "tasks/result",
+        "tasks/list",
+        "tasks/cancel",
+        "tasks/update",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+        "notifications/roots/list_changed",
+    ],
+)
+def test_every_method_that_a_client_may_send_is_known_in_disguise(method):
+    """The requests and notifications of clients in the schemas of MCP, up to 2026-07-28."""
+    params = {"name": "x", "uri": "x"}
+    assert _find(body={"method": method, "params": params}).method == method
+    for disguised in (method.upper(), f"{method} "):
+        found = _find(body={"method": disguised, "params": params})
+        assert found is Reason.MALFORMED_REQUEST
+
+
+def test_a_method_that_a_pattern_rules_is_known_in_disguise():
+    server = _server(globs=["admin/*", "Ops/*"])
+    for method in ("admin/x", "Ops/x", "other/x", "Other/x"):
+        assert _find(body={"method": method}, server=server) == Call(method)
+    for method in ("Admin/x", " admin/x", "ops/x", "OPS/x"):
+        assert _find(body={"method": method}, server=server) is Reason.MALFORMED_REQUEST
+
+
+@pytest.mark.parametrize("blank", [" ", "\0"])
+def test_a_response_is_no_method_in_disguise(blank):
+    assert _find(body={"id": 1, "result": {}}, server=_server(methods=[blank])) == Call("")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
+def test_a_request_without_a_body_makes_no_call(method):
+    """Sections 6 and 7: the first three need scopes only, OPTIONS is judged as GET."""
+    token = mint({"aud": "https://mcp.example.com/calculator/mcp", "scope": "calculator"})
+    request = asking(token, method=method, target="/calculator/mcp")
+    assert isinstance(engine_for_tests().decide(request, key_sets(), now=NOW), Allow)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("body", {"body": b"", "mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
+        ("mcp", {"mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
+        ("headers", {"headers": {"mcp-method": "ping"}}),
+        ("none", {"headers": {"mcp-name": "x"}}),
+    ],
+)
+def test_the_log_names_the_best_source_by_a_listed_word(source, told):
+    assert source_of(Request(method="POST", host="h", target="/", **told)) == source
+    assert source in SOURCES
+    assert len(SOURCES) == 4

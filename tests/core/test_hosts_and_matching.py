@@ -1,10 +1,15 @@
 """Which server a host and path belong to (contract, section 2, Matching)."""
 
+from dataclasses import replace
+
 import pytest
 
+from extauthz.core import routing
 from extauthz.core.hosts import parse_host_pattern, resource_host, split_host
 from extauthz.core.matching import ServerIndex, lies_inside, patterns_of
+from extauthz.core.model import Answer, Reason, Refusal, Request, Trace
 from extauthz.core.policy import HostPattern, Server
+from extauthz.core.routing import Route, Router
 
 
 def _server(name, hosts, paths):
@@ -165,3 +170,113 @@ def test_a_bad_host_pattern_is_an_error(text):
 def test_a_host_matches_a_wildcard_at_each_of_its_dots():
     expected = ["a.b.c.d", "*.b.c.d", "*.c.d", "*.d", "*"]
     assert list(patterns_of("a.b.c.d")) == expected
+
+
+def _asked(host="a.example", target="/", server=None, method="GET"):
+    return Request(method=method, host=host, target=target, headers={}, server=server)
+
+
+def _led(router, *asked):
+    """The name of the server that a request is led to, or why it is refused."""
+    found = router.find(_asked(*asked))
+    return found.reason if isinstance(found, Refusal) else found.gate.server.name
+
+
+class TestNamedByTheProxy:
+    """One more check, never a way around (contract, section 4)."""
+
+    servers = (
+        _server("one", ["a.example", "b.example:81"], ["/x", "/z"]),
+        _server("other", ["*"], [""]),
+    )
+
+    @pytest.mark.parametrize(
+        ("host", "target", "name"),
+        [
+            ("a.example", "/x", "one"),
+            ("a.example", "/z/y", "one"),
+            ("b.example:81", "/x", "one"),
+            ("a.example", "/x", "other"),
+            ("a.example", "/", "other"),
+        ],
+    )
+    def test_inside_its_match_it_is_the_server(self, host, target, name):
+        assert _led(Router(self.servers), host, target, name) == name
+
+    @pytest.mark.parametrize(
+        ("host", "target", "name"),
+        [
+            ("a.example", "/", "one"),
+            ("a.example", "/xy", "one"),
+            ("c.example", "/x", "one"),
+            ("b.example", "/x", "one"),
+            ("b.example:82", "/x", "one"),
+            ("a.example", "/x", "nobody"),
+            ("a.example", "/x", ""),
+        ],
+    )
+    def test_outside_of_it_the_request_is_refused(self, host, target, name):
+        router = Router(self.servers)
+        assert _led(router, host, target) in ("one", "other")
+        assert _led(router, host, target, name) is Reason.NO_MATCHING_SERVER
+
+
+class TestPort:
+    def test_it_leads_to_the_server_that_names_it(self):
+        router = Router((_server("any", ["a"], [""]), _server("named", ["a:81"], [""])))
+        assert [_led(router, host) for host in ("a:81", "a:82", "a")] == ["named", "any", "any"]
+
+    def test_metadata_of_a_resource_on_loopback_is_found_by_its_port(self):
+        resource = "http://127.0.0.1:8443/mcp"
+        router = Router((replace(_server("one", ["a"], ["/mcp"]), resource=resource),))
+        target = "/.well-known/oauth-protected-resource/mcp"
+        for host, status in (("127.0.0.1:8443", 200), ("127.0.0.1:8444", 404)):
+            answer = router.find(_asked(host, target))
+            assert isinstance(answer, Answer)
+            assert answer.status == status
+
+
+class TestRemembered:
+    servers = (_server("one", ["a.example"], [""]), _server("two", ["b.example"], [""]))
+
+    def test_a_way_is_found_once(self):
+        router = Router(self.servers)
+        assert router.find(_asked()) is router.find(_asked(method="POST"))
+
+    def test_it_counts_for_the_same_host_path_and_name_alone(self):
+        router = Router(self.servers)
+        for _ in range(2):
+            assert _led(router, "a.example", "/") == "one"
+            assert _led(router, "b.example", "/") == "two"
+            assert _led(router, "b.example", "/", "two") == "two"
+            assert _led(router, "b.example", "/", "one") is Reason.NO_MATCHING_SERVER
+            assert _led(router, "b.example", "//") is Reason.AMBIGUOUS_PATH
+
+    def test_a_request_without_a_method_has_none(self):
+        router = Router(self.servers)
+        router.find(_asked())
+        found = router.find(_asked(method=""))
+        assert isinstance(found, Refusal)
+        assert found.reason is Reason.MALFORMED_REQUEST
+
+    def test_explained_it_is_found_anew(self):
+        router, trace = Router(self.servers), Trace()
+        router.find(_asked())
+        assert isinstance(router.find(_asked(), trace), Route)
+        assert [step.check for step in trace.steps] == ["path", "server"]
+
+    def test_long_ones_are_not_kept(self, monkeypatch):
+        monkeypatch.setattr(routing, "_MAX_LENGTH", len("a.example" + "/12345"))
+        router = Router(self.servers)
+        just, more = _asked(target="/12345"), _asked(target="/123456")
+        assert router.find(just) is router.find(just)
+        assert router.find(more) is not router.find(more)
+
+    def test_they_are_bounded(self, monkeypatch):
+        monkeypatch.setattr(routing, "_MAX_REMEMBERED", 3)
+        router = Router(self.servers)
+        ways = [_asked(target=f"/{n}") for n in range(4)]
+        found = [router.find(one) for one in ways[:3]]
+        assert all(router.find(one) is way for one, way in zip(ways[:3], found, strict=True))
+        router.find(ways[3])
+        assert len(router._remembered) <= 3

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.core.keyset import (
-    MAX_CANDIDATES,
     MAX_KEYS,
+    KeySet,
     KeySetError,
     parse_key_set,
 )
@@ -27,6 +27,9 @@ from tests.keys.issuer_keys import (
     reason_skipped,
     rsa_key,
 )
+
+FEW = 4
+"""So many keys are tried for one token at most (contract, section 11, Tokens)."""
 
 
 class TestLookup:
@@ -72,10 +75,10 @@ class TestLookup:
             names = [f"k{number}" for number in range(count)]
             return [jwk(ed_key(name), **({"kid": name} if named else {})) for name in names]
 
-        few = parse_key_set({"keys": [*members(MAX_CANDIDATES), jwk(rsa_key(), kid="r")]})
-        assert len(few.candidates(None, "EdDSA")) == MAX_CANDIDATES
-        assert len(few.candidates(None, "RS256")) == 1
-        many = parse_key_set({"keys": members(MAX_CANDIDATES + 1)})
+        few = parse_key_set({"keys": [*members(FEW), jwk(rsa_key(), kid="r")]})
+        assert few.candidates(None, "EdDSA") == few.keys[:FEW]
+        assert few.candidates(None, "RS256") == few.keys[FEW:]
+        many = parse_key_set({"keys": members(FEW + 1)})
         assert many.candidates(None, "EdDSA") == ()
 
     def test_a_key_without_id_is_no_candidate_for_a_token_with_one(self) -> None:
@@ -84,9 +87,14 @@ class TestLookup:
         assert not key_set.has("k")
 
     def test_more_keys_of_one_id_than_a_token_may_cost_are_not_tried(self) -> None:
-        members = [jwk(ed_key(str(n)), kid="k") for n in range(MAX_CANDIDATES + 1)]
-        assert len(parse_key_set({"keys": members[:-1]}).candidates("k", "EdDSA")) == MAX_CANDIDATES
+        members = [jwk(ed_key(str(n)), kid="k") for n in range(FEW + 1)]
+        assert len(parse_key_set({"keys": members[:-1]}).candidates("k", "EdDSA")) == FEW
         assert parse_key_set({"keys": members}).candidates("k", "EdDSA") == ()
+
+    def test_a_set_of_given_keys_shows_them_and_no_more(self) -> None:
+        key_set = KeySet((only_key(GOOD),))
+        assert repr(key_set) == f"KeySet(keys={key_set.keys!r}, skipped=())"
+        assert key_set.has("good")
 
 
 class TestIdentity:
@@ -198,8 +206,14 @@ class TestDocuments:
 
     def test_why_no_key_was_usable_is_said(self) -> None:
         members = [jwk(rsa_key(), use="enc")] * 5
-        with pytest.raises(KeySetError, match=r"member 1: use is enc, not sig;.*and 2 more"):
+        with pytest.raises(KeySetError, match=r"member 1: use is enc, not sig;.*; and 2 more\)$"):
             parse_key_set({"keys": members})
+        with pytest.raises(KeySetError, match=r"member 3: use is enc, not sig; and 1 more\)$"):
+            parse_key_set({"keys": members[:4]})
+        with pytest.raises(KeySetError, match=r"member 3: use is enc, not sig\)$"):
+            parse_key_set({"keys": members[:3]})
+        with pytest.raises(KeySetError, match=r"^no keys in it$"):
+            parse_key_set({"keys": []})
 
     def test_a_thousand_members_are_accepted_and_one_more_is_not(self) -> None:
         members: list[object] = [{"kty": "AKP"}] * (MAX_KEYS - 1)

@@ -59,6 +59,14 @@ class TestGenerations:
             kept.put(b"b", n)
         assert (kept.get(b"a"), kept.get(b"b")) == (1, 19)
 
+    @pytest.mark.parametrize("entries", [2, 4])
+    def test_putting_the_same_again_when_full_forgets_nothing_either(self, entries):
+        kept: Generations[int] = Generations(entries)
+        names = [b"%d" % n for n in range(entries)]
+        for name in (*names, names[-1]):
+            kept.put(name, 1)
+        assert len(kept) == entries
+
     def test_without_room_nothing_is_kept(self):
         kept: Generations[int] = Generations(0)
         kept.put(b"a", 1)
@@ -129,13 +137,38 @@ class TestPacked:
             assert found.token.key.kid == f"k{n}"
             assert len(cache._signers) <= 3
 
+    def test_an_issuer_and_a_key_are_told_apart_each_by_itself(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+        cache = TokenCache(100)
+        first, second = caller(TOKENS[0]).token, caller(TOKENS[-1]).token
+        pairs = [(facts, key) for facts in (first, second) for key in (first.key, second.key)]
+        for n, (one, key) in enumerate(pairs):
+            cache.put(b"%d" % n, Caller(replace(one, key=key), None))
+        for n, (one, key) in enumerate(pairs):
+            found = cache.get(b"%d" % n)
+            assert found is not None
+            assert found.token.facts.issuer is one.facts.issuer
+            assert found.token.key is key
+
+    def test_what_is_used_again_is_kept_whole_again(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 2)
+        cache = TokenCache(100)
+        given = caller(TOKENS[0])
+        for digest in (b"x", b"y", b"z"):
+            cache.put(digest, given)
+        found = cache.get(b"x")
+        assert found is not None
+        assert found is not given
+        assert cache.get(b"x") is found
+
     def test_hits_and_misses_are_counted(self):
         cache = TokenCache(10)
         cache.get(b"x")
+        cache.get(b"x")
         cache.put(b"x", caller(TOKENS[0]))
-        cache.get(b"x")
-        cache.get(b"x")
-        assert (cache.hits, cache.misses) == (2, 1)
+        for _ in range(3):
+            cache.get(b"x")
+        assert (cache.hits, cache.misses) == (3, 2)
 
     def test_cleared_it_knows_nobody(self):
         cache = TokenCache(10)
@@ -143,6 +176,17 @@ class TestPacked:
         cache.clear()
         assert cache.get(b"x") is None
         assert (len(cache), cache._signers) == (0, [])
+
+    def test_cleared_it_learns_anew(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+        cache = TokenCache(10)
+        given = caller(TOKENS[0])
+        for _ in range(2):
+            cache.put(b"x", given)
+            found = cache.get(b"x")
+            assert found is not None
+            assert found.token.key is given.token.key
+            cache.clear()
 
 
 def test_a_packed_caller_is_judged_like_any_other(monkeypatch):

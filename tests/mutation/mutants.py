@@ -95,7 +95,14 @@ _TRACED = m.If(test=m.Name("trace") | m.BooleanOperation(left=m.Name("trace")))
 _ALIAS = m.Assign(
     targets=[m.AssignTarget(target=m.Name(m.MatchRegex(r"_?[A-Z][A-Za-z]*[a-z][A-Za-z]*")))]
 )
-_MESSAGE = m.Raise(exc=m.Call()) | m.Call(func=m.Name("Refusal") | m.Name("KeySetError"))
+# What is told to the type checker and the linter alone.
+_DECLARED = m.Assign(value=m.Call(func=m.Name("TypeVar"))) | m.Assign(
+    targets=[m.AssignTarget(target=m.Name("__all__"))]
+)
+_NOTHING = m.Return(value=m.Name("None"))
+_MESSAGE = m.Raise(exc=m.Call()) | m.Call(
+    func=m.Name("Refusal") | m.Name("KeySetError") | m.Name("_malformed")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,7 @@ class _Finder(cst.CSTVisitor):
         self._bodies: list[cst.CSTNode] = []
         self._statements: list[range] = []
         self._messages = 0
+        self._needless: set[int] = set()
         self._owner = ""
         self._path: list[cst.CSTNode] = []
 
@@ -211,6 +219,8 @@ class _Finder(cst.CSTVisitor):
             self._names.append(node.name.value)
         if isinstance(node, cst.FunctionDef):
             self._functions.append(node)
+            # Without a last `return None` the function returns None all the same.
+            self._needless |= {id(one) for one in _ends(node.body) if m.matches(one, _NOTHING)}
             if len(self._functions) == 1:
                 self._owner = ".".join(self._names)
         if self._functions and node is self._functions[0].body:
@@ -248,6 +258,8 @@ class _Finder(cst.CSTVisitor):
             self._names.pop()
 
     def _note(self, node: cst.CSTNode) -> None:
+        if id(node) in self._needless:
+            return
         for kind, operator in OPERATORS:
             if not isinstance(node, kind) or (self._messages and operator is _arguments):
                 continue
@@ -272,7 +284,18 @@ class _Finder(cst.CSTVisitor):
             or m.matches(node, m.Call(func=m.MatchIfTrue(_is_of_types)))
             or m.matches(node, _TRACED)
             or m.matches(node, _ALIAS)
+            or m.matches(node, _DECLARED)
         )
+
+
+def _ends(block: cst.BaseSuite) -> Iterator[cst.CSTNode]:
+    """The statements after which a function that ends with ``block`` comes to its end."""
+    last = block.body[-1]
+    if isinstance(last, cst.SimpleStatementLine):
+        yield last.body[-1]
+    elif isinstance(last, cst.Try) and last.finalbody is None:
+        for one in (*last.handlers, last.orelse or last):
+            yield from _ends(one.body)
 
 
 def _is_of_types(func: cst.BaseExpression) -> bool:
