@@ -67,10 +67,21 @@ def test_brackets_in_text_are_no_nesting(text):
     strict_json.parse(text.encode())
 
 
-@pytest.mark.parametrize("text", ["[" * 65, '["' * 65, "[" * 65 + '"', "[" * 65 + '"\\', "]" * 500])
+@pytest.mark.parametrize("text", ['["' * 65, "]" * 500, "[[]," + "[" * (MAX_DEPTH - 1)])
 def test_brackets_that_are_never_closed_are_refused(text):
-    with pytest.raises(NotStrictJson):
+    with pytest.raises(NotStrictJson, match="not one"):
         strict_json.parse(text.encode())
+
+
+@pytest.mark.parametrize("text", ["[" * 65, "[" * 65 + '"', "[" * 65 + '"\\', "[" * 129 + "]" * 64])
+def test_too_many_levels_are_refused_as_such_though_they_are_never_closed(text):
+    with pytest.raises(NotStrictJson, match="nested"):
+        strict_json.parse(text.encode())
+
+
+def test_a_byte_order_mark_is_called_one():
+    with pytest.raises(NotStrictJson, match="byte order mark"):
+        strict_json.parse(b"\xef\xbb\xbf{}")
 
 
 _NAMES = st.sampled_from(["a", "b", "a:", 'a":', '"a":', " a", "a\n", "é"])
