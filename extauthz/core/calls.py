@@ -110,11 +110,12 @@ def _usable(said: Mapping[str, object]) -> bool:
 def source_of(request: Request) -> str:
     """Which source tells the call of a POST, for the log: one of SOURCES.
 
-    ``headers`` says that there is an ``Mcp-Method`` and nothing better, not that it counts.
+    ``headers`` says that there is an ``Mcp-Method`` and nothing better, not that it counts. Where
+    the filter could not read the message, nobody looked at the body.
     """
-    if request.body is not None:
-        return "body"
     said = request.mcp_metadata
+    if request.body is not None:
+        return "mcp" if _from_metadata(request) is _UNUSABLE else "body"
     # Of the filter's word that a message is a response nothing follows (see ``find_call``).
     if said is not None and not (said.get("method") == _RESPONSE_METADATA and _usable(said)):
         return "mcp"

@@ -356,7 +356,9 @@ def test_a_request_without_a_body_makes_no_call(method):
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("body", {"body": b"", "mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
+        ("body", {"body": b"", "headers": {"mcp-method": "ping"}}),
+        ("body", {"body": b"", "mcp_metadata": {"is_mcp_request": True, "method": "ping"}}),
+        ("mcp", {"body": b"", "mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
         ("mcp", {"mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
         ("headers", {"headers": {"mcp-method": "ping"}}),
         ("none", {"headers": {"mcp-name": "x"}}),

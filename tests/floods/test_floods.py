@@ -1,7 +1,7 @@
 """While one client floods us, others are answered, memory stays bounded, and then all is as before.
 
 ``make attack`` runs the full size and writes the figures down; the p99 of good callers then stays
-within twice the calm one and a tenth of a second. Here in short each flood has a
+within twice the calm one and a quarter of a second. Here in short each flood has a
 second or two, and good callers must be answered: how long that takes depends on what else
 the machine does.
 """
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 MEGABYTE = 1 << 20
 LONG = at_length()
 COOLDOWN = 0.5
-SLACK = 0.1
+SLACK = 0.25
 """Seconds: a calm answer takes a few milliseconds, and one megabyte of a flood a dozen."""
 TOOLS = {
     "name": "tools",

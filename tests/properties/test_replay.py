@@ -95,6 +95,8 @@ def test_the_policy_that_decided_decides_the_same_again(
     if verdict.reason is None and record.reason is Reason.NO_MATCHING_SERVER:
         return  # a document: whether the door could have answered it does not matter here
     assert verdict.server == record.server
+    if record.outcome == "audit_deny" and verdict.reason is None:
+        return  # let through either way; where claims overlap, what would be reported is open
     if record.person is None or (style != "off" and record.person.subject is not None):
         # Otherwise the refusal is certain, but it may have had another reason.
         assert verdict.reason == record.reason
