@@ -149,6 +149,8 @@ def test_an_mcp_post_gets_a_json_rpc_error(request_, json_rpc):
     body = json.loads(_deny("token_expired", request_).body)
     assert ("jsonrpc" in body) is json_rpc
     if json_rpc:
+        assert set(body) == {"jsonrpc", "id", "error"}
+        assert body["jsonrpc"] == "2.0"
         assert body["id"] is None
         assert body["error"]["code"] == -32010
         assert body["error"]["data"]["reason"] == "token_expired"
@@ -161,3 +163,4 @@ def test_a_body_fits_a_header_of_one_kibibyte(reason):
     assert len(body) <= 1024
     assert body.isascii()
     assert b"\n" not in body
+    assert body == json.dumps(json.loads(body), separators=(",", ":")).encode()
