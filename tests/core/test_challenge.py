@@ -14,7 +14,6 @@ SERVER = Server(
     scopes=("mcp:use", "mcp:read"),
 )  # fmt: skip
 URL = "https://h/.well-known/oauth-protected-resource/calc/mcp"
-CHALLENGER = Challenger(SERVER, URL)
 
 TABLE = {
     401: "missing_token malformed_token token_too_large unsupported_algorithm unknown_issuer "
@@ -40,7 +39,7 @@ def _request(method="POST", **headers):
 
 
 def _deny(reason, request=None, **more):
-    return CHALLENGER.deny(Refusal(Reason(reason)), request, **more)
+    return Challenger(SERVER, URL).deny(Refusal(Reason(reason)), request, **more)
 
 
 def _challenge(denial):
@@ -110,6 +109,20 @@ def test_a_malformed_request_is_challenged_only_for_its_credentials():
     assert challenge == f'Bearer error="invalid_request", resource_metadata="{URL}"'
 
 
+@pytest.mark.parametrize("reason", [one for one in Reason if one != "malformed_request"])
+def test_credentials_at_fault_change_no_other_refusal(reason):
+    assert _deny(reason, credentials_at_fault=True) == _deny(reason)
+
+
+def test_a_refusal_carries_what_is_told_of_it_and_what_a_browser_needs():
+    refusal = Refusal(Reason.BAD_ORIGIN, "a detail")
+    cors = (("vary", "Origin"),)
+    denial = Challenger(SERVER, URL).deny(refusal, None, client_headers=cors)
+    assert (denial.reason, denial.server, denial.detail) == (Reason.BAD_ORIGIN, "calc", "a detail")
+    assert denial.headers[-1:] == cors
+    assert Challenger(None, None).deny(refusal, None).server is None
+
+
 @pytest.mark.requirement("R17", "R18")
 @pytest.mark.parametrize("reason", list(Reason))
 def test_descriptions_hold_nothing_a_client_could_take_for_a_parameter(reason):
@@ -136,6 +149,8 @@ def test_an_mcp_post_gets_a_json_rpc_error(request_, json_rpc):
     body = json.loads(_deny("token_expired", request_).body)
     assert ("jsonrpc" in body) is json_rpc
     if json_rpc:
+        assert set(body) == {"jsonrpc", "id", "error"}
+        assert body["jsonrpc"] == "2.0"
         assert body["id"] is None
         assert body["error"]["code"] == -32010
         assert body["error"]["data"]["reason"] == "token_expired"
@@ -148,3 +163,4 @@ def test_a_body_fits_a_header_of_one_kibibyte(reason):
     assert len(body) <= 1024
     assert body.isascii()
     assert b"\n" not in body
+    assert body == json.dumps(json.loads(body), separators=(",", ":")).encode()

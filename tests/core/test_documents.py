@@ -11,10 +11,11 @@ from extauthz.core.documents import (
     cors_headers,
     metadata_path,
     metadata_url,
+    resource_metadata,
 )
 from extauthz.core.engine import Engine
 from extauthz.core.hosts import parse_host_pattern
-from extauthz.core.model import Answer, Deny, Request
+from extauthz.core.model import Answer, Deny, Reason, Request
 from extauthz.core.policy import Issuer, Policy, Server
 from extauthz.core.rules import Rule, RuleMap
 
@@ -42,34 +43,37 @@ def _server(name, host, path, issuers=(CORP,), **more):
 
 
 NAMELESS = replace(_server("nameless", "nameless.example", ""), resource=None)
-ENGINE = Engine(
-    Policy(
-        issuers=(CORP, OTHER),
-        servers=(
-            _server(
-                "a", "two.example", "/a/mcp", scopes=("s1",),
-                tools=RuleMap(
-                    {"t": Rule(key="t", scopes=("s2", "offline_access"), any_scopes=("s3",))}
-                ),
+POLICY = Policy(
+    issuers=(CORP, OTHER),
+    servers=(
+        _server(
+            "a", "two.example", "/a/mcp", scopes=("s1",),
+            tools=RuleMap(
+                {"t": Rule(key="t", scopes=("s2", "offline_access"), any_scopes=("s3",))}
             ),
-            _server("b", "two.example", "/b/mcp", [OTHER]),
-            _server("c", "one.example", "/c/mcp"),
-            _server("d", "bare.example", ""),
-            replace(
-                _server("e", "outside.example", "/mcp"),
-                hosts=(parse_host_pattern("inside.example"),),
-            ),
-            replace(_server("f", "127.0.0.1:8001", "/mcp"), hosts=(), paths=()),
-            NAMELESS,
         ),
-    )
+        _server("b", "two.example", "/b/mcp", [OTHER]),
+        _server("x", "two.example", "/X"),
+        _server("c", "one.example", "/c/mcp"),
+        _server("d", "bare.example", ""),
+        replace(
+            _server("e", "outside.example", "/mcp"),
+            hosts=(parse_host_pattern("inside.example"),),
+        ),
+        replace(_server("f", "127.0.0.1:8001", "/mcp"), hosts=(), paths=()),
+        replace(
+            _server("g", "outer.example", "/mcp"),
+            hosts=(parse_host_pattern("inner.example:9000"),),
+        ),
+        NAMELESS,
+    ),
 )  # fmt: skip
 
 
 def _ask(host, target, method="GET", server=None, **headers):
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = Request(method=method, host=host, target=target, headers=names, server=server)
-    return ENGINE.decide(request, {}, now=0)
+    return Engine(POLICY).decide(request, {}, now=0)
 
 
 def _status(*args, **kwargs):
@@ -123,6 +127,26 @@ def test_unknown_paths_are_not_found_and_never_challenged(target, method):
 
 def test_an_unknown_host_has_no_documents():
     assert _status("nobody.example", f"{PRM}/a/mcp") == 404
+    assert _ask("nobody.example", "/register").reason is Reason.NO_MATCHING_SERVER
+
+
+@pytest.mark.requirement("R7")
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{PRM}/x",
+        "/.well-known/oauth-authorization-server/c/mcp",
+        "/.well-known/openid-configuration/c/mcp",
+    ],
+)
+def test_paths_below_a_root_form_are_not_found_on_a_host_of_one_server(target):
+    assert _status("one.example", target) == 404
+
+
+def test_the_case_of_a_path_and_its_last_letter_count():
+    assert _ask("two.example", f"{PRM}/X").server == "x"
+    assert _ask("two.example", f"{PRM}/X/").server == "x"
+    assert _status("two.example", f"{PRM}/x") == 404
 
 
 def test_a_longer_word_is_not_a_document():
@@ -143,6 +167,33 @@ def test_old_clients_are_sent_to_the_one_issuer_of_the_host():
     assert _status("two.example", "/.well-known/openid-configuration") == 404
 
 
+@pytest.mark.parametrize(
+    ("issuer", "rfc_8414", "openid"),
+    [
+        ("https://i.example", "https://i.example/{oauth}", "https://i.example/{openid}"),
+        ("https://i.example/", "https://i.example/{oauth}", "https://i.example/{openid}"),
+        (
+            "https://i.example:81/a",
+            "https://i.example:81/{oauth}/a",
+            "https://i.example:81/a/{openid}",
+        ),
+        ("https://i.example/a/", "https://i.example/{oauth}/a", "https://i.example/a/{openid}"),
+        ("https://i.example/X", "https://i.example/{oauth}/X", "https://i.example/X/{openid}"),
+    ],
+)
+def test_old_clients_find_the_issuers_document_where_its_standard_has_it(issuer, rfc_8414, openid):
+    one = _server("s", "h.example", "/mcp", [_issuer(issuer)])
+    engine = Engine(Policy(issuers=one.issuers, servers=(one,)))
+    words = {
+        "oauth": ".well-known/oauth-authorization-server",
+        "openid": ".well-known/openid-configuration",
+    }
+    for word, location in (("oauth", rfc_8414), ("openid", openid)):
+        request = Request(method="GET", host="h.example", target="/" + words[word], headers={})
+        headers = dict(engine.decide(request, {}, now=0).headers)
+        assert headers["location"] == location.format(**words)
+
+
 def test_other_methods_than_reading_are_not_found():
     assert _status("two.example", f"{PRM}/a/mcp", "POST") == 404
     head = _ask("two.example", f"{PRM}/a/mcp", "HEAD")
@@ -153,6 +204,11 @@ def test_a_named_server_gives_out_its_own_document_only():
     assert _status("two.example", f"{PRM}/a/mcp", server="a") == 200
     assert isinstance(_ask("two.example", f"{PRM}/a/mcp", server="b"), Deny)
     assert isinstance(_ask("two.example", f"{PRM}/a/mcp", server="nobody"), Deny)
+
+
+def test_what_belongs_to_no_server_is_answered_whichever_is_named():
+    assert _status("one.example", "/.well-known/openid-configuration", server="c") == 307
+    assert _status("two.example", f"{PRM}/x", server="a") == 404
 
 
 def test_a_document_may_be_kept_for_a_while_and_other_answers_may_not():
@@ -199,6 +255,12 @@ def test_the_port_of_a_resource_counts_on_loopback():
     assert _status("127.0.0.1", f"{PRM}/mcp") == 404
 
 
+def test_a_server_is_found_by_the_port_that_it_matches():
+    assert _status("inner.example:9000", f"{PRM}/mcp") == 200
+    assert _status("inner.example:9001", f"{PRM}/mcp") == 404
+    assert _status("inner.example", f"{PRM}/mcp") == 404
+
+
 def test_a_server_without_a_resource_has_no_document():
     assert _status("nameless.example", PRM) == 404
     assert _status("nameless.example", "/.well-known/openid-configuration") == 307
@@ -214,12 +276,30 @@ def test_a_server_without_a_resource_has_no_document():
         ("https://h.example/", PRM, f"https://h.example{PRM}"),
         ("https://h.example/a/mcp", f"{PRM}/a/mcp", f"https://h.example{PRM}/a/mcp"),
         ("http://localhost:81/a/", f"{PRM}/a", f"http://localhost:81{PRM}/a"),
+        ("https://h.example/X", f"{PRM}/X", f"https://h.example{PRM}/X"),
     ],
 )
 def test_the_well_known_part_stands_between_host_and_path(resource, path, url):
     server = replace(NAMELESS, resource=resource)
     assert metadata_path(server) == path
     assert metadata_url(server) == url
+
+
+@pytest.mark.requirement("R1", "R2", "R3", "R4")
+def test_a_document_holds_what_there_is_to_tell_and_no_empty_member():
+    told = replace(
+        NAMELESS, resource="https://h.example/mcp", issuers=(OTHER, CORP), scopes=("b", "a")
+    )
+    assert json.loads(resource_metadata(told)) == {
+        "resource": "https://h.example/mcp",
+        "authorization_servers": [OTHER.issuer, CORP.issuer],
+        "scopes_supported": ["b", "a"],
+        "bearer_methods_supported": ["header"],
+    }
+    assert json.loads(resource_metadata(replace(told, issuers=(), scopes=()))) == {
+        "resource": "https://h.example/mcp",
+        "bearer_methods_supported": ["header"],
+    }
 
 
 def test_issuers_are_advertised_once_each_in_order():
@@ -312,6 +392,19 @@ def test_an_allowed_origin_may_read_the_challenge_and_the_session():
         ("vary", "Origin"),
         ("access-control-expose-headers", "WWW-Authenticate, Mcp-Session-Id"),
     )
+
+
+def test_a_preflight_of_a_document_that_is_not_there_is_not_found():
+    assert _preflight("two.example", f"{PRM}/x", "https://app.example").status == 404
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"origin": "https://app.example"}, {"access_control_request_method": "GET"}]
+)
+def test_other_options_of_a_document_are_answered_as_get(asked):
+    target = f"{PRM}/a/mcp"
+    assert _ask("two.example", target, "OPTIONS", **asked) == _ask("two.example", target)
+    assert isinstance(_ask("two.example", "/a/mcp", "OPTIONS", **asked), Deny)
 
 
 def test_documents_are_open_to_all_origins():

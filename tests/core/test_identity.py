@@ -164,8 +164,8 @@ def test_json_encodings_carry_objects_in_ascii():
 def test_a_control_character_refuses_the_token(character, encoding):
     for value in (f"a{character}b", [f"a{character}b"]):
         assert _extra(value, encoding).reason is Reason.MALFORMED_TOKEN
-    for value in ({f"a{character}b": 1}, {"a": f"b{character}"}, [{"a": [f"b{character}"]}]):
-        assert _extra(value, Encoding.JSON).reason is Reason.MALFORMED_TOKEN
+    for nested in ({f"a{character}b": 1}, {"a": f"b{character}"}, [{"a": [f"b{character}"]}]):
+        assert _extra(nested, Encoding.JSON).reason is Reason.MALFORMED_TOKEN
     assert _headers(subject=f"a{character}").reason is Reason.MALFORMED_TOKEN
     assert _headers(subject=f"a{character * 2}").reason is Reason.MALFORMED_TOKEN
     assert _headers(scopes=(f"a{character}",)).reason is Reason.MALFORMED_TOKEN
@@ -245,10 +245,12 @@ class _Name(str):
     ("requests", "each", "length"), [(2000, 1, 60), (3, 3000, 60), (100, 1, 10_000)]
 )
 def test_a_caller_of_odd_header_names_fills_no_memory(requests, each, length):
-    lookalikes, held = Lookalikes(_BARE), WeakSet()
+    lookalikes = Lookalikes(_BARE)
+    held: WeakSet[_Name] = WeakSet()
+    names: list[_Name] = []
     for number in range(requests):
-        names = [_Name(f"y{number * each + at}".ljust(length, "z")) for at in range(each)]
+        names[:] = [_Name(f"y{number * each + at}".ljust(length, "z")) for at in range(each)]
         held.update(names)
         assert lookalikes.among(dict.fromkeys(names, "")) == ()
-    del names
+    names.clear()
     assert sum(map(len, held)) < 64 * 1024

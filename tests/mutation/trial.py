@@ -159,18 +159,20 @@ class Trials:
         # what is called at import only, and constants that it may have used.
         left = []
         for mutant in mutants:
-            put = _swap(mutant, functions) if mutant.owner else _reassign(mutant)
+            at_work = mutant.owner and index.at_work(mutant)
+            put = _swap(mutant, functions) if at_work else _reassign(mutant)
             chosen = index.reaching(mutant)
             if put and self._try(put, chosen, index.limit(chosen)):
                 self._tell(mutant, True)
-            elif put and mutant.owner and chosen and not mutant.owner.endswith("__"):
+            elif put and at_work and not mutant.owner.endswith("__"):
                 self._tell(mutant, False)
             else:
                 left.append(mutant)
         if left:
             self._log(f"{len(left)} more, for each of which everything is loaded anew")
         for mutant in left:
-            chosen = index.reaching(mutant) or index.of_file(mutant)
+            # What ran before the first test is noticed by tests that do not reach it themselves.
+            chosen = list(dict.fromkeys([*index.reaching(mutant), *index.of_file(mutant)]))
             self._tell(
                 mutant,
                 not self._quick and self._imported(mutant, chosen, index),
@@ -421,12 +423,13 @@ class _Index:
     def limit(self, chosen: Iterable[int]) -> int:
         return 10 + int(4 * sum(self._seconds[at] for at in chosen))
 
+    def at_work(self, mutant: Mutant) -> set[int]:
+        """The tests that run its lines, and not only what came of them at import."""
+        return set().union(*(self._tests.get((mutant.file, line), ()) for line in mutant.lines))
+
     def reaching(self, mutant: Mutant) -> list[int]:
-        tests: set[int] = set()
-        if mutant.owner:
-            for line in mutant.lines:
-                tests |= self._tests.get((mutant.file, line), set())
-        else:
+        tests = self.at_work(mutant) if mutant.owner else set()
+        if not tests:
             names = _names_made(mutant)
             for used, file, lines in self._uses:
                 if not names.isdisjoint(used):
@@ -542,26 +545,44 @@ def _names_made(mutant: Mutant) -> set[str]:
     body, at = _statement(mutant)
     if at < 0:
         return set()
-    if not isinstance(body[at], ast.Assign | ast.AnnAssign):
-        return {getattr(body[at], "name", "")}
-    names = _targets(body[at])
+    return _made(body[at]).union(*map(_made, _remade(body, at)))
+
+
+def _made(statement: ast.stmt) -> set[str]:
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    return _targets(statement)
+
+
+def _remade(body: list[ast.stmt], at: int) -> list[ast.stmt]:
+    """The assignments whose value the statement at that place has a part in, also by a call."""
+    names = _made(body[at])
+    again: list[ast.stmt] = []
+    callers = [one for one in body if isinstance(one, ast.FunctionDef) and one is not body[at]]
     for later in body[at + 1 :]:
-        if isinstance(later, ast.Assign | ast.AnnAssign) and not names.isdisjoint(_loads(later)):
-            names |= _targets(later)
-    return names
+        if isinstance(later, ast.Assign | ast.AnnAssign):
+            size = -1
+            while size != len(names):
+                size = len(names)
+                for caller in callers:
+                    if not names.isdisjoint(_loads(caller)):
+                        names.add(caller.name)
+            if not names.isdisjoint(_loads(later)):
+                names |= _targets(later)
+                again.append(later)
+    return again
 
 
 def _reassign(mutant: Mutant) -> Callable[[], None] | None:
-    """Makes a module's constant anew, and those made from it. None for anything else."""
+    """Makes a module's constant or function anew, and what was made by it at import.
+
+    None for anything else.
+    """
     body, at = _statement(mutant)
-    if at < 0 or not isinstance(body[at], ast.Assign | ast.AnnAssign):
+    if at < 0 or not isinstance(body[at], ast.Assign | ast.AnnAssign | ast.FunctionDef):
         return None
-    names = _targets(body[at])
-    again = [body[at]]
-    for later in body[at + 1 :]:
-        if isinstance(later, ast.Assign | ast.AnnAssign) and not names.isdisjoint(_loads(later)):
-            names |= _targets(later)
-            again.append(later)
+    again = [body[at], *_remade(body, at)]
+    names = set().union(*map(_made, again))
     path = str(PACKAGE / mutant.file)
     future = ast.parse("from __future__ import annotations").body
     code = compile(ast.Module([*future, *again], []), path, "exec", dont_inherit=True)
