@@ -158,8 +158,13 @@ class Trials:
         # These need everything loaded anew: defaults, classes, what constructors make for tests.
         left = []
         for mutant in mutants:
-            put = _swap(mutant, functions) if mutant.owner else _reassign(mutant)
             chosen = index.reaching(mutant)
+            if not mutant.owner:
+                put = _reassign(mutant)
+            elif index.runs_at_import(mutant):
+                put = None
+            else:
+                put = _swap(mutant, functions)
             if put and self._try(put, chosen, index.limit(chosen)):
                 self._tell(mutant, True)
             elif put and not mutant.owner.endswith("__"):
@@ -418,21 +423,28 @@ class _Index:
     def limit(self, chosen: Iterable[int]) -> int:
         return 10 + int(4 * sum(self._seconds[at] for at in chosen))
 
+    def runs_at_import(self, mutant: Mutant) -> bool:
+        """Whether no test reaches the function, which then has made what tests use, or nothing."""
+        return bool(mutant.owner) and not self._of_lines(mutant)
+
+    def _of_lines(self, mutant: Mutant) -> set[int]:
+        empty: set[int] = set()
+        return empty.union(*(self._tests.get((mutant.file, at), empty) for at in mutant.lines))
+
     def reaching(self, mutant: Mutant) -> list[int]:
         tests: set[int] = set()
         if mutant.owner:
-            for line in mutant.lines:
-                tests |= self._tests.get((mutant.file, line), set())
+            tests = self._of_lines(mutant)
         else:
             names = _names_made(mutant)
             for used, file, lines in self._uses:
                 if not names.isdisjoint(used):
                     for line in lines:
                         tests |= self._tests.get((file, line), set())
-            if not tests:
-                for (file, _), reaching in self._tests.items():
-                    if file == mutant.file:
-                        tests |= reaching
+        if not tests:
+            for (file, _), reaching in self._tests.items():
+                if file == mutant.file:
+                    tests |= reaching
         return self._brief(mutant, sorted(tests, key=self._seconds.__getitem__))
 
     def _brief(self, mutant: Mutant, tests: list[int]) -> list[int]:
@@ -467,15 +479,18 @@ def _functions() -> _Functions:
 def _swap(mutant: Mutant, functions: _Functions) -> Callable[[], None] | None:
     """Gives the function the mutated code. None where it cannot be had so."""
     path = str(PACKAGE / mutant.file)
-    codes = {
-        code.co_firstlineno: code
-        for code in _codes(compile(mutant.source, path, "exec", dont_inherit=True))
-        if code.co_qualname == mutant.owner
-    }
+    made = list(_codes(compile(mutant.source, path, "exec", dont_inherit=True)))
+    codes = {code.co_firstlineno: code for code in made if code.co_qualname == mutant.owner}
     targets = functions.get((path, mutant.owner), [])
     pairs = [(one, codes.get(one.__code__.co_firstlineno)) for one in targets]
     if len(codes) != 1 and len(pairs) != len(codes):
         return None
+    # What it has made at import, and what is kept in tables, is changed as well.
+    within = f"{mutant.owner}.<locals>."
+    inner = {(code.co_qualname, code.co_firstlineno): code for code in made}
+    for (file, name), found in functions.items():
+        if file == path and name.startswith(within):
+            pairs += [(one, inner.get((name, one.__code__.co_firstlineno))) for one in found]
     if not pairs or any(
         code is None or code.co_freevars != one.__code__.co_freevars for one, code in pairs
     ):
