@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.core import jwk as module
 from extauthz.core.jwk import has_roca_fingerprint
 from extauthz.core.keyset import (
     PRIVATE_KEY_PUBLISHED,
@@ -49,6 +50,15 @@ class TestVerifying:
             assert key.verify(algorithm, MESSAGE, wrong) is False
         flipped = bytes([signature[0] ^ 1]) + signature[1:]
         assert not key.verify(algorithm, MESSAGE, flipped)
+
+    @pytest.mark.parametrize("algorithm", CURVE_OF)
+    def test_an_ec_signature_has_one_length(self, algorithm: str) -> None:
+        """RFC 7518 section 3.4: a zero before the second number is not the same signature."""
+        private = private_for(algorithm)
+        signature = sign(algorithm, private, MESSAGE)
+        half = len(signature) // 2
+        padded = signature[:half] + b"\0" + signature[half:]
+        assert only_key(jwk(private)).verify(algorithm, MESSAGE, padded) is False
 
     @pytest.mark.requirement("R46")
     @pytest.mark.parametrize(
@@ -275,6 +285,16 @@ class TestMaterial:
     @pytest.mark.parametrize("crv", ["secp256k1", "P-192", "p-256", "", None, 256, ["P-256"]])
     def test_another_curve_costs_the_key(self, crv: object) -> None:
         assert "is not P-256, P-384 or P-521" in reason_skipped({**jwk(ec_key()), "crv": crv})
+
+    def test_whatever_a_library_makes_of_it_costs_the_key_and_is_not_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(_: object) -> None:
+            raise ZeroDivisionError("what is in the key")
+
+        monkeypatch.setattr(module, "_rsa", fails)
+        reason = reason_skipped(jwk(rsa_key()))
+        assert reason == "its material is not usable (ZeroDivisionError)"
 
     def test_a_point_of_another_curve_costs_the_key(self) -> None:
         assert "bytes long" in reason_skipped({**jwk(ec_key()), "crv": "P-384"})
