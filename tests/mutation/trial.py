@@ -241,7 +241,7 @@ class Trials:
                 self._on_failure = lambda: os._exit(_KILLED)
                 put()
                 items = [self._items[at] for at in chosen]
-                for item, after in zip(items, [*items[1:], None], strict=True):
+                for item, after in zip(items, [*items[1:], None], strict=False):
                     _run(item, after)
             except BaseException:  # noqa: BLE001  a mutant that stops pytest itself is told apart
                 os._exit(_KILLED)
