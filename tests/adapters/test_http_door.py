@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from extauthz.adapters import trust
+from extauthz.adapters.forward_auth import from_client, from_envoy, from_forwarder, from_nginx
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
 from extauthz.adapters.trust import TrustedPeers
 from extauthz.core.challenge import _BODIES
-from extauthz.core.model import Allow, Deny, Reason
+from extauthz.core.model import Allow, Deny, Reason, Refusal, Request
 from tests.adapters.doors import LOOPBACK, Keys, Observer, authorizer, reason_in
 from tests.policies import ORIGIN, SERVERS, compiled, document
 from tests.tokens import NOW, mint
@@ -131,7 +133,79 @@ def test_a_scoped_address_is_no_reason_to_fail():
     assert [peers.trusts(one) for one in ("fe80::1%eth0", "nonsense")] == [True, False]
 
 
+def test_a_few_answers_are_remembered(monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+
+    class Network:
+        def __contains__(self, address: object) -> bool:
+            asked.append(str(address))
+            return False
+
+    monkeypatch.setattr(trust, "_MAX_KNOWN", 2)
+    networks: list[Any] = [Network()]
+    peers = TrustedPeers(networks)
+    first, second, third = "192.0.2.1", "192.0.2.2", "192.0.2.3"
+    assert not any(peers.trusts(one) for one in (first, second, first, second))
+    assert asked == [first, second]
+    assert not any(peers.trusts(one) for one in (third, first))
+    assert asked == [first, second, third, first]
+
+
 # ---- the original request
+
+
+OF_THE_QUESTION = (
+    *NGINX,
+    *FORWARDED,
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "transfer-encoding",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-server",
+    "x-mcp-server",
+    "x-original-proto",
+    "x-original-url",
+)
+
+
+def test_each_flavour_tells_the_core_what_it_was_told_and_nothing_of_the_question():
+    given = {**dict.fromkeys(OF_THE_QUESTION, "x"), "accept": "a", "host": "h.example"}
+    given |= {**NGINX, **FORWARDED, "x-forwarded-uri": "/forwarded", "x-mcp-server": "notes"}
+    asked = HttpRequest("GET", "/asked", given, frozenset({"accept"}), None)
+    told: Any = {
+        "host": "mcp.example.com",
+        "headers": {"accept": "a"},
+        "repeated": frozenset({"accept"}),
+    }
+    yes_or_no: Any = {"method": "POST", "refuse_lookalikes": True, "in_band": False}
+    assert from_nginx(asked) == Request(**told, **yes_or_no, target="/notes/mcp", server="notes")
+    assert from_forwarder(asked) == Request(**told, **yes_or_no, target="/forwarded")
+    told |= {"method": "GET", "host": "h.example"}
+    joined = Request(**told, target="/after", joined=True, in_band=False)
+    assert from_envoy(asked, "/after") == joined
+    assert from_client(asked) == Request(**told, target="/asked")
+
+
+def test_no_host_is_an_empty_one():
+    asked = HttpRequest("GET", "/", {}, frozenset(), None)
+    for request in (from_client(asked), from_envoy(asked, "/")):
+        assert isinstance(request, Request)
+        assert request.host == ""
+
+
+def test_what_a_proxy_does_not_tell_or_tells_twice_is_named():
+    nothing = HttpRequest("GET", "/", {"x-original-method": "GET"}, frozenset(), None)
+    found = from_nginx(nothing)
+    assert isinstance(found, Refusal)
+    assert found.detail == "the proxy sends no x-original-host and no x-original-uri"
+    twice = HttpRequest("GET", "/", NGINX, frozenset({"x-original-host", "x-mcp-server"}), None)
+    found = from_nginx(twice)
+    assert isinstance(found, Refusal)
+    assert found.detail == "x-mcp-server and x-original-host occurs twice"
 
 
 @pytest.mark.parametrize("missing", NGINX)

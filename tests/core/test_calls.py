@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from extauthz.core.calls import SOURCES, decode_sentinel, find_call, source_of
+from extauthz.core.calls import SOURCES, decode_sentinel, find_call, source_of, told_in_passing
 from extauthz.core.model import Allow, Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
 from extauthz.core.rules import Glob, Rule, RuleMap
@@ -368,3 +368,33 @@ def test_the_log_names_the_best_source_by_a_listed_word(source, told):
     assert source_of(Request(method="POST", host="h", target="/", **told)) == source
     assert source in SOURCES
     assert len(SOURCES) == 4
+
+
+class TestToldInPassing:
+    """What the log says of a call that no rule asks for: the filter's word, where it is sure."""
+
+    @staticmethod
+    def told(mcp, **more):
+        request = Request(
+            method="POST", host="h", target="/", mcp_metadata=mcp, **{"headers": {}, **more}
+        )
+        return told_in_passing(request)
+
+    def test_it_is_what_the_filter_read(self):
+        assert self.told(_said()) == Call("tools/call", "safe")
+        assert self.told(_said(), headers=_sent()) == Call("tools/call", "safe")
+
+    @pytest.mark.parametrize(
+        ("mcp", "more"),
+        [
+            (None, {}),
+            (_said(), {"body": json.dumps(SAFE).encode()}),
+            (_said(), {"body": b""}),
+            (_said(is_exceeding_limit=True), {}),
+            ({"is_mcp_request": True, "method": "__jsonrpc_response"}, {}),
+            (_said(), {"headers": _sent("danger")}),
+        ],
+        ids=["no filter", "a body", "an empty body", "unusable", "a response", "contradicted"],
+    )
+    def test_it_is_nothing_where_that_is_not_sure(self, mcp, more):
+        assert self.told(mcp, **more) is None

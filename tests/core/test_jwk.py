@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.core import jwk as module
 from extauthz.core.jwk import has_roca_fingerprint
 from extauthz.core.keyset import (
     PRIVATE_KEY_PUBLISHED,
@@ -45,9 +47,18 @@ class TestVerifying:
         assert key.verify(algorithm, MESSAGE, signature)
         assert not key.verify(algorithm, MESSAGE + b".", signature)
         for wrong in (b"", signature[:-1], signature + b"\0", b"\0" + signature):
-            assert not key.verify(algorithm, MESSAGE, wrong)
+            assert key.verify(algorithm, MESSAGE, wrong) is False
         flipped = bytes([signature[0] ^ 1]) + signature[1:]
         assert not key.verify(algorithm, MESSAGE, flipped)
+
+    @pytest.mark.parametrize("algorithm", CURVE_OF)
+    def test_an_ec_signature_has_one_length(self, algorithm: str) -> None:
+        """RFC 7518 section 3.4: a zero before the second number is not the same signature."""
+        private = private_for(algorithm)
+        signature = sign(algorithm, private, MESSAGE)
+        half = len(signature) // 2
+        padded = signature[:half] + b"\0" + signature[half:]
+        assert only_key(jwk(private)).verify(algorithm, MESSAGE, padded) is False
 
     @pytest.mark.requirement("R46")
     @pytest.mark.parametrize(
@@ -70,7 +81,7 @@ class TestVerifying:
     def test_an_algorithm_outside_the_list_never_verifies(self, name: str) -> None:
         private = rsa_key()
         signature = sign("RS256", private, MESSAGE)
-        assert not only_key(jwk(private)).verify(name, MESSAGE, signature)
+        assert only_key(jwk(private)).verify(name, MESSAGE, signature) is False
 
     @pytest.mark.parametrize(
         ("r", "s"), list(itertools.product(["0", "1", "n", "n+1", "max"], repeat=2))
@@ -142,6 +153,20 @@ class TestUse:
     @pytest.mark.parametrize("use", ["enc", "SIG", "wat", "", 1, None, ["sig"]])
     def test_another_use_costs_the_key(self, use: object) -> None:
         assert reason_skipped(jwk(rsa_key(), use=use)).startswith("use is ")
+
+    @pytest.mark.parametrize(
+        ("use", "shown"),
+        [
+            ("enc", "enc"),
+            ("e" * 33, "(an odd string)"),
+            ("a b", "(an odd string)"),
+            (None, "(absent)"),
+            (7, "(int)"),
+            (["sig"], "(list)"),
+        ],
+    )
+    def test_an_odd_value_is_told_by_its_kind_alone(self, use: object, shown: str) -> None:
+        assert reason_skipped(jwk(rsa_key(), use=use)) == f"use is {shown}, not sig"
 
     @pytest.mark.parametrize(
         "operations",
@@ -217,6 +242,21 @@ class TestMaterial:
         assert "ROCA" in reason_skipped({"kty": "RSA", "n": b64_uint(p * q), "e": "AQAB"})
         assert not has_roca_fingerprint(rsa_key().public_key().public_numbers().n)
 
+    def test_the_roca_fingerprint_is_of_the_primes_from_3_to_167(self) -> None:
+        """Powers of 65537 modulo each of them, and so no multiple of any."""
+        primes = [n for n in range(3, 168) if all(n % smaller for smaller in range(2, n))]
+        product = math.prod(primes)
+        for modulus in (1, 1 + product, 1 + 2 * product, 65537, 65537 + 4 * product):
+            assert has_roca_fingerprint(modulus)
+        for prime in primes:
+            others = product // prime
+            # 1 modulo all the others, and 0 modulo this one.
+            assert not has_roca_fingerprint(1 + others * (-pow(others, -1, prime) % prime))
+
+    def test_base64url_may_end_with_any_character(self) -> None:
+        for exponent in range(65537, 65537 + 128, 2):
+            assert only_key(jwk(rsa_key(), e=b64_uint(exponent))).kty == "RSA"
+
     @pytest.mark.parametrize("text", ["", "AQAB=", "AQ AB", "AQ+B", "A", "AQB", None, 65537, [1]])
     def test_base64url_is_strict(self, text: object) -> None:
         assert "e is not base64url" in reason_skipped(jwk(rsa_key(), e=text))
@@ -233,16 +273,52 @@ class TestMaterial:
         good = jwk(ec_key(CURVE_OF[algorithm]))
         length = {"ES256": 32, "ES384": 48, "ES512": 66}[algorithm]
         too_large = b64(b"\xff" * length)
-        assert "bytes long" in reason_skipped({**good, "y": b64(b"\1" * (length - 1))})
-        assert "bytes long" in reason_skipped({**good, "y": b64(b"\1" * (length + 1))})
+        for name in ("x", "y"):
+            for odd in (length - 1, length + 1):
+                member = {**good, name: b64(b"\1" * odd)}
+                assert f"must be {length} bytes long" in reason_skipped(member)
         assert "not on" in reason_skipped({**good, "y": b64(b"\1" * length)})
         assert "not on" in reason_skipped({**good, "x": too_large})
         zero = b64(bytes(length))
         assert "not on" in reason_skipped({**good, "x": zero, "y": zero})
 
-    @pytest.mark.parametrize("crv", ["secp256k1", "P-384", "P-192", "p-256", "", None, 256])
+    @pytest.mark.parametrize("crv", ["secp256k1", "P-192", "p-256", "", None, 256, ["P-256"]])
     def test_another_curve_costs_the_key(self, crv: object) -> None:
-        assert reason_skipped({**jwk(ec_key()), "crv": crv})
+        assert "is not P-256, P-384 or P-521" in reason_skipped({**jwk(ec_key()), "crv": crv})
+
+    def test_whatever_a_library_makes_of_it_costs_the_key_and_is_not_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fails(_: object) -> None:
+            raise ZeroDivisionError("what is in the key")
+
+        monkeypatch.setattr(module, "_rsa", fails)
+        reason = reason_skipped(jwk(rsa_key()))
+        assert reason == "its material is not usable (ZeroDivisionError)"
+
+    def test_a_point_of_another_curve_costs_the_key(self) -> None:
+        assert "bytes long" in reason_skipped({**jwk(ec_key()), "crv": "P-384"})
+
+    @pytest.mark.parametrize(
+        ("private", "bits"),
+        [
+            (rsa_key(), 2048),
+            (ec_key("P-256"), 256),
+            (ec_key("P-384"), 384),
+            (ec_key("P-521"), 521),
+            (ed_key(), 256),
+        ],
+        ids=["RSA", "P-256", "P-384", "P-521", "Ed25519"],
+    )
+    def test_the_size_of_a_key_is_in_bits(self, private: Any, bits: int) -> None:
+        assert only_key(jwk(private)).size == bits
+
+    def test_a_key_is_equal_to_its_like_and_shows_nothing_of_its_inside(self) -> None:
+        for private in (rsa_key(), ec_key(), ed_key()):
+            one, same = only_key(jwk(private, kid="k")), only_key(jwk(private, kid="k"))
+            assert len({one, same, only_key(jwk(private, kid="l"))}) == 2
+            assert "_public" not in repr(one)
+            assert "_verifiers" not in repr(one)
 
     @pytest.mark.requirement("R48")
     def test_ed25519_points_of_small_order_cost_the_key(self) -> None:
@@ -260,11 +336,25 @@ class TestMaterial:
             assert "canonical" in reason_skipped(member)
 
     @pytest.mark.parametrize(
-        "members",
-        [{"crv": "X25519"}, {"crv": "Ed448"}, {"x": b64(b"\5" * 31)}, {"x": b64(b"\5" * 33)}],
+        ("members", "said"),
+        [
+            ({"crv": "X25519"}, "crv X25519 is not Ed25519"),
+            ({"crv": "Ed448"}, "crv Ed448 is not Ed25519"),
+            ({"x": b64(b"\5" * 31)}, "32 bytes long"),
+            ({"x": b64(b"\5" * 33)}, "32 bytes long"),
+        ],
     )
-    def test_other_okp_keys_are_left_out(self, members: dict[str, object]) -> None:
-        assert reason_skipped({**jwk(ed_key()), **members})
+    def test_other_okp_keys_are_left_out(self, members: dict[str, object], said: str) -> None:
+        assert said in reason_skipped({**jwk(ed_key()), **members})
+
+    def test_the_thumbprint_of_an_ec_key_is_that_of_rfc_9449(self) -> None:
+        member = {
+            "kty": "EC",
+            "x": "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+            "y": "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA",
+            "crv": "P-256",
+        }
+        assert only_key(member).thumbprint == "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 
     @pytest.mark.parametrize("kty", ["AKP", "rsa", "", None, 1, ["RSA"]])
     def test_an_unknown_type_costs_the_key(self, kty: object) -> None:
