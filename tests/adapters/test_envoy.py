@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, cast
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -73,8 +74,11 @@ class TestHeaders:
     @pytest.mark.parametrize("form", ["headers", "lines"])
     @pytest.mark.parametrize(
         ("sent", "read_as"),
-        [(" a ", "a"), ("\ta\t", "a"), ("\u00a0a", "\u00a0a"), ("a \t b", "a \t b"), (" \t", "")],
-    )
+        [
+            (" a ", "a"), ("\ta\t", "a"), ("\u00a0a", "\u00a0a"), ("a \t b", "a \t b"), (" \t", ""),
+            ("XaX", "XaX"),
+        ],
+    )  # fmt: skip
     def test_only_spaces_and_tabs_at_the_ends_are_no_part_of_a_value(self, form, sent, read_as):
         raw = sent.encode("latin-1")
         given_ = {"x-a": sent} if form == "headers" else [("x-a", raw)]
@@ -90,6 +94,7 @@ class TestHeaders:
 
     def test_usual_pseudo_headers_are_gone_at_full_speed_too(self):
         lines = [(":path", b"/"), (":authority", b"h"), (":method", b"GET"), (":scheme", b"s")]
+        lines.append((":protocol", b"websocket"))
         assert dict(read(lines=[*lines, ("a", b"b")]).headers) == {"a": "b"}
 
     def test_lines_behave_like_any_mapping(self):
@@ -108,7 +113,11 @@ class TestHeaders:
     def test_both_forms_must_not_differ_about_credentials(self):
         lines = [("authorization", b"Bearer a")]
         assert read(lines=lines, headers={"Authorization": " Bearer a"}).headers
-        for other in ({"authorization": "Bearer b"}, {"accept": "x"}):
+        for other in (
+            {"authorization": "Bearer b"},
+            {"authorization": "\u00a0Bearer a"},
+            {"accept": "Bearer a"},
+        ):
             assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
         hidden = check(lines=[("accept", b"x")], headers={"authorization": "Bearer a"})
         assert refused(hidden) is Reason.MALFORMED_REQUEST
@@ -116,7 +125,7 @@ class TestHeaders:
 
 class TestBody:
     def test_there_is_none_unless_envoy_says_so(self):
-        assert read().body is None
+        assert (read().body, read().body_truncated) == (None, False)
 
     def test_the_marker_makes_an_empty_body_one(self):
         request = read(headers={"x-envoy-auth-partial-body": "false"})
@@ -124,7 +133,8 @@ class TestBody:
 
     @pytest.mark.parametrize("field", [{"body": "{}"}, {"raw_body": b"{}"}])
     def test_a_body_needs_no_marker(self, field):
-        assert read(**field).body == b"{}"
+        request = read(**field)
+        assert (request.body, request.body_truncated) == (b"{}", False)
 
     def test_text_and_bytes_must_not_differ(self):
         assert read(body="{}", raw_body=b"{}").body == b"{}"
@@ -158,7 +168,15 @@ class TestMetadata:
             "e": [1, {"f": "y"}],
             "g": {},
         }
-        assert self.said(members) == members
+        # As JSON, for protobuf's own structures are equal to plain ones too.
+        assert json.loads(json.dumps(self.said(members))) == members
+
+    def test_that_has_no_value_is_none(self):
+        message = check()
+        message.attributes.metadata_context.filter_metadata[MCP_NAMESPACE].fields["a"].Clear()
+        request = to_request(message)
+        assert isinstance(request, Request)
+        assert request.mcp_metadata == {"a": None}
 
     def test_of_another_filter_says_nothing(self):
         assert self.said({"method": "ping"}, "envoy.filters.http.other") is None
@@ -173,6 +191,14 @@ class TestMetadata:
         request = to_request(message, "mine")
         assert isinstance(request, Request)
         assert request.mcp_metadata == {"a": "b"}
+
+
+def test_the_trace_context_is_asked_for_only_when_it_is_wanted():
+    request = to_request(check(), traceparent=lambda: "00-1-2-01")
+    assert isinstance(request, Request)
+    assert request.traceparent is not None
+    assert request.traceparent() == "00-1-2-01"
+    assert read().traceparent is None
 
 
 def test_a_server_named_by_an_empty_text_is_still_named():
@@ -199,6 +225,10 @@ class TestReplies:
     def decide(self, engine: Engine, request: Request) -> Any:
         return engine.decide(request, key_sets(), now=NOW)
 
+    def test_what_is_no_decision_is_refused(self):
+        reply = to_response(cast("Any", None))
+        assert (reply.status.code, reply.denied_response.status.code) == (7, 403)
+
     def test_an_allow_tells_envoy_who_is_calling(self, engine: Engine):
         decision = self.decide(engine, asking(mint({"sub": "zoë"})))
         reply = to_response(decision)
@@ -215,6 +245,11 @@ class TestReplies:
             "issuer": "https://idp.example.com/realms/acme",
             "scopes": "notes",
         }
+
+    def test_scopes_are_told_as_oauth_lists_them(self, engine: Engine):
+        """RFC 6749 section 3.3: delimited by spaces."""
+        reply = to_response(self.decide(engine, asking(mint({"scope": "notes more"}))))
+        assert reply.dynamic_metadata["scopes"] == "notes more"
 
     def test_the_tool_is_named_and_no_other_call(self):
         allow = Allow(server="s", headers=(), remove=(), call=Call("tools/call", "add"))
@@ -244,9 +279,9 @@ class TestReplies:
         [(240.0, "240000"), (0.0019, "1"), (0.0001, "1"), (0.0, "1"), (-5.0, "1")],
     )
     def test_a_lease_is_at_least_a_millisecond(self, seconds, milliseconds):
-        allow = Allow(server="s", headers=(), remove=(), lease_seconds=seconds)
+        allow = Allow(server="s", headers=(("a", "b"),), remove=(), lease_seconds=seconds)
         headers = header_options(to_response(allow).ok_response.headers)
-        assert headers == {"x-envoy-upstream-rq-timeout-ms": milliseconds}
+        assert headers == {"a": "b", "x-envoy-upstream-rq-timeout-ms": milliseconds}
 
     @pytest.mark.parametrize(
         ("reason", "status", "code"),
@@ -264,11 +299,21 @@ class TestReplies:
         assert reply.denied_response.body == "{}"
         assert dict(reply.dynamic_metadata) == {"server": "s", "reason": reason.value}
 
+    def test_a_refusal_outside_any_server_names_none(self):
+        deny = Deny(reason=Reason.MALFORMED_REQUEST, status=400, headers=(), body=b"")
+        assert dict(to_response(deny).dynamic_metadata) == {"reason": "malformed_request"}
+
     @pytest.mark.parametrize(("status", "code"), [(200, 7), (204, 7), (307, 7), (404, 5)])
     def test_an_answer_in_the_servers_place_never_allows(self, status, code):
         reply = to_response(Answer(status=status, headers=(), body=b"x"))
         assert (reply.status.code, reply.denied_response.status.code) == (code, status)
         assert reply.denied_response.body == ("" if status == 204 else "x")
+
+    def test_an_answer_names_its_server_if_it_has_one(self):
+        reply = to_response(Answer(status=204, headers=(), body=b"", server="s"))
+        assert dict(reply.dynamic_metadata) == {"server": "s"}
+        reply = to_response(Answer(status=204, headers=(), body=b""))
+        assert not reply.HasField("dynamic_metadata")
 
     @given(
         st.sampled_from(list(Reason)),

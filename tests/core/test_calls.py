@@ -353,11 +353,14 @@ def test_a_request_without_a_body_makes_no_call(method):
     assert isinstance(engine_for_tests().decide(request, key_sets(), now=NOW), Allow)
 
 
+_READ = {"is_mcp_request": True, "method": "ping"}
+
+
 @pytest.mark.parametrize(
     ("source", "told"),
     [
         ("body", {"body": b"", "headers": {"mcp-method": "ping"}}),
-        ("body", {"body": b"", "mcp_metadata": {"is_mcp_request": True, "method": "ping"}}),
+        ("body", {"body": b"", "headers": {}, "mcp_metadata": _READ}),
         ("mcp", {"body": b"", "mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
         ("mcp", {"mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
         ("headers", {"headers": {"mcp-method": "ping"}}),

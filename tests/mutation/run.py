@@ -32,6 +32,7 @@ FILES = (
     "core/paths.py",
     "core/bearer.py",
     "core/token.py",
+    "core/compact.py",
     "core/rules.py",
     "core/routing.py",
     "core/matching.py",

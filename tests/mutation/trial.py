@@ -66,6 +66,7 @@ _OWN = {
     "matching": ("hosts_and_matching",),
     "hosts": ("hosts_and_matching",),
     "claims": ("rules", "token"),
+    "compact": ("compact", "token"),
     "token_cache": ("token_cache", "engine"),
     "authorizer": ("authorizer", "http_door", "doors"),
     "forward_auth": ("http_door",),
