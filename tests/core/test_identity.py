@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.core.identity import Lookalikes, identity_headers
+from extauthz.core.identity import Lookalikes, identity_headers, server_header
 from extauthz.core.model import Reason, Refusal
 from extauthz.core.policy import IDENTITY_HEADERS, Encoding, ForwardedClaim, Issuer, Server
 from extauthz.core.verified import TokenFacts
@@ -87,6 +87,10 @@ def test_one_claim_that_needs_care_leaves_the_others_as_they_are():
         "x-auth-expires-at": "2000",
         "x-auth-server": "s",
     }  # fmt: skip
+
+
+def test_a_public_path_carries_the_name_of_the_server_and_nothing_else():
+    assert server_header(_BARE) == (("x-auth-server", "s"),)
 
 
 def test_a_token_for_any_audience_may_have_none():
