@@ -14,6 +14,7 @@ from tests.tokens import NOW, mint
 MODERN = "2026-07-28"
 SAFE = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "safe"}}
 
+_RESPONSE_SAID = {"is_mcp_request": True, "method": "__jsonrpc_response"}
 _LISTING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
 
 
@@ -363,6 +364,10 @@ _READ = {"is_mcp_request": True, "method": "ping"}
         ("body", {"body": b"", "headers": {}, "mcp_metadata": _READ}),
         ("mcp", {"body": b"", "mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
         ("mcp", {"mcp_metadata": {}, "headers": {"mcp-method": "ping"}}),
+        ("mcp", {"mcp_metadata": _said(), "headers": {"mcp-method": "ping"}}),
+        ("mcp", {"mcp_metadata": {**_RESPONSE_SAID, "is_exceeding_limit": True}, "headers": {}}),
+        ("none", {"mcp_metadata": _RESPONSE_SAID, "headers": {}}),
+        ("headers", {"mcp_metadata": _RESPONSE_SAID, "headers": {"mcp-method": "ping"}}),
         ("headers", {"headers": {"mcp-method": "ping"}}),
         ("none", {"headers": {"mcp-name": "x"}}),
     ],
