@@ -843,3 +843,14 @@ def test_a_server_without_a_resource_has_no_metadata():
     found = decided(engine, asking(host="anything.example"))
     assert "resource_metadata" not in dict(found.headers)["www-authenticate"]
     assert why(decided(engine, asking(mint({"aud": "x"}), host="y.example"))) is None
+
+
+def test_reloads_do_not_pile_up_what_was_built_for_a_caller() -> None:
+    """Each reload makes new gates, and each of those builds its own answer."""
+    token, engine, keys = mint(), Engine(policy_for_tests()), key_sets()
+    for _ in range(40):
+        assert isinstance(engine.decide(asking(token), keys, now=NOW), Allow)
+        engine = Engine(policy_for_tests(), engine)
+    known = engine.cache.known(token_digest(token))
+    assert known is not None
+    assert 0 < len(known.passes) <= 16

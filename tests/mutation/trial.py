@@ -483,15 +483,18 @@ def _functions() -> _Functions:
 def _swap(mutant: Mutant, functions: _Functions) -> Callable[[], None] | None:
     """Gives the function the mutated code. None where it cannot be had so."""
     path = str(PACKAGE / mutant.file)
-    codes = {
-        code.co_firstlineno: code
-        for code in _codes(compile(mutant.source, path, "exec", dont_inherit=True))
-        if code.co_qualname == mutant.owner
-    }
+    made = list(_codes(compile(mutant.source, path, "exec", dont_inherit=True)))
+    codes = {code.co_firstlineno: code for code in made if code.co_qualname == mutant.owner}
     targets = functions.get((path, mutant.owner), [])
     pairs = [(one, codes.get(one.__code__.co_firstlineno)) for one in targets]
     if len(codes) != 1 and len(pairs) != len(codes):
         return None
+    # What it has made at import, and what is kept in tables, is changed as well.
+    within = f"{mutant.owner}.<locals>."
+    inner = {(code.co_qualname, code.co_firstlineno): code for code in made}
+    for (file, name), found in functions.items():
+        if file == path and name.startswith(within):
+            pairs += [(one, inner.get((name, one.__code__.co_firstlineno))) for one in found]
     if not pairs or any(
         code is None or code.co_freevars != one.__code__.co_freevars for one, code in pairs
     ):
