@@ -35,6 +35,8 @@ def workers(folder: Path, transport: str = "grpcio") -> Iterator[tuple[Live, Odd
         with live.running():
             until(lambda: live.see_http(issuer.token()) == ALLOW)
             until(lambda: listening(live.ports["http"]) == 2)
+            # Until every worker has said so, one that ends ends the start.
+            until(lambda: live.ready() == 200)
             yield live, issuer
 
 
