@@ -99,28 +99,30 @@ def _floods(folder: Path) -> Iterator[str]:
         "| flood | port | sent, and what came of it | p99 calm | p99 flooded | shed | memory | |"
     )
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"
-    for line in lines:
+    for line in promised:
         port = "HTTP" if line["door"] == "http" else f"gRPC ({line['transport']})"
         sent = ", ".join(f"{count:,} {what}" for what, count in sorted(line["sent"].items()))
         asked = line["answered"] + line["failed"]
         cells = (
             line["name"], port, sent, _ms(line["calm_p99"]), _ms(line["p99"]),
             f"{line['failed']} of {asked}", f"{line['grown'] / (1 << 20):.0f} MiB",
-            _kept(line),
+            "held" if line["held"] else "**not held**",
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
+    others = [line for line in lines if not line["promised"]]
+    if others:
+        harmless = sum(line["held"] for line in others)
+        yield ""
+        yield (
+            f"Floods of frames on grpcio, where no more is promised: {harmless} of {len(others)} "
+            "let nothing through, and all was as before once they were over."
+        )
     for line in recorded(folder, "figures"):
         yield ""
         yield (
             f"{line['name'].capitalize()} ({line['transport']}): {line['fetches']} in "
             f"{line['seconds']:g} s, with a cooldown of {line['cooldown']:g} s and a rotation."
         )
-
-
-def _kept(line: dict[str, Any]) -> str:
-    if not line["held"]:
-        return "**not held**"
-    return "held" if line["promised"] else "nothing let through; more is not promised"
 
 
 def _ms(seconds: float) -> str:
