@@ -82,8 +82,9 @@ def cores_apart(live: Live) -> Iterator[None]:
     """The service runs on one core and all the rest on others, as it would on other machines."""
     before = os.sched_getaffinity(0)
     first, *rest = sorted(before)
+    os.sched_setaffinity(0, {first})
     try:
-        with live.running(preexec_fn=lambda: os.sched_setaffinity(0, {first})):
+        with live.running():
             os.sched_setaffinity(0, rest or before)
             yield
     finally:
@@ -101,8 +102,8 @@ async def flood(service: Flooded, name: str, port: str, **how: Any) -> dict[str,
         **how,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.floods.flooder", json.dumps(order),
-        cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE, preexec_fn=lambda: os.nice(10),
+        "nice", sys.executable, "-m", "tests.floods.flooder", json.dumps(order),
+        cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
         output, _ = await asyncio.wait_for(process.communicate(), how["seconds"] + 150)
