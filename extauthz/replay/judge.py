@@ -45,6 +45,15 @@ _OF_THE_TOKEN: Final = frozenset(
         Reason.MALFORMED_REQUEST,
     }
 )
+# Of how the call is told; who calls makes no difference to them.
+_OF_THE_CALL: Final = frozenset(
+    {
+        Reason.BATCH_REFUSED,
+        Reason.MALFORMED_REQUEST,
+        Reason.SOURCE_MISMATCH,
+        Reason.UNVERIFIED_CALL,
+    }
+)
 
 
 class Change(StrEnum):
@@ -69,8 +78,9 @@ class Verdict:
     """What became of one record.
 
     ``reason`` and ``detail`` are those of the refusal by the new policy, also where it only
-    reports it (``audited``); for CANNOT_TELL, ``detail`` says what is not known. ``server`` is
-    the one that the new policy finds.
+    reports it (``audited``). Where the log does not tell whether there is one, there is no
+    ``reason``, and ``detail`` says what is not known: for CANNOT_TELL, and for an audited server
+    that lets the request through either way. ``server`` is the one that the new policy finds.
     """
 
     change: Change
@@ -202,13 +212,15 @@ class Judge:
             return self._unless_headers_matter(record, found)
         open_points = (*open_points, *caller.open_points(server))
         if not found.plain:
-            settled = self._at_best(record, caller, server, call) if open_points else found
+            certain = not open_points or found.reason in _OF_THE_CALL
+            settled = found if certain else self._at_best(record, caller, server, call)
             if settled is not None:
                 return settled
+        unknown = " and ".join(open_points)
         if server.audit:
             # It lets through whatever comes; what it would report cannot be told.
-            return replace(found, access=True, reason=None, detail="")
-        return _Doubt(" and ".join(open_points), server.name)
+            return replace(found, access=True, reason=None, detail=f"not in the log: {unknown}")
+        return _Doubt(unknown, server.name)
 
     def _at_best(
         self, record: Record, caller: Caller, server: Server, call: Call | None

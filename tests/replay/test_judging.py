@@ -18,6 +18,7 @@ from tests.policies import (
     ISSUERS,
     MODERN,
     ORIGIN,
+    SERVERS,
     TENANT,
     asking,
     key_sets,
@@ -46,6 +47,18 @@ def told(method: str, name: str | None = None) -> dict[str, object]:
 
 def first_issuer(**changes: Any) -> Policy:
     return policy_for_tests(issuers=[ISSUERS[0] | changes, *ISSUERS[1:]])
+
+
+# Its rule reads the very claim that the scopes are read from.
+OVERLAPPING = policy_for_tests(
+    issuers=[ISSUERS[0] | {"scope_claims": ["scope"]}, *ISSUERS[1:]],
+    servers=[
+        server | {"tools": {"add": {"claims": {"scope": "a"}}}}
+        if server["name"] == "audited"
+        else server
+        for server in SERVERS
+    ],
+)
 
 
 CERTAIN: dict[str, tuple[Policy, Request, Policy, Change, Reason | None]] = {
@@ -128,6 +141,15 @@ CERTAIN: dict[str, tuple[Policy, Request, Policy, Change, Reason | None]] = {
         OLD, asking(mint(BOTH), target=AT_CALCULATOR, mcp_metadata={}),
         policy_with("calculator", unverified_calls="allow_without_rules"),
         Change.UNCHANGED, Reason.UNVERIFIED_CALL,
+    ),
+    "the same with a body besides, at which nobody looked": (
+        OLD, asking(mint(BOTH), target=AT_CALCULATOR, mcp_metadata={}, body=b"{}"),
+        policy_with("calculator", unverified_calls="allow_without_rules"),
+        Change.UNCHANGED, Reason.UNVERIFIED_CALL,
+    ),
+    "a call that is not told, whatever its rules ask of the caller": (
+        OVERLAPPING, asking(mint({"aud": AUDITED, "scope": "audited"}), target="/audited/mcp"),
+        OVERLAPPING, Change.UNCHANGED, Reason.UNVERIFIED_CALL,
     ),
     "unverified calls that are let through no more": (
         policy_with("calculator", unverified_calls="allow_without_rules"),
@@ -310,6 +332,15 @@ def test_a_look_alike_is_refused_again_also_where_nobody_else_is() -> None:
     for new in (OLD, policy_with("notes", mode="audit", public_paths=["/notes/*"])):
         verdict = replayed(OLD, request, new)
         assert (verdict.change, verdict.reason) == (Change.UNCHANGED, Reason.MALFORMED_REQUEST)
+
+
+def test_what_an_audited_server_would_report_is_not_made_up() -> None:
+    token = mint({"aud": AUDITED, "scope": "audited"})
+    request = asking(token, target="/audited/mcp", body=calling("add").body)
+    assert record_of(log_of(OVERLAPPING, [request])[0]).reason is Reason.DENIED_BY_RULE
+    verdict = replayed(OVERLAPPING, request, OVERLAPPING)
+    assert (verdict.change, verdict.reason) == (Change.UNCHANGED, None)
+    assert verdict.detail == "not in the log: the claim scope"
 
 
 @pytest.mark.parametrize("style", ["plain", "hash"])
