@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
 from .source import IssuerSource
 
 _PARSED_AT_ONCE = 64 * 1024
+# One thread: each would keep for good what its largest document took, twenty times its length.
+_PARSING = ThreadPoolExecutor(1, "parsing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,7 @@ async def _load_file(path: str, max_bytes: int, known: Loaded | None) -> Loaded:
     if known is not None and known.document == document:
         return known
     try:
-        return Loaded(key_set=await _parsed(document), document=document)
+        return Loaded(key_set=await parsed(document), document=document)
     except KeySetError as fault:
         raise FetchError(f"jwks_file {path}: {fault}", answered=True) from None
 
@@ -107,7 +110,7 @@ async def _load_url(
     else:
         document = answer.body
         try:
-            key_set = await _parsed(document)
+            key_set = await parsed(document)
         except KeySetError as fault:
             hint = "; it is a web page: check the address" if answer.is_html else ""
             shown = jwks_uri.partition("?")[0]
@@ -150,7 +153,8 @@ async def _found(source: IssuerSource, known: Loaded | None, fetcher: Fetcher) -
     return _Where(known.jwks_uri, known.metadata, f"the last known jwks_uri is used: {note}")
 
 
-async def _parsed(document: bytes) -> KeySet:
+async def parsed(document: bytes) -> KeySet:
+    """The key set that a document describes. Raises KeySetError."""
     if len(document) <= _PARSED_AT_ONCE:
         return parse_key_set(document)
-    return await asyncio.to_thread(parse_key_set, document)
+    return await asyncio.get_running_loop().run_in_executor(_PARSING, parse_key_set, document)

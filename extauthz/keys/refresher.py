@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 
 from extauthz.core.jwk import Key
-from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError, parse_key_set
+from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError
 from extauthz.core.model import Reason
 
 from .fetch import Fetcher, FetchError
 from .flight import Flight
-from .load import Loaded, load_keys
+from .load import Loaded, load_keys, parsed
 from .schedule import after_failure, after_success
 from .snapshot import Snapshot, SnapshotFolder
 from .source import IssuerSource
@@ -124,7 +124,7 @@ class Refresher:
         if found is None:
             return
         try:
-            key_set = await asyncio.to_thread(parse_key_set, found.document)
+            key_set = await parsed(found.document)
         except KeySetError as fault:
             _log.warning("the key snapshot of issuer %s is ignored: %s", self.source.name, fault)
             return

@@ -139,8 +139,8 @@ def test_two_tokens_are_refused(scene: Scene, edge: Edge) -> None:
 def test_the_most_identity_that_extauthz_sends_fits(scene: Scene, edge: Edge) -> None:
     """A token of nearly 16 KiB whose claims come back as headers of many KiB."""
     token = scene.token(scope="notes " + "s" * 8000)
-    # Without a body: Go's server may end one while it is read still, and a long answer with it.
-    sent = attempt(scene, edge, token=token, method="GET")
+    # Go's server may end a body while it is read still, and a long answer with it: Caddy gets none.
+    sent = attempt(scene, edge, token=token, method="GET" if edge.name == "caddy" else "POST")
     assert sent.response.status == 200, sent.response
     ((_, received),) = sent.reached
     identity = {name.lower(): value for name, value in identity_of(received)}
