@@ -119,13 +119,23 @@ class TestAtOnce:
         assert isinstance(await stage.authorizer.check(request, "http"), Allow)
         assert isinstance(stage.authorizer.check_now(request, "http"), Allow)
 
-    def test_what_breaks_is_refused_logged_and_told(self, stage: Stage, monkeypatch, caplog):
-        stage.breaks("decide_at_once", monkeypatch)
-        request = asking_as_mcp()
-        decision = stage.authorizer.check_now(request, "http")
-        assert is_the_last_resort(decision)
-        assert stage.told_once(request, decision)
-        assert was_logged(caplog, "a decision failed; the request is refused")
+
+@pytest.mark.parametrize(
+    ("asked", "breaks", "message"),
+    [
+        (Authorizer.check_now, "decide_at_once", "a decision failed; the request is refused"),
+        (Authorizer.answer, "answer", "an answer failed; the request is refused"),
+    ],
+)
+def test_what_breaks_is_refused_logged_and_told(
+    stage: Stage, monkeypatch, caplog, asked, breaks, message
+):
+    stage.breaks(breaks, monkeypatch)
+    request = asking_as_mcp()
+    decision = asked(stage.authorizer, request, "http")
+    assert is_the_last_resort(decision)
+    assert stage.told_once(request, decision)
+    assert was_logged(caplog, message)
 
 
 class TestCheck:
@@ -260,14 +270,6 @@ class TestAnswers:
         assert isinstance(answer, Answer)
         assert answer.status == 200
         assert stage.told_once(DOCUMENT, answer)
-
-    def test_what_breaks_is_refused_logged_and_told(self, stage: Stage, monkeypatch, caplog):
-        stage.breaks("answer", monkeypatch)
-        request = asking_as_mcp()
-        answer = stage.authorizer.answer(request, "http")
-        assert is_the_last_resort(answer)
-        assert stage.told_once(request, answer)
-        assert was_logged(caplog, "an answer failed; the request is refused")
 
     @pytest.mark.parametrize("request_", [None, asking(), asking_as_mcp()])
     def test_a_message_that_is_no_request_is_refused_and_told(self, stage: Stage, request_):
