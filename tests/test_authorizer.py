@@ -121,18 +121,18 @@ class TestAtOnce:
 
 
 @pytest.mark.parametrize(
-    ("asked", "breaks", "message"),
+    "case",
     [
         (Authorizer.check_now, "decide_at_once", "a decision failed; the request is refused"),
         (Authorizer.answer, "answer", "an answer failed; the request is refused"),
     ],
+    ids=["a decision", "an answer"],
 )
-def test_what_breaks_is_refused_logged_and_told(
-    stage: Stage, monkeypatch, caplog, asked, breaks, message
-):
+def test_what_breaks_is_refused_logged_and_told(stage: Stage, monkeypatch, caplog, case):
+    ask, breaks, message = case
     stage.breaks(breaks, monkeypatch)
     request = asking_as_mcp()
-    decision = asked(stage.authorizer, request, "http")
+    decision = ask(stage.authorizer, request, "http")
     assert is_the_last_resort(decision)
     assert stage.told_once(request, decision)
     assert was_logged(caplog, message)
