@@ -6,7 +6,7 @@ import re
 import pytest
 
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Reason, Refusal, Request
+from extauthz.core.model import Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
 
 SERVER = Server(
@@ -121,6 +121,13 @@ def test_a_refusal_carries_what_is_told_of_it_and_what_a_browser_needs():
     assert (denial.reason, denial.server, denial.detail) == (Reason.BAD_ORIGIN, "calc", "a detail")
     assert denial.headers[-1:] == cors
     assert Challenger(None, None).deny(refusal, None).server is None
+
+
+def test_a_refusal_tells_the_log_who_was_refused_which_call():
+    token, call = object(), Call("tools/call", "add")
+    denial = _deny("denied_by_rule", token=token, call=call)
+    assert denial.token is token
+    assert denial.call is call
 
 
 @pytest.mark.requirement("R17", "R18")
