@@ -20,6 +20,8 @@ _URL = re.compile(
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _SIX_TO_FOUR = ipaddress.ip_network("2002::/16")
+# Python's own is_loopback counts 127.0.0.1 dressed as IPv6 in from 3.13 on, and not before.
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
 
 
 class BadAddress(ValueError):
@@ -57,7 +59,7 @@ class Address:
     def is_loopback(self) -> bool:
         """Whether it leads to this machine by its form alone; no name is resolved."""
         ip = _ip(self.host)
-        return self.host == "localhost" or (ip is not None and ip.is_loopback)
+        return self.host == "localhost" or (ip is not None and any(ip in net for net in _LOOPBACK))
 
     @property
     def is_inside(self) -> bool:
