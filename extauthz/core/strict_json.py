@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import accumulate
 
 MAX_DEPTH = 64
 
@@ -81,20 +82,20 @@ def _decoded(text: str) -> object:
 # Possessive, and an open string runs to the end: time stays linear in the length, whatever the
 # text. No octet of a character beyond ASCII is a quote, a backslash or a bracket.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _is_deep(data: bytes) -> bool:
-    # Which closes which is the decoder's business; here only the levels count. A pair with nothing
-    # in it goes at each step, and with it one level everywhere.
-    brackets = _STRING.sub(b"", data).translate(_ONE_KIND, _NO_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        fewer = brackets.replace(b"[]", b"")
-        if len(fewer) == len(brackets):
-            return brackets.count(b"[") > MAX_DEPTH
-        brackets = fewer
-    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
+    # Which closes which is the decoder's business; here only the levels count: a step up or down
+    # for each bracket, as signed octets.
+    steps = _STRING.sub(b"", data).translate(_STEPS, _NO_BRACKETS)
+    # Most brackets are of the innermost level, which is quickly taken away.
+    return _exceeds(MAX_DEPTH - 1, steps.replace(b"\x01\xff", b"")) and _exceeds(MAX_DEPTH, steps)
+
+
+def _exceeds(levels: int, steps: bytes) -> bool:
+    return any(map(levels.__lt__, accumulate(memoryview(steps).cast("b"))))
 
 
 def _encodable(value: object) -> bool:

@@ -46,6 +46,7 @@ def unsigned(payload: bytes) -> Request:
 COSTLY: dict[str, Request] = {
     "brackets and an open string": unsigned(b"[" * 65 + b'"' + b'\\"' * 5_500),
     "brackets and an escape at the end": unsigned(b"[" * 65 + b'"' + b'\\"' * 5_500 + b"\\"),
+    "brackets of which some are closed": unsigned(b"[" * 11_000 + b"]" * 100),
     "many arrays": unsigned(listed("[]")),
     "many objects": unsigned(listed("{}")),
     "many numbers": unsigned(listed("1e1")),
@@ -72,6 +73,8 @@ COSTLY: dict[str, Request] = {
         body=b'{"method":"tools/call","params":{"name":"a"}}',
     ),
     "a body of brackets": posted(b"[" * 1_000_000),
+    "a body of brackets of which some are closed": posted(b"[" * 1_000_000 + b"]" * 100),
+    "a body of towers": posted((b"[" * 64 + b"]" * 64 + b",") * 7_700),
     "a deep body of empty arrays": posted(b"[" * 65 + b"[]," * 330_000),
     "a body of quotes": posted(b"[" * 65 + b'"' + b'\\"' * 500_000),
     "a body of disguises": posted(
