@@ -66,7 +66,7 @@ class Authorizer:
         self._turns = Turns(monotonic)
 
     def check_now(self, request: Request, transport: str) -> Decision | None:
-        """Decide at once, or None when a token has to be verified: then ``check``."""
+        """Decide at once, or None when that would take a while: then ``check``."""
         started = self._monotonic()
         decision: Decision | Unproven
         try:

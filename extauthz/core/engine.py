@@ -30,6 +30,7 @@ _NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a p
 LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
 _NO_KEY = "no key of the issuer fits kid and algorithm"
 _UNPROVEN = Unproven()
+_SHORT = 32 * 1024
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
 
 KeySets = Mapping[str, KeySet]
@@ -99,7 +100,10 @@ class Engine:
         return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
 
     def decide_at_once(self, request: Request, keys: KeySets, *, now: float) -> Decision | Unproven:
-        """What ``decide`` says where no token has to be verified for it, else Unproven."""
+        """What ``decide`` says where it takes next to no time, else Unproven.
+
+        It takes some where a token has to be verified or a long body has to be read.
+        """
         gate = self._gate(request, None)
         if not isinstance(gate, Gate):
             return gate
@@ -109,6 +113,8 @@ class Engine:
                 return _UNPROVEN
             return gate.refuse(request, MISSING, credentials_at_fault=True)
         if len(text) > self._longest_remembered:
+            return _UNPROVEN
+        if request.body is not None and len(request.body) > _SHORT and gate.server.has_call_rules:
             return _UNPROVEN
         caller = self.cache.known(token_digest(text))
         if caller is None or not _still_good(caller, gate, keys, now):

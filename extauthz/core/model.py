@@ -163,7 +163,7 @@ class NeedKeys:
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """Not an answer yet: a token has to be verified, which costs more than all the rest."""
+    """Not an answer yet: verifying a token or reading a long body costs more than all the rest."""
 
 
 Decision = Allow | Deny | Answer

@@ -585,6 +585,24 @@ class TestMemory:
         usual = decided(engine, request)
         assert engine.decide_at_once(request, key_sets(), now=NOW) == usual
 
+    def test_a_long_body_is_read_in_its_turn(self, engine):
+        def padded(length):
+            body = call("safe")
+            return at_calculator(body=body + b" " * (length - len(body)))
+
+        for length, at_once in ((32 * 1024, True), (32 * 1024 + 1, False)):
+            request = padded(length)
+            usual = decided(engine, request)
+            assert isinstance(usual, Allow)
+            found = engine.decide_at_once(request, key_sets(), now=NOW)
+            assert found == (usual if at_once else Unproven())
+
+    def test_where_no_rule_reads_it_a_body_may_be_of_any_length(self, engine):
+        request = asking(mint(), method="POST", body=bytes(100_000))
+        usual = decided(engine, request)
+        assert isinstance(usual, Allow)
+        assert engine.decide_at_once(request, key_sets(), now=NOW) == usual
+
     def test_at_once_a_lease_ends_with_the_token(self):
         leasing = Engine(policy_with("notes", forward={"stream_lease": "token"}))
         request = asking(mint({"exp": NOW + 100}))
