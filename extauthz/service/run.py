@@ -21,6 +21,7 @@ from extauthz.telemetry.records import send_logs_to
 from extauthz.telemetry.tracing import spans_wanted
 
 from .garbage import end_start
+from .heap import keep_for_next
 from .loop import new_loop
 from .reload import POLL_SECONDS, ConfigWatch
 from .service import Service
@@ -59,6 +60,7 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
     end_start()
+    keep_for_next()
     reloading = asyncio.create_task(_keep_reloading(service, loaded, load_again, signals))
     try:
         await signals.stop.wait()

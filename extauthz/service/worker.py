@@ -34,6 +34,7 @@ from extauthz.telemetry.tracing import spans_wanted
 
 from .doors import Doors
 from .garbage import end_start
+from .heap import keep_for_next
 from .loop import new_loop
 from .messages import (
     CannotServe,
@@ -133,6 +134,7 @@ class Worker:
         """Open the doors and follow orders until the last one; the exit code."""
         await self._doors.start()
         end_start()
+        keep_for_next()
         self._channel.send(Listening())
         telling = asyncio.create_task(self._keep_telling())
         try:
