@@ -41,7 +41,8 @@ class GrpcLimits:
 
     ``message_bytes`` must hold a whole request body where Envoy sends one.
     ``connection_age`` makes a proxy connect anew now and then, so that it finds new
-    replicas; calls under way have ``connection_grace`` to end.
+    replicas; calls under way have ``connection_grace`` to end. One that does not begin to speak
+    HTTP/2 within ``handshake`` seconds is closed.
     """
 
     message_bytes: int = 4 * 1024 * 1024
@@ -52,6 +53,7 @@ class GrpcLimits:
     keepalive_interval: float = 60.0
     keepalive_timeout: float = 20.0
     ping_interval: float = 10.0
+    handshake: float = 10.0
 
     def options(self, reuse_port: bool) -> list[tuple[str, int]]:
         """The same in gRPC's words."""
@@ -68,6 +70,7 @@ class GrpcLimits:
             ("grpc.keepalive_timeout_ms", int(self.keepalive_timeout * 1000)),
             ("grpc.http2.min_ping_interval_without_data_ms", int(self.ping_interval * 1000)),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.server_handshake_timeout_ms", int(self.handshake * 1000)),
         ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Iterator
 from email.utils import formatdate
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,8 @@ _TICK: Final = 0.5
 _HANDSHAKE: Final = 5.0
 _GOODBYE: Final = 1.0
 _LINGER: Final = 0.25
+_AT_ONCE: Final = 32
+_BACKLOG: Final = 1024
 _USUAL_LIMITS: Final = HttpLimits()
 
 
@@ -67,10 +71,13 @@ class HttpServer:
             server = await loop.create_server(
                 lambda: HttpConnection(self),
                 sock=one,
+                backlog=_AT_ONCE,
                 ssl=self._context,
                 ssl_handshake_timeout=_HANDSHAKE if tls else None,
                 ssl_shutdown_timeout=_GOODBYE if tls else None,
             )
+            # asyncio takes as many connections in one go as it lets wait: two different things.
+            one.listen(_BACKLOG)
             self._listening.append(server)
         return self.address
 
@@ -118,6 +125,13 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self.tick = loop.time()
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
-        for connection in tuple(self._connections):
-            connection.end_if_overdue(self.tick)
+        self._end_those_overdue(iter(tuple(self._connections)))
         self._ticking = loop.call_later(_TICK, self._look_at_the_clock)
+
+    def _end_those_overdue(self, connections: Iterator[HttpConnection]) -> None:
+        some = tuple(islice(connections, _AT_ONCE))
+        for connection in some:
+            connection.end_if_overdue(self.tick)
+        if some:
+            # Of thousands that came together each is overdue, and others wait for an answer.
+            asyncio.get_running_loop().call_soon(self._end_those_overdue, connections)

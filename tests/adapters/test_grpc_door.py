@@ -147,6 +147,22 @@ async def test_metadata_larger_than_the_limit_is_no_allow():
         assert (await check(channel, good())).status.code == 0
 
 
+async def test_who_connects_and_says_nothing_is_sent_away():
+    """A proxy that has begun to speak HTTP/2 stays, though it asks nothing."""
+    async with running(limits=GrpcLimits(handshake=0.2)) as door:
+        assert isinstance(door.address, TcpAddress)
+        here = (door.address.host, door.address.port)
+        async with channel_to(door) as channel:
+            await channel.channel_ready()
+            reader, writer = await asyncio.open_connection(*here)
+            async with asyncio.timeout(10):
+                while await reader.read(1024):
+                    pass
+            writer.close()
+            assert channel.get_state() is grpc.ChannelConnectivity.READY
+            assert (await check(channel, good())).status.code == 0
+
+
 texts = st.text(max_size=12)
 names = st.one_of(st.sampled_from(["authorization", "Authorization", "origin", "host"]), texts)
 values = st.one_of(st.sampled_from(["Bearer x", "Bearer ", "Basic x"]), texts)
