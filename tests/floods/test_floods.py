@@ -1,9 +1,9 @@
 """While one client floods us, others are answered, memory stays bounded, and then all is as before.
 
 ``make attack`` runs the full size and writes the figures down; the p99 of good callers then stays
-within twice the calm one and a quarter of a second. Here in short each flood has a
-second or two, and good callers must be answered: how long that takes depends on what else
-the machine does.
+within twice the calm one and a twentieth of a second, on grpcio a quarter. Here in short each
+flood has a second or two, and good callers must be answered: how long that takes depends on what
+else the machine does.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 MEGABYTE = 1 << 20
 LONG = at_length()
 COOLDOWN = 0.5
-SLACK = 0.25
-"""Seconds: a calm answer takes a few milliseconds, and one megabyte of a flood a dozen."""
+SLACK = {"native": 0.05, "grpcio": 0.25}
+"""Seconds: a calm answer takes a few milliseconds, and so does one megabyte of a flood."""
 TOOLS = {
     "name": "tools",
     "resource": "https://mcp.example.com/tools/mcp",
@@ -99,10 +99,11 @@ async def flood(service: Flooded, name: str, port: str, **how: Any) -> dict[str,
         "issuer": service.issuer.url,
         "kid": service.issuer.key.kid,
         "good": service.issuer.token(),
+        "alone": LONG,
         **how,
     }
     process = await asyncio.create_subprocess_exec(
-        "nice", sys.executable, "-m", "tests.floods.flooder", json.dumps(order),
+        sys.executable, "-m", "tests.floods.flooder", json.dumps(order),
         cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -142,8 +143,8 @@ async def hold(
         assert waits.verdicts == {ALLOW}
         assert shed or waits.failed <= 0.05 * (waits.failed + len(waits.seconds))
         if LONG and promised:
-            assert waits.p99 < 2 * calm.p99 + SLACK, "good callers are starved"
-        assert peak - memory < (1024 if shed else megabytes) * MEGABYTE, "memory grows"
+            assert waits.p99 < 2 * calm.p99 + SLACK[service.transport], "good callers are starved"
+        assert peak - memory < (2048 if shed else megabytes) * MEGABYTE, "memory grows"
         if shed:
             live.until_open(service.issuer.token())
         assert live.see(service.issuer.token()) == ALLOW
@@ -200,7 +201,7 @@ async def test_requests_that_are_refused(
     ids=[row[0] for row in FRAMES if LONG or row[1]],
 )
 async def test_frames(service: Flooded, name: str, short: Any, long: Any) -> None:
-    assert await hold(service, name, "grpc", **sized(short, long))
+    assert (await hold(service, name, "grpc", **sized(short, long)))["frames"]
 
 
 async def test_random_kids(service: Flooded) -> None:
