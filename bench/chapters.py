@@ -9,7 +9,7 @@ from typing import Final
 
 import decisions
 import load
-from disturbance import ask_all, flood, question, repeatedly
+from disturbance import FLOOD, ask_all, flood, question, repeatedly
 from edges import Edge, client_headers, envoy, envoy_path, nginx, nginx_path
 from load import Load
 from report import Report, spread
@@ -230,18 +230,24 @@ def disturbed(run: Run) -> None:
                 return load.grpc(port, message, seconds=2 * run.seconds, per_second=500)
 
             calm, rotating, flooded, down = [], [], [], []
+            asked = 0
             for _ in range(run.rounds):
                 calm.append(latency())
                 with repeatedly(issuer.rotate, 0.5):
                     rotating.append(latency())
                 issuer.keys.insert(0, issuer.previous_keys[0])
-                with repeatedly(flood(ours.ports["http"], issuer, world.resource()), 0.1):
+                with (
+                    flood(ours.ports["http"], issuer, world.resource()) as ask,
+                    repeatedly(ask, 0) as done,
+                ):
                     flooded.append(latency())
+                asked += FLOOD * done.times
                 issuer.stop()
                 down.append(latency())
                 issuer.start()
     names = ("calm", "during rotations", "under a flood of random kids", "during an outage")
     base = load.median(calm)
+    run.report.figure("questions of the flood", f"{asked / (2 * run.seconds * run.rounds):.0f}/s")
     for name, found in zip(names, (calm, rotating, flooded, down), strict=True):
         run.tell(name, Loads(found, calm))
         if found is not calm:

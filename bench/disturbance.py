@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from world import HOST
 
 from extauthz.demo.issuer import Issuer
 
+FLOOD: Final = 8
+"""Connections of a flood; over each one question follows another without a pause."""
+
 _PIPELINED: Final = 50
 
 
+@dataclass(slots=True)
+class Repeated:
+    """How often something was done."""
+
+    times: int = 0
+
+
 @contextlib.contextmanager
-def repeatedly(what: Callable[[], object], every: float) -> Iterator[None]:
-    """Do something again and again while the block runs."""
+def repeatedly(what: Callable[[], object], every: float) -> Iterator[Repeated]:
+    """Do something again and again while the block runs, with ``every`` seconds in between."""
     stop = threading.Event()
+    done = Repeated()
 
     def go_on() -> None:
+        # The load generator shares a core with this thread, and is to wait for the service alone.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         while not stop.wait(every):
             what()
+            done.times += 1
 
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
     try:
-        yield
+        yield done
     finally:
         stop.set()
         thread.join()
@@ -59,19 +75,25 @@ def ask_all(port: int, questions: Iterable[bytes]) -> tuple[int, float]:
     return allowed, time.perf_counter() - started
 
 
-def flood(port: int, issuer: Issuer, resource: str) -> Callable[[], object]:
-    """Fifty questions with key ids that nobody has ever seen."""
+@contextlib.contextmanager
+def flood(port: int, issuer: Issuer, resource: str) -> Iterator[Callable[[], object]]:
+    """What asks once over each of ``FLOOD`` connections, with key ids that nobody has ever seen."""
     good = issuer.mint(alg="ES256", aud=resource, scope="mcp.read")
     _, claims, signature = good.split(".")
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(FLOOD)
+        ]
 
-    def ask() -> None:
-        questions = []
-        for _ in range(_PIPELINED):
-            header = _header(secrets.token_hex(8))
-            questions.append(question(f"{header}.{claims}.{signature}"))
-        ask_all(port, questions)
+        def ask() -> None:
+            for client in clients:
+                header = _header(secrets.token_hex(8))
+                client.sendall(question(f"{header}.{claims}.{signature}"))
+            for client in clients:
+                if not client.recv(1 << 16).startswith(b"HTTP/1.1 401"):
+                    raise ConnectionError("a question of the flood was not refused")
 
-    return ask
+        yield ask
 
 
 def _header(kid: str) -> str:
