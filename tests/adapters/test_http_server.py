@@ -207,6 +207,23 @@ async def test_an_idle_connection_is_closed_in_time():
             assert statuses(await exchange(server, GET)) == [200]
 
 
+async def test_of_many_that_say_nothing_all_are_closed_in_time():
+    async with (
+        running(limits=HttpLimits(read_seconds=0.05)) as server,
+        AsyncExitStack() as stack,
+        asyncio.timeout(10),
+    ):
+        silent = [await stack.enter_async_context(connected(server)) for _ in range(100)]
+        for reader, _ in silent:
+            assert await reader.read() == b""
+
+
+async def test_many_may_come_at_once():
+    async with running() as server, asyncio.timeout(10):
+        received = await asyncio.gather(*(exchange(server, LAST) for _ in range(200)))
+    assert list(map(statuses, received)) == [[200]] * 200
+
+
 async def test_waiting_for_an_answer_is_not_idling():
     echo = Echo()
     limits = HttpLimits(read_seconds=0.05, idle_seconds=0.05)
