@@ -76,6 +76,7 @@ def test_every_step_goes_as_expected_and_nothing_is_left_behind(tmp_path: Path) 
     assert not any(map(accepts, listeners(tmp_path)))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_step_that_goes_wrong_shows_in_table_exit_code_and_logs(tmp_path: Path) -> None:
     outcome = subprocess.run(
@@ -105,6 +106,7 @@ def shell(commands: str) -> tuple[list[str], str]:
     return re.findall(r"^HTTP/1.1 (\d+)", said, re.MULTILINE), said
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="NOT TESTED: there is no curl here")
 def test_with_stay_all_keeps_running_and_what_is_printed_works(
@@ -133,6 +135,7 @@ def test_with_stay_all_keeps_running_and_what_is_printed_works(
     assert not any(map(accepts, listeners(tmp_path / "work")))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_any_time_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
     with running(demo(tmp_path), "edge (Envoy)") as (process, _):

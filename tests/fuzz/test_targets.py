@@ -50,6 +50,7 @@ def test_seeds_and_their_neighbours_hold(name: str) -> None:
         target.one(data)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not installed")
 @pytest.mark.parametrize("name", NAMES)

@@ -171,6 +171,7 @@ def pip(venv: Path, *arguments: str | Path) -> None:
     run(sys.executable, "-m", "pip", *quiet, "--python", python, *arguments, cwd=venv)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "choose", [lambda built: built.wheel, lambda built: built.sdist], ids=["wheel", "sdist"]
 )

@@ -15,7 +15,7 @@ from tests.e2e.processes import program
 from tests.service.conftest import CONFIG, Running, until
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_replaced_certificate_is_taken_up(workers: int, tmp_path: Path) -> None:
     files, running = Files(tmp_path), Running(tmp_path)
     pair = f"{{{{cert_file: {files.certificate}, key_file: {files.key}}}}}"
