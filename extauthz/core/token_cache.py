@@ -8,6 +8,7 @@ so that nobody fills it without a key of an issuer.
 from __future__ import annotations
 
 import marshal
+from collections import OrderedDict
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Generic, TypeVar
@@ -27,41 +28,33 @@ def token_digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-class Generations(Generic[_T]):
-    """A bounded map that forgets what was not used for long.
-
-    Two generations stand in for a strict order of use: what is used moves to the young
-    one, and when that is full the old one is dropped.
-    """
+class Recent(Generic[_T]):
+    """A bounded map that forgets what was not used for longest."""
 
     def __init__(self, entries: int) -> None:
-        self._half = (entries + 1) // 2
-        self._young: dict[bytes, _T] = {}
-        self._old: dict[bytes, _T] = {}
+        self._entries = entries
+        self._kept: OrderedDict[bytes, _T] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+        return len(self._kept)
 
     def get(self, name: bytes) -> _T | None:
         """What is kept under ``name``, which now counts as used."""
-        value = self._young.get(name)
-        if value is None and self._old:
-            value = self._old.pop(name, None)
-            if value is not None:
-                self.put(name, value)
+        value = self._kept.get(name)
+        if value is not None:
+            self._kept.move_to_end(name)
         return value
 
     def put(self, name: bytes, value: _T) -> None:
-        """Keep ``value``, forgetting the old generation when the young one is full."""
-        if len(self._young) >= self._half and name not in self._young:
-            self._old, self._young = self._young, {}
-        if self._half:
-            self._young[name] = value
+        """Keep ``value``, forgetting another one where there are too many."""
+        self._kept[name] = value
+        self._kept.move_to_end(name)
+        if len(self._kept) > self._entries:
+            self._kept.popitem(last=False)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._young.clear()
-        self._old.clear()
+        self._kept.clear()
 
 
 class TokenCache:
@@ -72,8 +65,8 @@ class TokenCache:
     """
 
     def __init__(self, entries: int, claims: frozenset[str] = frozenset()) -> None:
-        self._warm: Generations[Caller] = Generations(min(entries, _WARM_ENTRIES))
-        self._cold: Generations[bytes] = Generations(entries)
+        self._warm: Recent[Caller] = Recent(min(entries, _WARM_ENTRIES))
+        self._cold: Recent[bytes] = Recent(entries)
         self._claims = claims
         self._signers: list[tuple[Issuer, Key]] = []
         self._signer_numbers: dict[tuple[int, int], int] = {}

@@ -10,7 +10,7 @@ from extauthz.core import token_cache
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import parse_key_set
 from extauthz.core.model import Allow
-from extauthz.core.token_cache import Generations, TokenCache, claims_in_use, token_digest
+from extauthz.core.token_cache import Recent, TokenCache, claims_in_use, token_digest
 from extauthz.core.verified import Caller
 from tests.policies import asking, key_sets, policy_for_tests, policy_with
 from tests.tokens import ABSENT, NOW, jwks, mint, signer
@@ -25,35 +25,43 @@ def caller(text: str) -> Caller:
     return found
 
 
-class TestGenerations:
+class TestRecent:
     def test_what_is_put_is_got(self):
-        kept: Generations[int] = Generations(4)
+        kept: Recent[int] = Recent(4)
         kept.put(b"a", 1)
         kept.put(b"a", 2)
         assert kept.get(b"a") == 2
         assert kept.get(b"b") is None
         assert len(kept) == 1
 
-    def test_what_was_not_used_for_long_is_forgotten_and_what_was_is_not(self):
-        kept: Generations[int] = Generations(4)
+    def test_what_was_not_used_for_longest_is_forgotten(self):
+        kept: Recent[int] = Recent(3)
         for name in (b"a", b"b", b"c"):
             kept.put(name, 1)
-        assert kept.get(b"a") == 1  # used, and young again
-        for name in (b"d", b"e"):
-            kept.put(name, 1)
-        assert kept.get(b"b") is None
         assert kept.get(b"a") == 1
+        kept.put(b"b", 2)
+        for name, oldest in ((b"d", b"c"), (b"e", b"a"), (b"f", b"b")):
+            kept.put(name, 1)
+            assert kept.get(oldest) is None
+        assert len(kept) == 3
 
-    @pytest.mark.parametrize("entries", [1, 2, 3, 4, 7])
-    def test_it_never_holds_more(self, entries):
-        kept: Generations[int] = Generations(entries)
+    @pytest.mark.parametrize("entries", [1, 2, 3, 7])
+    def test_it_holds_so_many_and_no_more(self, entries):
+        kept: Recent[int] = Recent(entries)
         for n in range(50):
             kept.put(b"%d" % n, n)
-            assert kept.get(b"%d" % n) == n
-            assert len(kept) <= entries + 1
+            assert len(kept) == min(n + 1, entries)
+        assert [kept.get(b"%d" % n) for n in range(50 - entries, 50)] == [*range(50 - entries, 50)]
+
+    def test_callers_in_turn_are_all_remembered_if_there_is_room(self):
+        kept: Recent[int] = Recent(10)
+        for n in range(10):
+            kept.put(b"%d" % n, n)
+        for _ in range(2):
+            assert [kept.get(b"%d" % n) for n in range(10)] == [*range(10)]
 
     def test_putting_the_same_again_forgets_nothing(self):
-        kept: Generations[int] = Generations(4)
+        kept: Recent[int] = Recent(4)
         kept.put(b"a", 1)
         for n in range(20):
             kept.put(b"b", n)
@@ -61,20 +69,20 @@ class TestGenerations:
 
     @pytest.mark.parametrize("entries", [2, 4])
     def test_putting_the_same_again_when_full_forgets_nothing_either(self, entries):
-        kept: Generations[int] = Generations(entries)
+        kept: Recent[int] = Recent(entries)
         names = [b"%d" % n for n in range(entries)]
         for name in (*names, names[-1]):
             kept.put(name, 1)
         assert len(kept) == entries
 
     def test_without_room_nothing_is_kept(self):
-        kept: Generations[int] = Generations(0)
+        kept: Recent[int] = Recent(0)
         kept.put(b"a", 1)
         assert kept.get(b"a") is None
         assert len(kept) == 0
 
     def test_cleared_it_is_empty(self):
-        kept: Generations[int] = Generations(2)
+        kept: Recent[int] = Recent(2)
         for n in range(2):
             kept.put(b"%d" % n, n)
         kept.clear()
