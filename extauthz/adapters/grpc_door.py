@@ -54,12 +54,11 @@ class GrpcLimits:
     keepalive_timeout: float = 20.0
     ping_interval: float = 10.0
     handshake: float = 10.0
+    connections: int = 4096
 
-    def options(self, reuse_port: bool) -> list[tuple[str, int]]:
+    def options(self) -> list[tuple[str, int]]:
         """The same in gRPC's words."""
         return [
-            # On by default in gRPC: a second service would silently take half of the checks.
-            ("grpc.so_reuseport", int(reuse_port)),
             ("grpc.max_receive_message_length", self.message_bytes),
             ("grpc.max_metadata_size", self.metadata_bytes),
             ("grpc.absolute_max_metadata_size", self.metadata_bytes),

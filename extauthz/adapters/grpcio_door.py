@@ -1,22 +1,20 @@
-"""The gRPC door on grpcio's server: TLS, reflection, the standard health service."""
+"""The gRPC door on grpcio's server: reflection, the standard health service."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final, cast
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import Address, TcpAddress
+from extauthz.config.addresses import Address
 
 from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits
-from .tls import TlsMaterial, TlsSource
-
-# What gRPC takes for "as before", though its type stubs do not know.
-_UNCHANGED: Final = cast("grpc.ServerCertificateConfiguration", None)
+from .grpc_front import GrpcFront
+from .tls import TlsSource
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -42,13 +40,17 @@ class GrpcDoor:
         reflection: bool = False,
         mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
-        self.address = address
+        self._front = GrpcFront(address, tls=tls, limits=limits, reuse_port=reuse_port)
         self._servicer = CheckServicer(authorizer, mcp_namespace)
-        self._tls = tls
-        self._options = limits.options(reuse_port)
+        self._options = limits.options()
         self._reflection = reflection
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; once started with its real port."""
+        return self._front.address
 
     async def start(self, *, ready: bool = True) -> Address:
         """Listen, and say which address that is: port 0 becomes a real one.
@@ -65,10 +67,10 @@ class GrpcDoor:
         if self._reflection:
             _reflect(server)
         await self.set_ready(ready)
-        self.address = self._bind(server)
+        server.add_insecure_port(str(self._front.bind()))
         await server.start()
         self._server = server
-        return self.address
+        return await self._front.start()
 
     async def set_ready(self, ready: bool) -> None:
         """Tell the proxies' health checks whether to send requests here."""
@@ -79,42 +81,11 @@ class GrpcDoor:
     async def stop(self, grace: float) -> None:
         """Say NOT_SERVING, take no new checks, and give those under way ``grace`` seconds."""
         await self._health.enter_graceful_shutdown()
-        if self._server is None:
-            return
-        await self._server.stop(grace)
-        self._server = None
-
-    def _bind(self, server: grpc.aio.Server) -> Address:
-        address = self.address
-        where = str(address)
-        try:
-            if self._tls is None:
-                port = server.add_insecure_port(where)
-            else:
-                port = server.add_secure_port(where, _credentials(self._tls))
-        except RuntimeError as fault:
-            raise OSError(f"cannot listen on {address}: {fault}") from None
-        return TcpAddress(address.host, port) if isinstance(address, TcpAddress) else address
-
-
-def _credentials(source: TlsSource) -> grpc.ServerCredentials:
-    given = source.current()
-
-    def configuration(material: TlsMaterial) -> grpc.ServerCertificateConfiguration:
-        pair = (material.key, material.certificate)
-        return grpc.ssl_server_certificate_configuration([pair], material.client_ca)
-
-    def changed() -> grpc.ServerCertificateConfiguration:
-        nonlocal given
-        material = source.current()
-        if material is given:
-            return _UNCHANGED
-        given = material
-        return configuration(material)
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(given), changed, require_client_authentication=given.client_ca is not None
-    )
+        self._front.close()
+        if self._server is not None:
+            await self._server.stop(grace)
+            self._server = None
+        await self._front.stop()
 
 
 def _reflect(server: grpc.aio.Server) -> None:

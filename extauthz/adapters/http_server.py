@@ -15,7 +15,7 @@ from extauthz.config.addresses import Address, UnixAddress
 
 from .http_message import HttpHandler
 from .http_protocol import HttpConnection, HttpLimits
-from .sockets import bind, bound_address
+from .sockets import bind, bound_address, serve
 from .tls import TlsSource
 
 _TICK: Final = 0.5
@@ -23,7 +23,6 @@ _HANDSHAKE: Final = 5.0
 _GOODBYE: Final = 1.0
 _LINGER: Final = 0.25
 _AT_ONCE: Final = 32
-_BACKLOG: Final = 1024
 _USUAL_LIMITS: Final = HttpLimits()
 
 
@@ -50,7 +49,9 @@ class HttpServer:
         """Whether each connection is to end with the answer to its next request."""
         self.tick = 0.0
         self.date = b""
-        self._context: ssl.SSLContext | None = None if tls is None else tls.server_context()
+        self._context: ssl.SSLContext | None = (
+            None if tls is None else tls.server_context("http/1.1")
+        )
         self._reuse_port = reuse_port
         self._listening: list[asyncio.Server] = []
         self._connections: set[HttpConnection] = set()
@@ -62,23 +63,12 @@ class HttpServer:
 
         Raises OSError when the address cannot be had.
         """
-        loop = asyncio.get_running_loop()
         self._look_at_the_clock()
-        tls = self._context is not None
         sockets = bind(self.address, reuse_port=self._reuse_port)
         self.address = bound_address(sockets[0])
-        for one in sockets:
-            server = await loop.create_server(
-                lambda: HttpConnection(self),
-                sock=one,
-                backlog=_AT_ONCE,
-                ssl=self._context,
-                ssl_handshake_timeout=_HANDSHAKE if tls else None,
-                ssl_shutdown_timeout=_GOODBYE if tls else None,
-            )
-            # asyncio takes as many connections in one go as it lets wait: two different things.
-            one.listen(_BACKLOG)
-            self._listening.append(server)
+        self._listening = await serve(
+            sockets, lambda: HttpConnection(self), self._context, handshake=_HANDSHAKE
+        )
         return self.address
 
     async def stop(self, grace: float) -> None:

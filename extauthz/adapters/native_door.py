@@ -1,6 +1,7 @@
 """The gRPC door on a server whose HTTP/2 and gRPC run in Rust (extra ``native``).
 
-The same service as ``grpcio_door`` (docs/contract.md, section 4), for one plain-text address.
+The same service as ``grpcio_door`` (docs/contract.md, section 4). TLS is a matter of what stands
+before it.
 Calls arrive in batches on a thread of the server's and are answered on the event loop; one
 that needs no key looked for is answered without a task of its own.
 """
@@ -25,7 +26,9 @@ from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits, traceparent_in
+from .grpc_front import GrpcFront
 from .native_missing import NativeMissing
+from .tls import TlsSource
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +61,8 @@ class StatusCode(IntEnum):
 class NativeDoor:
     """A gRPC server on one address, from ``start`` to ``stop``.
 
-    ``reuse_port`` is for several worker processes. Raises NativeMissing without the extra.
+    ``tls`` makes it a TLS server, with client certificates where its files name a client
+    CA. ``reuse_port`` is for several worker processes. Raises NativeMissing without the extra.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class NativeDoor:
         authorizer: Authorizer,
         address: Address,
         *,
+        tls: TlsSource | None = None,
         limits: GrpcLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
         mcp_namespace: str = MCP_NAMESPACE,
@@ -81,7 +86,13 @@ class NativeDoor:
         self._servicer = CheckServicer(authorizer, mcp_namespace)
         self._limits = limits
         self._reuse_port = reuse_port
-        self._front: Any = None
+        # It holds out against floods of frames by itself.
+        self._front = (
+            None
+            if tls is None
+            else GrpcFront(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        )
+        self._server: Any = None
         self._thread: Thread | None = None
         self._waiting: dict[int, asyncio.Task[None]] = {}
         self._watching: dict[int, str] = {}
@@ -94,29 +105,13 @@ class NativeDoor:
         ``ready`` is what the health service says at first. Raises OSError when the address
         cannot be had.
         """
-        limits = self._limits
         await self.set_ready(ready)
-        try:
-            front = self._native.NativeGrpcFront(
-                str(self.address),
-                [*_METHODS, _WATCH],
-                io_threads=1,
-                call_details=True,
-                keepalive_time_ms=int(limits.keepalive_interval * 1000),
-                keepalive_timeout_ms=int(limits.keepalive_timeout * 1000),
-                max_concurrent_streams=limits.streams,
-                max_metadata_size=limits.metadata_bytes,
-                reuse_port=self._reuse_port and isinstance(self.address, TcpAddress),
-            )
-        except OSError as fault:
-            raise OSError(f"cannot listen on {self.address}: {fault}") from None
-        if isinstance(self.address, TcpAddress):
-            self.address = TcpAddress(self.address.host, front.bound_port)
-        self._front = front
-        front.start()
-        pump = partial(self._pump, front, asyncio.get_running_loop())
-        self._thread = Thread(target=pump, name="native gRPC", daemon=True)
-        self._thread.start()
+        front = self._front
+        if front is None:
+            self._serve(self.address)
+        else:
+            self._serve(front.bind())
+            self.address = await front.start()
         return self.address
 
     async def set_ready(self, ready: bool) -> None:
@@ -128,8 +123,10 @@ class NativeDoor:
         """Say NOT_SERVING, take no new checks, and give those under way ``grace`` seconds."""
         self._tell(_Health.NOT_SERVING)
         self._stopping = True
-        front, self._front = self._front, None
-        if front is None:
+        if self._front is not None:
+            self._front.close()
+        server, self._server = self._server, None
+        if server is None:
             return
         tasks = list(self._waiting.values())
         if tasks and grace:
@@ -138,55 +135,81 @@ class NativeDoor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for call in tuple(self._watching):
-            front.stream_end(call)
+            server.stream_end(call)
         self._watching.clear()
         # Closing drops what was handed over a moment ago and is not on its way yet.
         await asyncio.sleep(min(_ON_THEIR_WAY, grace))
-        await asyncio.to_thread(front.close)
-        if isinstance(self.address, UnixAddress):
+        await asyncio.to_thread(server.close)
+        if self._front is not None:
+            await self._front.stop()
+        elif isinstance(self.address, UnixAddress):
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(Path(self.address.path).unlink)
 
-    def _pump(self, front: Any, loop: asyncio.AbstractEventLoop) -> None:
-        while (events := front.recv_batch_details(_BATCH)) is not None:
+    def _serve(self, address: Address) -> None:
+        limits = self._limits
+        try:
+            server = self._native.NativeGrpcFront(
+                str(address),
+                [*_METHODS, _WATCH],
+                io_threads=1,
+                call_details=True,
+                keepalive_time_ms=int(limits.keepalive_interval * 1000),
+                keepalive_timeout_ms=int(limits.keepalive_timeout * 1000),
+                max_concurrent_streams=limits.streams,
+                max_metadata_size=limits.metadata_bytes,
+                reuse_port=self._reuse_port and isinstance(address, TcpAddress),
+            )
+        except OSError as fault:
+            raise OSError(f"cannot listen on {address}: {fault}") from None
+        if isinstance(address, TcpAddress):
+            self.address = TcpAddress(address.host, server.bound_port)
+        self._server = server
+        server.start()
+        pump = partial(self._pump, server, asyncio.get_running_loop())
+        self._thread = Thread(target=pump, name="native gRPC", daemon=True)
+        self._thread.start()
+
+    def _pump(self, server: Any, loop: asyncio.AbstractEventLoop) -> None:
+        while (events := server.recv_batch_details(_BATCH)) is not None:
             try:
-                loop.call_soon_threadsafe(self._take, front, events)
+                loop.call_soon_threadsafe(self._take, server, events)
             except RuntimeError:  # the loop has ended
-                front.close()
+                server.close()
                 return
 
-    def _take(self, front: Any, events: list[_Event]) -> None:
+    def _take(self, server: Any, events: list[_Event]) -> None:
         cancelled = self._native.EVENT_CANCEL
         for kind, call, method, message, _, details in events:
             try:
                 if kind == cancelled:
                     self._cancel(call)
                 elif self._stopping:
-                    _fail(front, call, StatusCode.UNAVAILABLE, "the service is stopping")
+                    _fail(server, call, StatusCode.UNAVAILABLE, "the service is stopping")
                 elif len(message) > self._limits.message_bytes:
-                    _fail(front, call, StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
+                    _fail(server, call, StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
                 elif method == _CHECK:
-                    self._check(front, call, message, details)
+                    self._check(server, call, message, details)
                 elif method == _HEALTH_CHECK:
-                    self._health(front, call, message)
+                    self._health(server, call, message)
                 else:
-                    self._watch(front, call, message)
+                    self._watch(server, call, message)
             except Exception:  # noqa: BLE001  one call that breaks must not silence the others
                 _log.exception("a call failed")
-                _fail(front, call, StatusCode.INTERNAL, "internal error, see the log")
+                _fail(server, call, StatusCode.INTERNAL, "internal error, see the log")
 
-    def _check(self, front: Any, call: int, message: bytes, details: Any) -> None:
+    def _check(self, server: Any, call: int, message: bytes, details: Any) -> None:
         metadata, _, left = details
         answered = self._servicer.answer(message, partial(traceparent_in, metadata))
         if isinstance(answered, bytes):
-            front.respond(call, answered)
+            server.respond(call, answered)
             return
 
         async def wait() -> None:
             try:
-                front.respond(call, await self._servicer.wait(answered, left))
+                server.respond(call, await self._servicer.wait(answered, left))
             except asyncio.CancelledError:
-                _fail(front, call, StatusCode.UNAVAILABLE, "the service is stopping")
+                _fail(server, call, StatusCode.UNAVAILABLE, "the service is stopping")
                 raise
             finally:
                 self._waiting.pop(call, None)
@@ -199,22 +222,22 @@ class NativeDoor:
             task.cancel()
         self._watching.pop(call, None)
 
-    def _health(self, front: Any, call: int, message: bytes) -> None:
+    def _health(self, server: Any, call: int, message: bytes) -> None:
         service = _service(message)
         if service is None or service not in _NAMES:
-            _fail(front, call, StatusCode.NOT_FOUND, "unknown service")
+            _fail(server, call, StatusCode.NOT_FOUND, "unknown service")
         else:
-            front.respond(call, _told(self._status))
+            server.respond(call, _told(self._status))
 
-    def _watch(self, front: Any, call: int, message: bytes) -> None:
+    def _watch(self, server: Any, call: int, message: bytes) -> None:
         service = _service(message)
         if service is None:
-            _fail(front, call, StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
+            _fail(server, call, StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
             return
         if service in _NAMES:
             self._watching[call] = service
         # As the health protocol has it, the watcher of an unknown service is told so and waits.
-        front.stream_try_send(
+        server.stream_try_send(
             call, _told(self._status if service in _NAMES else _Health.SERVICE_UNKNOWN)
         )
 
@@ -223,7 +246,7 @@ class NativeDoor:
             return
         self._status = status
         for call in tuple(self._watching):
-            if self._front.stream_try_send(call, _told(status)) == self._native.STREAM_CLOSED:
+            if self._server.stream_try_send(call, _told(status)) == self._native.STREAM_CLOSED:
                 self._watching.pop(call, None)
 
 
@@ -238,5 +261,5 @@ def _told(status: _Status) -> bytes:
     return bytes(_Health(status=status).SerializeToString())
 
 
-def _fail(front: Any, call: int, code: StatusCode, message: str) -> None:
-    front.fail(call, int(code), message)
+def _fail(server: Any, call: int, code: StatusCode, message: str) -> None:
+    server.fail(call, int(code), message)

@@ -1,16 +1,21 @@
-"""Listening sockets for the HTTP servers: TCP and Unix."""
+"""Listening sockets, TCP and Unix, and the servers on them."""
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
+import ssl
 import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
-_BACKLOG: Final = 2048
+_BACKLOG: Final = 1024
+_AT_ONCE: Final = 32
+_GOODBYE: Final = 1.0
 
 
 def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
@@ -27,6 +32,31 @@ def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
     except OSError as fault:
         problem = (fault.strerror or str(fault)).lower()
         raise OSError(fault.errno, f"cannot listen on {address}: {problem}") from None
+
+
+async def serve(
+    sockets: Sequence[socket.socket],
+    connection: Callable[[], asyncio.Protocol],
+    context: ssl.SSLContext | None,
+    *,
+    handshake: float,
+) -> list[asyncio.Server]:
+    """Take connections on ``sockets``; with a ``context`` over TLS, in ``handshake`` seconds."""
+    tls = context is not None
+    servers = []
+    for one in sockets:
+        server = await asyncio.get_running_loop().create_server(
+            connection,
+            sock=one,
+            backlog=_AT_ONCE,
+            ssl=context,
+            ssl_handshake_timeout=handshake if tls else None,
+            ssl_shutdown_timeout=_GOODBYE if tls else None,
+        )
+        # asyncio takes as many connections in one go as it lets wait: two different things.
+        one.listen(_BACKLOG)
+        servers.append(server)
+    return servers
 
 
 def bound_address(listening: socket.socket) -> Address:

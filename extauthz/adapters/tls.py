@@ -27,24 +27,15 @@ class TlsFiles:
     key: Path
     client_ca: Path | None = None
 
-    def _all(self) -> tuple[Path, ...]:
+    def all(self) -> tuple[Path, ...]:
+        """Those that are named."""
         known = (self.certificate, self.key, self.client_ca)
         return tuple(path for path in known if path is not None)
 
     def stamp(self) -> _Stamp:
         """What changes when a file does. Raises OSError when one cannot be seen."""
-        states = [path.stat() for path in self._all()]
+        states = [path.stat() for path in self.all()]
         return tuple((state.st_mtime_ns, state.st_size, state.st_ino) for state in states)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsMaterial:
-    """What the files held at one time: ready for ``ssl``, and as PEM for gRPC."""
-
-    context: ssl.SSLContext
-    certificate: bytes
-    key: bytes
-    client_ca: bytes | None
 
 
 class TlsSource:
@@ -58,44 +49,51 @@ class TlsSource:
         self.files = files
         try:
             self._seen = files.stamp()
-            self._material = _load(files)
+            self._context = _load(files)
         except OSError as fault:
             raise TlsFilesError(_missing(fault)) from None
 
-    def current(self) -> TlsMaterial:
-        """The newest material that works."""
+    def current(self) -> ssl.SSLContext:
+        """Of the newest material that works."""
         try:
             stamp = self.files.stamp()
             if stamp != self._seen:
                 self._seen = stamp
-                self._material = _load(self.files)
+                self._context = _load(self.files)
                 _log.info("TLS certificate taken up from %s", self.files.certificate)
         except OSError as fault:
             self._keep(_missing(fault))
         except TlsFilesError as fault:
             self._keep(str(fault))
-        return self._material
+        return self._context
 
     def _keep(self, fault: str) -> None:
         _log.error("the TLS certificate stays as it was: %s", fault)
 
-    def server_context(self) -> ssl.SSLContext:
-        """A context for a server, which hands each handshake the newest material."""
-        context = _load(self.files).context
+    def server_context(self, protocol: str) -> ssl.SSLContext:
+        """A context for a server, which hands each handshake the newest material.
+
+        ``protocol`` is what is spoken over it, for clients that ask (RFC 7301).
+        """
+
+        def speaking(context: ssl.SSLContext) -> ssl.SSLContext:
+            context.set_alpn_protocols([protocol])
+            return context
 
         def hand_over(
             connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext
         ) -> None:
-            connection.context = self.current().context
+            connection.context = speaking(self.current())
 
+        context = speaking(_load(self.files))
         context.sni_callback = hand_over
         return context
 
 
-def _load(files: TlsFiles) -> TlsMaterial:
+def _load(files: TlsFiles) -> ssl.SSLContext:
+    for path in files.all():
+        path.read_bytes()  # whose error, unlike that of OpenSSL, says which file it was
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    certificate, key = files.certificate.read_bytes(), files.key.read_bytes()
     try:
         context.load_cert_chain(files.certificate, files.key, password=_NO_PASSWORD)
     except ssl.SSLError as fault:
@@ -104,9 +102,7 @@ def _load(files: TlsFiles) -> TlsMaterial:
             f"{files.certificate} and {files.key}: {what}; expected a certificate chain in PEM "
             "and the unencrypted key of its first certificate"
         ) from None
-    client_ca = None
     if files.client_ca is not None:
-        client_ca = files.client_ca.read_bytes()
         try:
             context.load_verify_locations(files.client_ca)
         except ssl.SSLError as fault:
@@ -115,7 +111,10 @@ def _load(files: TlsFiles) -> TlsMaterial:
                 f"{files.client_ca}: {what}; expected the CA certificates of clients in PEM"
             ) from None
         context.verify_mode = ssl.CERT_REQUIRED
-    return TlsMaterial(context, certificate, key, client_ca)
+        # A session that is taken up again would outlast the CA that it was begun under.
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+    return context
 
 
 def _missing(fault: OSError) -> str:

@@ -61,9 +61,6 @@ def _listeners(parsed: Parsed, known: set[Loc]) -> Iterator[Fault]:
     listen = settings.listen
     yield from _tls(listen.grpc_tls, ("listen", "grpc_tls"))
     yield from _tls(listen.http_tls, ("listen", "http_tls"))
-    if listen.grpc_transport == "native" and listen.grpc_tls.cert_file:
-        what = "native speaks no TLS; expected grpcio, or no listen.grpc_tls"
-        yield Fault(("listen", "grpc_transport"), what)
     yield from _tls(settings.edge.tls, ("edge", "tls"))
     if listen.grpc is None and listen.http is None:
         what = "both doors are off; expected listen.grpc or listen.http to have an address"

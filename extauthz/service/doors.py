@@ -60,16 +60,16 @@ class Doors:
         if addresses.grpc is None:
             return
         # Each transport takes a while to import, and one is enough.
+        door: type[GrpcDoor | NativeDoor]
         if terms.grpc_transport == "native":
             from extauthz.adapters.native_door import NativeDoor  # noqa: PLC0415
 
-            self._grpc = NativeDoor(authorizer, addresses.grpc, reuse_port=shared)
+            door = NativeDoor
         else:
             from extauthz.adapters.grpcio_door import GrpcDoor  # noqa: PLC0415
 
-            self._grpc = GrpcDoor(
-                authorizer, addresses.grpc, tls=_tls(terms.grpc_tls), reuse_port=shared
-            )
+            door = GrpcDoor
+        self._grpc = door(authorizer, addresses.grpc, tls=_tls(terms.grpc_tls), reuse_port=shared)
 
     async def start(self) -> DoorAddresses:
         """Listen, unready; the addresses with their real ports.

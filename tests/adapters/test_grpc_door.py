@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.envoy import MCP_NAMESPACE
 from extauthz.adapters.grpc_door import SERVICE, CheckServicer, GrpcLimits
 from extauthz.adapters.grpcio_door import GrpcDoor
+from extauthz.adapters.http2_frames import PREFACE
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 from extauthz.core.model import Reason
 from tests.adapters.doors import (
@@ -383,3 +385,42 @@ async def test_mutual_tls_wants_a_client_of_its_ca(tmp_path: Path):
         assert await allowed_over_tls(door, credentials(ca, clients.issue_cert("envoy")))
         assert not await allowed_over_tls(door, credentials(ca))
         assert not await allowed_over_tls(door, credentials(ca, ca.issue_cert("envoy")))
+
+
+async def test_a_client_ca_that_changes_counts_at_once(tmp_path: Path):
+    ca, before, after, files = trustme.CA(), trustme.CA(), trustme.CA(), Files(tmp_path)
+    files.write(ca)
+    files.client_ca.write_bytes(before.cert_pem.bytes())
+    async with running(tls=files.source(mutual=True)) as door:
+        assert await allowed_over_tls(door, credentials(ca, before.issue_cert("envoy")))
+        files.client_ca.write_bytes(after.cert_pem.bytes())
+        assert await allowed_over_tls(door, credentials(ca, after.issue_cert("envoy")))
+        assert not await allowed_over_tls(door, credentials(ca, before.issue_cert("envoy")))
+
+
+async def test_a_client_with_a_certificate_shows_it_each_time(tmp_path: Path):
+    """A session taken up again would outlast the CA that it was begun under."""
+    ca, files = trustme.CA(), Files(tmp_path)
+    files.write(ca)
+    files.client_ca.write_bytes(ca.cert_pem.bytes())
+    context = ssl.create_default_context()
+    ca.configure_trust(context)
+    ca.issue_cert("envoy").configure_cert(context)
+    async with running(tls=files.source(mutual=True)) as door:
+        assert isinstance(door.address, TcpAddress)
+
+        def met(port: int, session: ssl.SSLSession | None = None) -> tuple[bool, Any]:
+            with (
+                socket.create_connection(("127.0.0.1", port)) as plain,
+                context.wrap_socket(
+                    plain, server_hostname="localhost", session=session
+                ) as connection,
+            ):
+                connection.sendall(PREFACE + b"\0\0\0\4\0\0\0\0\0")
+                assert connection.recv(9)
+                return connection.session_reused or False, connection.session
+
+        _, session = await asyncio.to_thread(met, door.address.port)
+        assert session is None or not session.has_ticket
+        again, _ = await asyncio.to_thread(met, door.address.port, session)
+        assert not again

@@ -65,15 +65,21 @@ SHARED = (
     door_tests.test_two_services_never_share_a_port_unasked,
     door_tests.test_workers_may_share_a_port,
     door_tests.test_a_unix_socket,
+    door_tests.test_tls_follows_its_files_and_keeps_what_works,
+    door_tests.test_mutual_tls_wants_a_client_of_its_ca,
+    door_tests.test_a_client_ca_that_changes_counts_at_once,
 )
 
 
 @pytest.mark.parametrize("promise", SHARED, ids=lambda promise: promise.__name__)
 async def test_the_native_server_keeps_what_the_usual_one_promises(
-    promise: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    promise: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr(door_tests, "GrpcDoor", NativeDoor)
-    wanted = {"tmp_path": tmp_path, "data": b"\xff"}
+    wanted = {"tmp_path": tmp_path, "caplog": caplog, "data": b"\xff"}
     names = promise.__code__.co_varnames[: promise.__code__.co_argcount]
     await promise(**{name: wanted[name] for name in names})
 

@@ -214,7 +214,7 @@ async def frames(order: Order) -> Counter[str]:
 
     async def one() -> None:
         while time.monotonic() < ends:
-            with suppress(OSError):
+            try:
                 async with connected(order.port) as (reader, writer):
                     drained = asyncio.ensure_future(_drained(reader))
                     writer.write(PREFACE + SETTINGS)
@@ -229,6 +229,8 @@ async def frames(order: Order) -> Counter[str]:
                     outcomes["cut off" if drained.done() else "written to the end"] += 1
                     drained.cancel()
                     writer.transport.abort()
+            except OSError:
+                outcomes["cut off"] += 1
 
     await asyncio.gather(*(one() for _ in range(order.connections)), return_exceptions=True)
     return outcomes

@@ -1,0 +1,249 @@
+"""What stands before a gRPC server: it hands on, holds back, and cuts off."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from extauthz.adapters import grpc_front
+from extauthz.adapters.grpc_door import GrpcLimits
+from extauthz.adapters.grpc_front import GrpcFront
+from extauthz.adapters.http2_frames import PREFACE
+from extauthz.config.addresses import TcpAddress
+
+SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+PING = b"\0\0\x08\6\0\0\0\0\0" + bytes(8)
+DATA = b"\0\x40\0\0\0\0\0\0\1" + bytes(16_384)
+
+
+class Server:
+    """Stands behind a front: takes down what comes, and says it back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard = bytearray()
+        self.connections = 0
+        self.open = 0
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        self.writers.append(writer)
+        with suppress(OSError):
+            while data := await self._next(reader):
+                self.heard += data
+                writer.write(data)
+                await writer.drain()
+        self.open -= 1
+        writer.close()
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        await self.reading.wait()
+        return await reader.read(65_536)
+
+
+clients: list[asyncio.StreamWriter] = []
+
+
+@pytest.fixture(autouse=True)
+async def no_client_left() -> AsyncIterator[None]:
+    yield
+    await ended(clients)
+
+
+async def ended(writers: list[asyncio.StreamWriter]) -> None:
+    while writers:
+        writer = writers.pop()
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def fronted(**limits: float) -> AsyncIterator[tuple[GrpcFront, Server]]:
+    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits(**limits))  # type: ignore[arg-type]
+    server = Server(Path(front.bind().path))
+    behind = await asyncio.start_unix_server(server, server.path)
+    await front.start()
+    try:
+        yield front, server
+    finally:
+        front.close()
+        behind.close()
+        await ended(server.writers)
+        await front.stop()
+
+
+async def connected(front: GrpcFront) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    assert isinstance(front.address, TcpAddress)
+    reader, writer = await asyncio.open_connection(front.address.host, front.address.port)
+    clients.append(writer)
+    return reader, writer
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+async def written(writer: asyncio.StreamWriter) -> int:
+    """Write until nothing more is taken for a second: how much that was."""
+    sent = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while sent < 64 << 20:
+                writer.write(DATA)
+                sent += len(DATA)
+                await writer.drain()
+    return sent
+
+
+async def test_what_is_said_arrives_both_ways_and_whole():
+    async with fronted() as (front, server):
+        reader, writer = await connected(front)
+        sent = PREFACE + SETTINGS + DATA * 200
+        for at in range(0, len(sent), 7_001):
+            writer.write(sent[at : at + 7_001])
+        assert await asyncio.wait_for(reader.readexactly(len(sent)), 10) == sent
+        assert server.heard == sent
+        writer.close()
+        await until(lambda: server.open == 0)
+
+
+async def test_no_connection_inside_before_the_client_speaks_http2():
+    async with fronted() as (front, server):
+        reader, writer = await connected(front)
+        writer.write(PREFACE[:-1])
+        await writer.drain()
+        other, second = await connected(front)
+        second.write(PREFACE)
+        assert await asyncio.wait_for(other.readexactly(len(PREFACE)), 10)
+        assert server.connections == 1
+        writer.write(PREFACE[-1:])
+        assert await asyncio.wait_for(reader.readexactly(len(PREFACE)), 10) == PREFACE
+
+
+async def test_whoever_sends_what_asks_for_nothing_is_cut_off_and_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(grpc_front, "_BETWEEN_REPORTS", 0.05)
+    async with fronted() as (front, server):
+        good, still = await connected(front)
+        still.write(PREFACE)
+        await good.readexactly(len(PREFACE))
+        for _ in range(3):
+            reader, writer = await connected(front)
+            writer.write(PREFACE + PING * 1000)
+            with suppress(OSError):
+                assert not await asyncio.wait_for(reader.read(), 10)
+        # What came at once never reached the server; who does no harm goes on.
+        assert server.connections == 1
+        still.write(PING)
+        assert await asyncio.wait_for(good.readexactly(len(PING)), 10) == PING
+        await until(lambda: "3 that sent frames that ask for nothing" in caplog.text)
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+async def test_once_somebody_was_cut_off_newcomers_are_looked_at_for_a_moment():
+    """What they send meanwhile does not reach the server, and is not lost."""
+    async with fronted() as (front, server):
+        _, flooding = await connected(front)
+        flooding.write(PREFACE + PING * 1000)
+        await until(front.suspicious)
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        writer.write(DATA * 10)
+        sent = PREFACE + DATA * 10
+        assert await asyncio.wait_for(reader.readexactly(len(sent)), 10) == sent
+        assert server.connections == 1
+
+
+async def test_a_server_that_reads_slowly_holds_its_client_back():
+    async with fronted() as (front, server):
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        await reader.readexactly(len(PREFACE))
+        server.reading.clear()
+        writer.transport.set_write_buffer_limits(high=0)
+        sent = await written(writer)
+        assert sent < 32 << 20
+        server.reading.set()
+        await asyncio.wait_for(reader.readexactly(sent), 30)
+
+
+async def test_a_client_that_reads_slowly_holds_the_server_back():
+    async with fronted() as (front, server):
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        await reader.readexactly(len(PREFACE))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        told = await written(server.writers[0])
+        assert told < 32 << 20
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await asyncio.wait_for(reader.readexactly(told), 30)
+
+
+async def test_who_ends_ends_the_other_side():
+    async with fronted() as (front, server):
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        await reader.readexactly(len(PREFACE))
+        server.writers[0].write(b"goodbye")
+        server.writers[0].close()
+        assert await asyncio.wait_for(reader.read(), 10) == b"goodbye"
+
+
+async def test_too_many_connections_are_turned_away():
+    async with fronted(connections=2) as (front, _):
+        held = [await connected(front) for _ in range(2)]
+        reader, _ = await connected(front)
+        with suppress(ConnectionError):
+            assert not await asyncio.wait_for(reader.read(), 10)
+        held[0][1].close()
+        await held[0][1].wait_closed()
+        again, last = await connected(front)
+        last.write(PREFACE)
+        assert await asyncio.wait_for(again.readexactly(len(PREFACE)), 10)
+
+
+async def test_without_a_server_behind_a_client_is_sent_away():
+    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits())
+    front.bind()
+    await front.start()
+    reader, writer = await connected(front)
+    writer.write(PREFACE)
+    with suppress(ConnectionError):
+        assert not await asyncio.wait_for(reader.read(), 10)
+    await front.stop()
+
+
+async def test_only_we_may_go_where_the_server_listens_and_nothing_is_left():
+    async with fronted() as (_, server):
+        folder = server.path.parent
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+
+
+async def test_no_folder_is_an_error_that_leaves_the_port_free(monkeypatch: pytest.MonkeyPatch):
+    def denied(**_: object) -> str:
+        raise PermissionError(13, "Permission denied", "/tmp")
+
+    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits())
+    monkeypatch.setattr(tempfile, "mkdtemp", denied)
+    with pytest.raises(OSError, match="Permission denied"):
+        front.bind()
+    monkeypatch.undo()
+    front.bind()
+    await front.start()
+    await front.stop()
