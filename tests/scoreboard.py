@@ -87,8 +87,7 @@ def _floods(folder: Path) -> Iterator[str]:
     lines = recorded(folder, "floods")
     if not lines:
         return
-    promised = [line for line in lines if line["promised"]]
-    yield f"## Floods: {sum(line['held'] for line in promised)} of {len(promised)} held"
+    yield f"## Floods: {sum(line['held'] for line in lines)} of {len(lines)} held"
     yield ""
     sizes = {line["long"] for line in lines}
     yield ("At full size." if sizes == {True} else "In the short form that CI runs.")
@@ -99,7 +98,7 @@ def _floods(folder: Path) -> Iterator[str]:
         "| flood | port | sent, and what came of it | p99 calm | p99 flooded | shed | memory | |"
     )
     yield "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"
-    for line in promised:
+    for line in lines:
         port = "HTTP" if line["door"] == "http" else f"gRPC ({line['transport']})"
         sent = ", ".join(f"{count:,} {what}" for what, count in sorted(line["sent"].items()))
         asked = line["answered"] + line["failed"]
@@ -109,14 +108,6 @@ def _floods(folder: Path) -> Iterator[str]:
             "held" if line["held"] else "**not held**",
         )  # fmt: skip
         yield f"| {' | '.join(cells)} |"
-    others = [line for line in lines if not line["promised"]]
-    if others:
-        harmless = sum(line["held"] for line in others)
-        yield ""
-        yield (
-            f"Floods of frames on grpcio, where no more is promised: {harmless} of {len(others)} "
-            "let nothing through, and all was as before once they were over."
-        )
     for line in recorded(folder, "figures"):
         yield ""
         yield (

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 _GOODBYE: Final = 1.0
 _TICK: Final = 0.5
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 8
 _BETWEEN_REPORTS: Final = 10.0
 _PROBATION: Final = 0.03
 _EARLY_BYTES: Final = 64 * 1024

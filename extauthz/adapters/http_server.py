@@ -22,7 +22,7 @@ _TICK: Final = 0.5
 _HANDSHAKE: Final = 5.0
 _GOODBYE: Final = 1.0
 _LINGER: Final = 0.25
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 8
 _USUAL_LIMITS: Final = HttpLimits()
 
 

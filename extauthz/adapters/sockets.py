@@ -14,7 +14,7 @@ from typing import Final
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 _BACKLOG: Final = 1024
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 8
 _GOODBYE: Final = 1.0
 
 

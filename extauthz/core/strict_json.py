@@ -8,6 +8,8 @@ from itertools import accumulate
 
 MAX_DEPTH = 64
 
+_GLANCE = 4096
+
 
 class NotStrictJson(ValueError):
     """The bytes are not one unambiguous JSON document. The message repeats none of them."""
@@ -58,7 +60,8 @@ def parse(data: bytes) -> object:
         raise NotStrictJson("not UTF-8") from None
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
-    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _is_deep(data):
+    # Brackets without end mostly come first, and then the rest need not be looked at.
+    if (len(data) > _GLANCE and _is_deep(data[:_GLANCE])) or _is_deep(data):
         raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
     try:
         value = _decoded(text)
@@ -87,6 +90,8 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _is_deep(data: bytes) -> bool:
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return False
     # Which closes which is the decoder's business; here only the levels count: a step up or down
     # for each bracket, as signed octets.
     steps = _STRING.sub(b"", data).translate(_STEPS, _NO_BRACKETS)
