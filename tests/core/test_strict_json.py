@@ -52,6 +52,16 @@ def test_nesting_ends_at_its_bound(opening, closing):
         strict_json.parse((opening * (fits + 1) + "1" + closing * (fits + 1)).encode())
 
 
+@pytest.mark.parametrize("before", [0, 4_000, 5_000, 100_000])
+def test_nesting_is_counted_wherever_it_stands_in_a_long_document(before):
+    start, end = b'{"text":"' + b"x" * before + b'","deep":', b"}"
+    fits = b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1)
+    padding = b" " * 5_000
+    strict_json.parse(start + fits + end + padding)
+    with pytest.raises(NotStrictJson, match="nested"):
+        strict_json.parse(start + b"[" + fits + b"]" + end + padding)
+
+
 def test_what_lies_side_by_side_is_not_nested():
     assert strict_json.parse(b"[" + b",".join([b"[[],{}]"] * 500) + b"]") == [[[], {}]] * 500
     inner = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)

@@ -37,13 +37,15 @@ class Service:
 
 
 @contextmanager
-def extauthz(config: dict[str, Any], folder: Path) -> Iterator[Service]:
+def extauthz(config: dict[str, Any], folder: Path, **listening: Any) -> Iterator[Service]:
     """``extauthz serve`` with ``config`` on free ports, until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     service = Service(free_port(), free_port(), free_port(), folder / "extauthz.log")
     listen = {name: f"127.0.0.1:{getattr(service, name)}" for name in ("grpc", "http", "admin")}
     file = folder / "extauthz.yaml"
-    file.write_text(json.dumps({"version": 1, "listen": listen, "drain": "0s", **config}))
+    file.write_text(
+        json.dumps({"version": 1, "listen": listen | listening, "drain": "0s", **config})
+    )
     command: list[str | Path] = [sys.executable, "-m", "extauthz", "serve", "--config", file]
     ready = f"http://127.0.0.1:{service.admin}/readyz"
     with program(command, service.log, lambda: answers(ready)):

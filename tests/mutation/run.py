@@ -49,6 +49,7 @@ FILES = (
     "authorizer.py",
     "adapters/envoy.py",
     "adapters/forward_auth.py",
+    "adapters/http2_frames.py",
     "adapters/trust.py",
 )
 # Where to speak to; pytest takes the usual one away.

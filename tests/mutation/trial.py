@@ -42,6 +42,7 @@ TESTS = (
     "tests/test_doors.py",
     "tests/test_authorizer.py",
     "tests/adapters/test_envoy.py",
+    "tests/adapters/test_http2_frames.py",
     "tests/adapters/test_http_door.py",
     "tests/adapters/test_replies.py",
     "tests/config/test_compile.py",

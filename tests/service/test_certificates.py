@@ -15,11 +15,19 @@ from tests.e2e.processes import program
 from tests.service.conftest import CONFIG, Running, until
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
-def test_a_replaced_certificate_is_taken_up(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("transport", "workers"),
+    [
+        ("grpcio", 1),
+        pytest.param("grpcio", 2, marks=pytest.mark.long),
+        pytest.param("native", 2, marks=pytest.mark.long),
+    ],
+)
+def test_a_replaced_certificate_is_taken_up(transport: str, workers: int, tmp_path: Path) -> None:
     files, running = Files(tmp_path), Running(tmp_path)
     pair = f"{{{{cert_file: {files.certificate}, key_file: {files.key}}}}}"
-    text = CONFIG.replace("listen: {{", f"listen: {{{{grpc_tls: {pair}, http_tls: {pair}, ")
+    listen = f"listen: {{{{grpc_transport: {transport}, grpc_tls: {pair}, http_tls: {pair}, "
+    text = CONFIG.replace("listen: {{", listen)
     running.write(f"{text}workers: {workers}\n")
     first, second = trustme.CA(), trustme.CA()
     files.write(first)
