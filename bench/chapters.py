@@ -111,15 +111,21 @@ def grpc(run: Run) -> None:
             empty = stack.enter_context(floor("grpc-empty", world.folder))
             ours = stack.enter_context(service(world, Setup()))
             native = stack.enter_context(service(world, Setup(transport="native")))
+            usual_tls = stack.enter_context(service(world, Setup(tls=True)))
+            native_tls = stack.enter_context(service(world, Setup(transport="native", tls=True)))
         run.report.figure("size of the CheckRequest", f"{len(message)} bytes")
-        least, mine, fast = run.compare(
+        least, mine, fast, mine_tls, fast_tls = run.compare(
             lambda: load.grpc(empty, message, seconds=seconds),
             lambda: load.grpc(ours.ports["grpc"], message, seconds=seconds),
             lambda: load.grpc(native.ports["grpc"], message, seconds=seconds),
+            lambda: load.grpc(usual_tls.ports["grpc"], message, seconds=seconds, tls=True),
+            lambda: load.grpc(native_tls.ports["grpc"], message, seconds=seconds, tls=True),
         )
     run.tell("grpc.aio, empty handler", least, plot=True)
     run.tell("extauthz, grpcio, cached token", mine, plot=True)
     run.tell("extauthz, native, cached token", fast, plot=True)
+    run.tell("extauthz, grpcio over TLS, cached token", mine_tls)
+    run.tell("extauthz, native over TLS, cached token", fast_tls, plot=True)
     run.report.figure("grpcio / empty, round by round", spread(mine.ratios()))
     run.report.ratio("gRPC cached, grpcio / empty grpc.aio handler", mine.ratio(), ">= 0.9")
     run.report.ratio("gRPC cached, native / empty grpc.aio handler", fast.ratio(), ">= 4")
@@ -132,15 +138,24 @@ def http(run: Run) -> None:
     with ExitStack() as stack:
         with run.alone():
             constant = stack.enter_context(floor("http-constant", world.folder))
+            asgi = stack.enter_context(floor("asgi-constant", world.folder))
             ours = stack.enter_context(service(world, Setup()))
-        least, mine = run.compare(
-            lambda: load.http(constant, "/auth/nginx", headers, seconds=seconds),
-            lambda: load.http(ours.ports["http"], "/auth/nginx", headers, seconds=seconds),
+        ports = (constant, asgi, ours.ports["http"])
+        least, usual, mine = run.compare(
+            *[
+                (lambda port=port: load.http(port, "/auth/nginx", headers, seconds=seconds))
+                for port in ports
+            ]
         )
     run.tell("the HTTP server, constant answer", least, plot=True)
+    run.tell("uvicorn, constant ASGI answer", usual, plot=True)
     run.tell("extauthz, /auth/nginx, cached token", mine, plot=True)
+    by_usual = Loads(mine.loads, usual.loads).ratio()
+    run.report.ratio("HTTP /auth/nginx cached / constant ASGI answer, uvicorn", by_usual, ">= 0.75")
     run.report.figure("/auth/nginx / constant, round by round", spread(mine.ratios()))
-    run.report.ratio("HTTP /auth/nginx cached / constant answer", mine.ratio(), ">= 0.75")
+    run.report.ratio(
+        "HTTP /auth/nginx cached / constant answer, our own server", mine.ratio(), ">= 0.75"
+    )
 
 
 def cold(run: Run) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pygrpc_native.aio
+import uvicorn
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.envoy import to_response
@@ -63,6 +64,19 @@ async def _serve_http(port: int) -> None:
     await asyncio.Event().wait()
 
 
+async def _asgi(scope: Any, receive: object, send: Any) -> None:  # noqa: ARG001
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": _LINES})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _serve_asgi(port: int) -> None:
+    settings = uvicorn.Config(
+        _asgi, port=port, http="httptools", lifespan="off", access_log=False, log_level="error"
+    )
+    await uvicorn.Server(settings).serve()
+
+
 def main(kind: str, port: int) -> None:
     """Serve until killed."""
     transport, _, what = kind.partition("-")
@@ -71,6 +85,8 @@ def main(kind: str, port: int) -> None:
     async def serve() -> None:
         if transport == "http":
             await _serve_http(port)
+        elif transport == "asgi":
+            await _serve_asgi(port)
         elif transport == "native":
             await _serve_grpc(pygrpc_native.aio.server(), check, port)
         else:

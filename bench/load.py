@@ -49,6 +49,7 @@ def grpc(
     streams: int = 25,
     per_second: int | None = None,
     warm_up: float = 0.3,
+    tls: bool = False,
 ) -> Load:
     """Check calls over HTTP/2, ``clients`` connections with ``streams`` calls each at a time.
 
@@ -60,7 +61,7 @@ def grpc(
         body.flush()
         headers = {"content-type": "application/grpc", "te": "trailers"}
         return _h2load(
-            f"http://127.0.0.1:{port}{CHECK_PATH}",
+            f"{'https' if tls else 'http'}://127.0.0.1:{port}{CHECK_PATH}",
             headers,
             [f"-c{clients}", f"-m{streams}", "-d", body.name, *paced],
             seconds,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import trustme
+
 from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.demo.minting import SigningKey, compact
 
@@ -41,6 +43,7 @@ class Setup:
     issuers: int = 1
     cache_entries: int = 100_000
     transport: str = "grpcio"
+    tls: bool = False
     workers: int = 1
     allow_sample: float = 0.0
     issuer_url: str = ""
@@ -101,6 +104,14 @@ class World:
         file.write_text(json.dumps({"keys": keys}))
         return file
 
+    def grpc_tls(self) -> str:
+        """The lines that make the gRPC door one with TLS."""
+        pair = self.folder / "cert.pem", self.folder / "key.pem"
+        issued = trustme.CA().issue_cert("localhost")
+        issued.cert_chain_pems[0].write_to_path(str(pair[0]))
+        issued.private_key_pem.write_to_path(str(pair[1]))
+        return f"  grpc_tls: {{cert_file: {pair[0]}, key_file: {pair[1]}}}\n"
+
     def config(self, setup: Setup, ports: dict[str, int]) -> Path:
         """The service's file for ``setup``."""
         text = f"""\
@@ -110,6 +121,7 @@ listen:
   http: 127.0.0.1:{ports["http"]}
   admin: 127.0.0.1:{ports["admin"]}
   grpc_transport: {setup.transport}
+{self.grpc_tls() if setup.tls else ""}\
 workers: {setup.workers}
 drain: 0s
 tokens: {{cache_entries: {setup.cache_entries}}}
