@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import shutil
 import socket
@@ -295,8 +296,12 @@ class _Inside(_Side):
 
 
 def _own_folder() -> Path:
-    """A folder that only we may enter; /dev/shm serves where no other place may be written to."""
-    try:
-        return Path(tempfile.mkdtemp(prefix="extauthz-"))
-    except FileNotFoundError:  # what tempfile says of a machine without one
-        return Path(tempfile.mkdtemp(prefix="extauthz-", dir="/dev/shm"))
+    """A folder that only we may enter, in the usual place or in memory."""
+    for parent in (None, "/dev/shm"):  # noqa: S108
+        with contextlib.suppress(OSError):
+            return Path(tempfile.mkdtemp(prefix="extauthz-", dir=parent))
+    raise OSError(
+        errno.EACCES,
+        "no place for the socket of the gRPC server; expected $TMPDIR, /tmp or /dev/shm to be a "
+        "folder that this user may write to",
+    )

@@ -235,15 +235,33 @@ async def test_only_we_may_go_where_the_server_listens_and_nothing_is_left():
     assert not folder.exists()
 
 
-async def test_no_folder_is_an_error_that_leaves_the_port_free(monkeypatch: pytest.MonkeyPatch):
-    def denied(**_: object) -> str:
-        raise PermissionError(13, "Permission denied", "/tmp")
+def read_only(*places: str | None) -> Callable[..., str]:
+    """``mkdtemp`` where these places cannot be written to."""
+    usual = tempfile.mkdtemp
 
+    def make(*, prefix: str, dir: str | None) -> str:  # noqa: A002
+        if dir in places:
+            raise FileNotFoundError(2, "No usable temporary directory found")
+        return usual(prefix=prefix, dir=dir)
+
+    return make
+
+
+async def test_memory_serves_where_no_folder_may_be_written_to(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only(None))
+    async with fronted() as (front, server):
+        assert server.path.is_relative_to("/dev/shm")
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        assert await asyncio.wait_for(reader.readexactly(len(PREFACE)), 10) == PREFACE
+
+
+async def test_no_folder_is_an_error_that_leaves_the_port_free(monkeypatch: pytest.MonkeyPatch):
     front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits())
-    monkeypatch.setattr(tempfile, "mkdtemp", denied)
-    with pytest.raises(OSError, match="Permission denied"):
-        front.bind()
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", read_only(None, "/dev/shm"))
+        with pytest.raises(OSError, match=r"no place for the socket .* expected \$TMPDIR"):
+            front.bind()
     front.bind()
     await front.start()
     await front.stop()

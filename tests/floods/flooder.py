@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import sys
 import time
@@ -33,10 +32,7 @@ SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for. ``issuer``, ``kid`` and ``good``, a good token, are for making tokens.
-
-    ``alone`` says that nothing else runs on this machine but what the flood is about.
-    """
+    """What is asked for. ``issuer``, ``kid`` and ``good``, a good token, are for making tokens."""
 
     flood: str
     port: int
@@ -46,7 +42,6 @@ class Order:
     issuer: str = ""
     kid: str = ""
     good: str = ""
-    alone: bool = False
 
     def claims(self) -> dict[str, object]:
         return good_claims(time.time(), iss=self.issuer, jti=secrets.token_hex(8))
@@ -243,12 +238,6 @@ async def _drained(reader: asyncio.StreamReader) -> None:
 
 
 def main(order: Order) -> None:
-    # The good caller shares a core with us, and is to wait for the service and not for us. Where
-    # other tests run as well, nothing would be left for who takes but what is idle.
-    if order.alone:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(10)
     held = {"silent connections": silent, "slow headers": slow_headers}
     flood = held.get(order.flood) or (checks if order.flood in CHECKS else frames)
     sys.stdout.write(json.dumps(dict(asyncio.run(flood(order)))))
