@@ -11,7 +11,7 @@ from .core.challenge import Challenger
 from .core.engine import Engine
 from .core.keyset import KeySet
 from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Unproven
-from .turns import Turns
+from .turns import T, Turns
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +93,10 @@ class Authorizer:
             decision = await self._with_keys(request, decision, time_left, spent)
         self._tell(request, decision, transport, started)
         return decision
+
+    async def in_turn(self, work: Callable[[], T]) -> T:
+        """What ``work`` returns, once its turn among costly decisions has come."""
+        return await self._turns.do(work)
 
     def answer(self, request: Request, transport: str) -> Answer | Deny:
         """Answer a document or a preflight that came to us without a question of a proxy's."""

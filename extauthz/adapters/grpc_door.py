@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 SERVICE: Final = "envoy.service.auth.v3.Authorization"
 TRANSPORT: Final = "grpc"
+LARGE: Final = 128 * 1024
 
 _MALFORMED: Final = Refusal(Reason.MALFORMED_REQUEST, "the check is no CheckRequest")
 _BROKEN: Final = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
@@ -89,7 +90,10 @@ class CheckServicer:
 
     async def check(self, data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         """Decide one request."""
-        answered = self.answer(data, partial(_traceparent, context))
+        traceparent = partial(_traceparent, context)
+        if len(data) > LARGE:
+            return await self.answer_in_turn(data, traceparent, context.time_remaining())
+        answered = self.answer(data, traceparent)
         if isinstance(answered, bytes):
             return answered
         return await self.wait(answered, context.time_remaining())
@@ -108,6 +112,13 @@ class CheckServicer:
         except Exception:  # noqa: BLE001  as above
             _log.exception("a check failed; the request is refused")
             return self._last_resort
+
+    async def answer_in_turn(
+        self, data: bytes, traceparent: Callable[[], str | None], left: float | None
+    ) -> bytes:
+        """The reply to a message of more than LARGE octets, so that others wait for one at most."""
+        answered = await self._authorizer.in_turn(partial(self.answer, data, traceparent))
+        return answered if isinstance(answered, bytes) else await self.wait(answered, left)
 
     async def wait(self, request: Request, left: float | None) -> bytes:
         """The reply once the token is judged; the caller waits ``left`` seconds more."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from functools import partial
 from importlib import import_module
@@ -25,7 +26,7 @@ from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .envoy import MCP_NAMESPACE
-from .grpc_door import SERVICE, CheckServicer, GrpcLimits, traceparent_in
+from .grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits, traceparent_in
 from .grpc_front import GrpcFront
 from .native_missing import NativeMissing
 from .tls import TlsSource
@@ -200,14 +201,20 @@ class NativeDoor:
 
     def _check(self, server: Any, call: int, message: bytes, details: Any) -> None:
         metadata, _, left = details
-        answered = self._servicer.answer(message, partial(traceparent_in, metadata))
-        if isinstance(answered, bytes):
-            server.respond(call, answered)
-            return
+        traceparent = partial(traceparent_in, metadata)
+        answer: Callable[[], Awaitable[bytes]]
+        if len(message) > LARGE:
+            answer = partial(self._servicer.answer_in_turn, message, traceparent, left)
+        else:
+            answered = self._servicer.answer(message, traceparent)
+            if isinstance(answered, bytes):
+                server.respond(call, answered)
+                return
+            answer = partial(self._servicer.wait, answered, left)
 
         async def wait() -> None:
             try:
-                server.respond(call, await self._servicer.wait(answered, left))
+                server.respond(call, await answer())
             except asyncio.CancelledError:
                 _fail(server, call, StatusCode.UNAVAILABLE, "the service is stopping")
                 raise

@@ -6,8 +6,10 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from extauthz.adapters.grpc_door import SERVICE
+from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer
 from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.adapters.native_door import NativeDoor
 from extauthz.adapters.native_missing import NativeMissing
 from extauthz.config.addresses import TcpAddress, UnixAddress
+from extauthz.turns import SLICE
 from tests.adapters import test_grpc_door as door_tests
-from tests.adapters.doors import CHECK, Keys, authorizer, reason_in
+from tests.adapters.doors import CHECK, Asked, Keys, authorizer, check_request, reason_in
 from tests.adapters.test_grpc_door import (
     ANYWHERE,
     POLICY,
@@ -203,3 +206,26 @@ async def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "pygrpc_native", None)
     with pytest.raises(NativeMissing, match=r"extauthz\[native\]"):
         NativeDoor(authorizer(POLICY), TcpAddress("127.0.0.1", 0))
+
+
+async def test_large_messages_are_answered_one_at_a_time(transport: Any):
+    """What comes while several are there waits for one of them at most."""
+    order: list[str] = []
+    answer = CheckServicer.answer
+
+    def noted(self: CheckServicer, data: bytes, traceparent: Any) -> Any:
+        order.append("large" if len(data) > LARGE else "small")
+        asyncio.get_running_loop().call_soon(order.append, "turn")
+        time.sleep(2 * SLICE)  # as a megabyte takes
+        return answer(self, data, traceparent)
+
+    large = check_request(Asked((("authorization", f"Bearer {'A' * LARGE}"),)))
+    async with running(transport) as door, channel_to(door) as channel:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(CheckServicer, "answer", noted)
+            asked = [large] * 6 + [good()] * 3
+            replies = await asyncio.gather(*(check(channel, message) for message in asked))
+    assert {reason_in(reply.denied_response.body) for reply in replies[:6]} == {"token_too_large"}
+    assert {reply.status.code for reply in replies[6:]} == {0}
+    assert order.count("large") == 6
+    assert ("large", "large") not in set(pairwise(order))
