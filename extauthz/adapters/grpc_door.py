@@ -7,6 +7,7 @@ become a gRPC error, which a proxy may be told to take for an allow. The servers
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -117,8 +118,12 @@ class CheckServicer:
         self, data: bytes, traceparent: Callable[[], str | None], left: float | None
     ) -> bytes:
         """The reply to a message of more than LARGE octets, so that others wait for one at most."""
+        loop = asyncio.get_running_loop()
+        came = loop.time()
         answered = await self._authorizer.in_turn(partial(self.answer, data, traceparent))
-        return answered if isinstance(answered, bytes) else await self.wait(answered, left)
+        if isinstance(answered, bytes):
+            return answered
+        return await self.wait(answered, None if left is None else left - (loop.time() - came))
 
     async def wait(self, request: Request, left: float | None) -> bytes:
         """The reply once the token is judged; the caller waits ``left`` seconds more."""

@@ -1,4 +1,6 @@
-"""What stands before a gRPC server: TLS, time to begin, and a ration of frames (contract, 4).
+"""What stands before a gRPC server: TLS, time to begin, and a ration of frames.
+
+What it promises is in docs/contract.md, section 11.
 
 The server itself listens on a Unix socket in a folder of our own, where nobody else may go.
 """

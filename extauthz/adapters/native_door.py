@@ -128,6 +128,8 @@ class NativeDoor:
             self._front.close()
         server, self._server = self._server, None
         if server is None:
+            if self._front is not None:
+                await self._front.stop()
             return
         tasks = list(self._waiting.values())
         if tasks and grace:

@@ -424,3 +424,25 @@ async def test_a_client_with_a_certificate_shows_it_each_time(tmp_path: Path):
         assert session is None or not session.has_ticket
         again, _ = await asyncio.to_thread(met, door.address.port, session)
         assert not again
+
+
+async def test_the_time_that_a_large_message_waited_for_its_turn_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    servicer, lefts = CheckServicer(authorizer(POLICY)), []
+
+    async def late(work: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return work()
+
+    async def noted(_: object, left: float | None) -> bytes:
+        lefts.append(left)
+        return b""
+
+    monkeypatch.setattr(servicer._authorizer, "in_turn", late)
+    monkeypatch.setattr(servicer, "wait", noted)
+    for left in (1.0, None):
+        await servicer.answer_in_turn(unknown().SerializeToString(), lambda: None, left)
+    assert lefts[0] is not None
+    assert 0.5 < lefts[0] <= 0.95
+    assert lefts[1] is None
