@@ -34,11 +34,29 @@ class Permit:
 
 
 class Gate:
-    """One server's demands and answers, with all that never changes built beforehand."""
+    """One server's demands and answers, with all that never changes built beforehand.
 
-    def __init__(self, server: Server) -> None:
+    ``lookalikes`` may be shared by servers that are sent headers of the same names.
+    """
+
+    # What a request reads of it lies together: of a thousand gates few are in the processor's
+    # caches.
+    __slots__ = (
+        "_challenger",
+        "_has_call_rules",
+        "_kinds",
+        "_leases",
+        "_public",
+        "_withheld",
+        "lookalikes",
+        "number",
+        "server",
+    )
+
+    def __init__(self, server: Server, lookalikes: Lookalikes) -> None:
         self.server = server
-        self.lookalikes = Lookalikes(server)
+        self.lookalikes = lookalikes
+        self._leases = server.stream_lease
         self._challenger = Challenger(server, metadata_url(server))
         self._kinds: dict[str, RuleMap] = {
             "tools/call": server.tools,
@@ -190,23 +208,21 @@ class Gate:
 
     def allow(self, request: Request, permit: Permit, now: float) -> Allow:
         """Let a permitted caller through, with nothing of the client's passed for ours."""
-        server, told = self.server, permit.told
+        told = permit.told
         # Where they refuse the request, none has come this far.
         found = () if request.refuse_lookalikes else self.lookalikes.among(request.headers)
         cors = "origin" in request.headers
-        if not (found or cors or server.stream_lease or permit.call):
+        if not (found or cors or self._leases or permit.call):
             return told.allow
         facts = permit.token.facts
         return Allow(
-            server=server.name,
+            server=self.server.name,
             headers=told.headers,
             remove=(*told.allow.remove, *found),
             client_headers=self._client_headers(request),
             token=permit.token,
             call=permit.call,
-            lease_seconds=facts.expires + facts.issuer.leeway - now
-            if server.stream_lease
-            else None,
+            lease_seconds=facts.expires + facts.issuer.leeway - now if self._leases else None,
         )
 
     def allow_public(self, request: Request) -> Allow:

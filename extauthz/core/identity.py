@@ -42,13 +42,20 @@ def folded(name: str) -> str:
     return _NOT_WORD.sub("-", name.lower())
 
 
-class Lookalikes:
-    """Tells which inbound headers could be taken for identity headers of one server."""
+def header_names(server: Server) -> tuple[str, ...]:
+    """The names of all headers that ``server`` may be sent."""
+    return (*IDENTITY_HEADERS, *(extra.header for extra in server.forwarded))
 
-    def __init__(self, server: Server) -> None:
-        self.names = (*IDENTITY_HEADERS, *(extra.header for extra in server.forwarded))
-        self._folded = frozenset(map(folded, self.names))
-        self._harmless = set(self.names)
+
+class Lookalikes:
+    """Tells which inbound headers could be taken for identity headers with these ``names``."""
+
+    __slots__ = ("_folded", "_harmless", "names")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+        self._folded = frozenset(map(folded, names))
+        self._harmless = set(names)
 
     def among(self, headers: Mapping[str, str]) -> tuple[str, ...]:
         """The look-alikes among lower-case header names, the exact names left out."""

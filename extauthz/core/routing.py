@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .documents import Documents
 from .gate import Gate
 from .hosts import split_host
+from .identity import Lookalikes, header_names
 from .matching import ServerIndex, lies_inside
 from .model import Answer, Reason, Refusal, Request, Trace
 from .paths import canonical_path, is_inside
@@ -37,7 +38,10 @@ class Router:
     def __init__(self, servers: tuple[Server, ...]) -> None:
         self._index = ServerIndex(servers)
         self._documents = Documents(servers, self._index)
-        self._gates = {server.name: Gate(server) for server in servers}
+        lookalikes = {names: Lookalikes(names) for names in map(header_names, servers)}
+        self._gates = {
+            server.name: Gate(server, lookalikes[header_names(server)]) for server in servers
+        }
         self._remembered: dict[tuple[str, str, str | None], Route] = {}
 
     def find(self, request: Request, trace: Trace | None = None) -> Route | Refusal | Answer:

@@ -10,6 +10,7 @@ import pytest
 
 from extauthz.core.engine import Engine
 from extauthz.core.gate import Gate
+from extauthz.core.identity import Lookalikes
 from extauthz.core.keyset import Key, KeySet, parse_key_set
 from extauthz.core.model import (
     Allow,
@@ -165,6 +166,13 @@ class TestAnswers:
             Reason.MALFORMED_REQUEST
         )
 
+    def test_what_looks_like_a_header_of_one_server_is_harmless_at_another(self, engine):
+        headers = {"x_user_email": "root@example.com"}
+        assert "x_user_email" in decided(engine, asking(mint(), headers=headers)).remove
+        at_another = at_calculator(headers=headers, method="GET")
+        assert "x_user_email" not in decided(engine, at_another).remove
+        assert "x_user_email" in decided(engine, asking(mint(), headers=headers)).remove
+
     def test_a_browser_of_an_allowed_origin_may_read_allow_and_refusal(self, engine):
         for token in (mint(), None):
             found = decided(engine, asking(token, headers={"origin": ORIGIN}))
@@ -184,7 +192,8 @@ class TestAnswers:
 
     def test_where_any_origin_will_do_there_must_be_one(self):
         engine = Engine(policy_with("notes", origins=["*"]))
-        gate = Gate(next(one for one in engine.policy.servers if one.name == "notes"))
+        notes = next(one for one in engine.policy.servers if one.name == "notes")
+        gate = Gate(notes, Lookalikes(()))
         assert gate.origin_allowed("https://any.example")
         assert not gate.origin_allowed(None)
         assert decided(engine, asking(mint())).client_headers == ()
