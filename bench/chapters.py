@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -76,20 +76,21 @@ class Loads:
 def decision(run: Run) -> None:
     """The decision alone."""
     world, report = run.world, run.report
-    ((one, many),) = [
-        (min(a), min(b))
-        for a, b in [
-            in_turn(
-                run.rounds,
-                lambda: decisions.cached(world),
-                lambda: decisions.cached(world, Setup(servers=1000, issuers=100)),
-            )
-        ]
-    ]
+    one, callers, many = map(
+        min,
+        in_turn(
+            run.rounds,
+            lambda: decisions.cached(world),
+            lambda: decisions.cached(world, callers=1000),
+            lambda: decisions.cached(world, Setup(servers=1000, issuers=100)),
+        ),
+    )
     report.figure("cached token", f"{one:.2f} µs")
     report.ratio("decision, cached token, µs", one, "<= 8")
-    report.figure("cached tokens, 1,000 servers, 100 issuers", f"{many:.2f} µs")
+    report.figure("1,000 cached tokens in turn, one server", f"{callers:.2f} µs")
+    report.figure("the same, 1,000 servers, 100 issuers", f"{many:.2f} µs")
     report.ratio("1,000 servers and 100 issuers / one of each", many / one, "<= 1.1")
+    report.ratio("the same with 1,000 tokens in turn at both", many / callers, "<= 1.1")
     for size in (1024, 6144):
         found = [decisions.first_seen(world, size) for _ in range(run.rounds)]
         seen, raw, bare = (min(each) for each in zip(*found, strict=True))
@@ -270,47 +271,88 @@ def disturbed(run: Run) -> None:
 
 
 def through(run: Run) -> None:
-    """Through real Envoy and real nginx, one worker each, against an always-allow."""
-    world, seconds = run.world, run.seconds
-    headers = client_headers(world.token())
+    """Through real Envoy and real nginx, one worker each, on the cores that all share."""
+    world = run.world
     with ExitStack() as stack:
         enter = stack.enter_context
-        usual = enter(service(world, Setup()))
-        native = enter(service(world, Setup(transport="native")))
-        kinds: dict[str, Edge] = {}
+        plain: dict[str, Edge] = {}
         if envoy_path():
             for kind, name in (("none", "no auth"), ("jwt", "jwt_authn")):
-                kinds[f"Envoy, {name}"] = enter(envoy(world, kind))
-            kinds["Envoy, jwt_authn with cache"] = enter(envoy(world, "jwt-cached"))
-            for transport, ours in (("grpc", usual), ("native", native)):
-                always = enter(floor(f"{transport}-allow", world.folder))
-                kinds[f"Envoy, {transport}, always-allow"] = enter(envoy(world, "grpc", always))
-                port = ours.ports["grpc"]
-                kinds[f"extauthz, Envoy, {transport}"] = enter(envoy(world, "grpc", port))
-            always = enter(floor("http-allow", world.folder))
-            kinds["Envoy, http, always-allow"] = enter(envoy(world, "http", always))
-            kinds["extauthz, Envoy, http"] = enter(envoy(world, "http", usual.ports["http"]))
+                plain[f"Envoy, {name}"] = enter(envoy(world, kind))
+            plain["Envoy, jwt_authn with cache"] = enter(envoy(world, "jwt-cached"))
         if nginx_path():
-            always = enter(floor("http-constant", world.folder))
-            kinds["nginx, no auth"] = enter(nginx(world, None))
-            kinds["nginx, always-allow"] = enter(nginx(world, always))
-            kinds["extauthz, nginx"] = enter(nginx(world, usual.ports["http"]))
-        measures = [
-            (lambda edge=edge: load.http(edge.port, "/s0/mcp", headers, seconds=seconds))
-            for edge in kinds.values()
-        ]
-        found = dict(zip(kinds, run.compare(*measures), strict=True))
+            plain["nginx, no auth"] = enter(nginx(world, None))
+        pairs = _asked(run, stack, nullcontext)
+        found = _loads(run, plain | pairs)
     for name, loads in found.items():
         run.tell(name, loads, plot=True)
-    for ours_name, floor_name in (
-        ("extauthz, Envoy, native", "Envoy, native, always-allow"),
-        ("extauthz, Envoy, grpc", "Envoy, grpc, always-allow"),
-        ("extauthz, Envoy, http", "Envoy, http, always-allow"),
-        ("extauthz, nginx", "nginx, always-allow"),
-    ):
-        if ours_name in found:
-            ratio = Loads(found[ours_name].loads, found[floor_name].loads).ratio()
-            run.report.ratio(f"{ours_name} / always-allow", ratio, ">= 0.95")
+    _against_always_allow(run, found, "")
+
+
+def apart(run: Run) -> None:
+    """The same, with a core for who is asked, as where it is on a machine of its own."""
+    with ExitStack() as stack:
+        found = _loads(run, _asked(run, stack, run.alone))
+    for name, loads in found.items():
+        run.tell(f"{name}{_APART}", loads)
+    _against_always_allow(run, found, _APART)
+
+
+_APART: Final = ", apart"
+_DOORS: Final = (("Envoy", "grpc"), ("Envoy", "native"), ("Envoy", "http"), ("nginx", "http"))
+
+
+def _asked(
+    run: Run, stack: ExitStack, place: Callable[[], AbstractContextManager[None]]
+) -> dict[str, Edge]:
+    """A proxy before each door, and one before an always-allow on the same transport.
+
+    ``place`` says where those run who are asked.
+    """
+    world, enter = run.world, stack.enter_context
+    with place():
+        usual = enter(service(world, Setup()))
+        native = enter(service(world, Setup(transport="native")))
+        always = {
+            transport: enter(floor(f"{transport}-allow", world.folder))
+            for transport in ("grpc", "native", "http")
+        }
+    ours = {
+        "grpc": usual.ports["grpc"],
+        "native": native.ports["grpc"],
+        "http": usual.ports["http"],
+    }
+    edges: dict[str, Edge] = {}
+    for proxy, transport in _DOORS:
+        door = _door(proxy, transport)
+        for name, ports in ((f"{door}, always-allow", always), (f"extauthz, {door}", ours)):
+            if proxy == "nginx" and nginx_path():
+                edges[name] = enter(nginx(world, ports[transport]))
+            elif proxy == "Envoy" and envoy_path():
+                kind = "http" if transport == "http" else "grpc"
+                edges[name] = enter(envoy(world, kind, ports[transport]))
+    return edges
+
+
+def _door(proxy: str, transport: str) -> str:
+    return proxy if proxy == "nginx" else f"{proxy}, {transport}"
+
+
+def _loads(run: Run, edges: dict[str, Edge]) -> dict[str, Loads]:
+    headers = client_headers(run.world.token())
+    measures = [
+        (lambda edge=edge: load.http(edge.port, "/s0/mcp", headers, seconds=run.seconds))
+        for edge in edges.values()
+    ]
+    return dict(zip(edges, run.compare(*measures), strict=True)) if edges else {}
+
+
+def _against_always_allow(run: Run, found: dict[str, Loads], where: str) -> None:
+    for door in dict.fromkeys(_door(*each) for each in _DOORS):
+        if f"extauthz, {door}" in found:
+            ours, least = found[f"extauthz, {door}"], found[f"{door}, always-allow"]
+            ratio = Loads(ours.loads, least.loads).ratio()
+            run.report.ratio(f"extauthz, {door}{where} / always-allow", ratio, ">= 0.95")
 
 
 ALL: Final[dict[str, Callable[[Run], None]]] = {
@@ -323,6 +365,7 @@ ALL: Final[dict[str, Callable[[Run], None]]] = {
     "start": start,
     "disturbed": disturbed,
     "through": through,
+    "apart": apart,
 }
 QUICK: Final = ["decision", "grpc", "http"]
 UNDER_LOAD: Final = frozenset(ALL) - {"decision", "memory", "start"}

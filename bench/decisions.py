@@ -80,14 +80,18 @@ def _raw_verify(world: World, token: str) -> Callable[[], object]:
     return lambda: public.verify(raw, message, scheme, digest)
 
 
-def cached(world: World, setup: Setup = Setup()) -> float:  # noqa: B008
-    """A token seen before, in µs: for one of the servers, each of them in turn."""
+def cached(world: World, setup: Setup = Setup(), callers: int = 0) -> float:  # noqa: B008
+    """A token seen before, in µs: for one of the servers, each of them in turn.
+
+    With ``callers`` so many tokens take turns, where else there is one for each server.
+    """
     decisions = Decisions.of(world, setup)
     asked = []
-    for number in range(setup.servers):
-        issuer = world.issuer(number % setup.issuers)
-        token = world.token(aud=[world.resource(number)], iss=issuer)
-        asked.append(request(token, f"/s{number}/mcp"))
+    for number in range(callers or setup.servers):
+        server = number % setup.servers
+        issuer = world.issuer(server % setup.issuers)
+        token = world.token(aud=[world.resource(server)], iss=issuer, sub=f"user-{number}")
+        asked.append(request(token, f"/s{server}/mcp"))
     for one in asked:
         decisions.decide(one)
     turns = itertools.cycle(asked)
