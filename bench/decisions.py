@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-import statistics
 import time
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from world import HOST, Setup, World, nginx_headers
+from world import HOST, Setup, World, in_turn, nginx_headers
 
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import load
@@ -24,12 +24,6 @@ from extauthz.core.model import Allow, Request
 from extauthz.core.policy import Policy
 
 _PORTS: Final = {"grpc": 1, "http": 2, "admin": 3}
-
-
-def microseconds(what: Callable[[], object], number: int = 2000) -> float:
-    """The median of several rounds, in µs a call."""
-    rounds = timeit.repeat(what, number=number, repeat=7)
-    return statistics.median(rounds) / number * 1e6
 
 
 @dataclass(slots=True)
@@ -80,14 +74,15 @@ def _raw_verify(world: World, token: str) -> Callable[[], object]:
     return lambda: public.verify(raw, message, scheme, digest)
 
 
-def cached(world: World, setup: Setup = Setup(), callers: int = 0) -> float:  # noqa: B008
-    """A token seen before, in µs: for one of the servers, each of them in turn.
+def cached(world: World, *rows: tuple[Setup, int]) -> list[float]:
+    """Tokens seen before, in µs each: so many callers in turn, spread over the servers."""
+    return _in_turn([_remembered(world, setup, callers) for setup, callers in rows], 2000)
 
-    With ``callers`` so many tokens take turns, where else there is one for each server.
-    """
+
+def _remembered(world: World, setup: Setup, callers: int) -> Callable[[], None]:
     decisions = Decisions.of(world, setup)
     asked = []
-    for number in range(callers or setup.servers):
+    for number in range(callers):
         server = number % setup.servers
         issuer = world.issuer(server % setup.issuers)
         token = world.token(aud=[world.resource(server)], iss=issuer, sub=f"user-{number}")
@@ -95,7 +90,13 @@ def cached(world: World, setup: Setup = Setup(), callers: int = 0) -> float:  # 
     for one in asked:
         decisions.decide(one)
     turns = itertools.cycle(asked)
-    return microseconds(lambda: decisions.decide(next(turns)), 5000)
+    return lambda: decisions.decide(next(turns))
+
+
+def _in_turn(works: Sequence[Callable[[], object]], number: int) -> list[float]:
+    """What each takes in µs: the first quartile of 60 rounds, in which they are done in turn."""
+    rounds = in_turn(60, *(partial(timeit.timeit, work, number=number) for work in works))
+    return [sorted(each)[len(each) // 4] / number * 1e6 for each in rounds]
 
 
 def _bare(world: World, token: str) -> Callable[[], object]:
@@ -115,16 +116,11 @@ def _bare(world: World, token: str) -> Callable[[], object]:
     return bare
 
 
-def first_seen(world: World, size: int) -> tuple[float, float, float]:
-    """A token never seen before, its raw signature, and the bare minimum, in µs each.
-
-    They are measured in turn.
-    """
+def first_seen(world: World, size: int) -> list[float]:
+    """A token never seen before, its raw signature, and the bare minimum, in µs each."""
     decisions = Decisions.of(world, Setup(cache_entries=0))
     token = world.token(size)
     one = request(token)
     decisions.decide(one)
     works = (lambda: decisions.decide(one), _raw_verify(world, token), _bare(world, token))
-    turns = [[timeit.timeit(work, number=100) for work in works] for _ in range(60)]
-    seen, raw, bare = (sorted(each)[len(each) // 4] for each in zip(*turns, strict=True))
-    return seen * 1e4, raw * 1e4, bare * 1e4
+    return _in_turn(works, 100)
