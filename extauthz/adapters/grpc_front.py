@@ -211,7 +211,7 @@ class _Outside(_Side):
         self._front = front
         self._inner = inner
         self._loop = asyncio.get_running_loop()
-        self._watch = FrameWatch(self._loop.time(), block_bytes=2 * front.limits.metadata_bytes)
+        self.watch = FrameWatch(self._loop.time(), block_bytes=2 * front.limits.metadata_bytes)
         self._early = bytearray()
         self._connecting: asyncio.Task[None] | None = None
 
@@ -223,7 +223,7 @@ class _Outside(_Side):
 
     def data_received(self, data: bytes) -> None:
         """Hand it on, if it may be; to begin with, connect."""
-        excess = self._watch.read(data, self._loop.time())
+        excess = self.watch.read(data, self._loop.time())
         if excess is not None:
             self._front.cut(excess)
             self.abort()
@@ -231,7 +231,7 @@ class _Outside(_Side):
             self.pass_on(data)
         else:
             self._early += data
-            if self._watch.begun and self._connecting is None:
+            if self.watch.begun and self._connecting is None:
                 self._front.begun(self)
                 self._connecting = self._loop.create_task(self._connect())
             elif len(self._early) > _EARLY_BYTES:
@@ -290,6 +290,7 @@ class _Inside(_Side):
 
     def data_received(self, data: bytes) -> None:
         """Hand on what the server says."""
+        self._outside.watch.hear(data)
         self.pass_on(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

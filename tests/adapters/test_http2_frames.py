@@ -17,6 +17,7 @@ def frame(kind: int, flags: int = 0, payload: bytes = b"") -> bytes:
 
 
 CALL = frame(HEADERS, END_HEADERS, b"h" * 40) + frame(DATA, END_STREAM, b"d" * 1600)
+ANSWER = frame(HEADERS, END_HEADERS, b"h" * 10) + frame(DATA, 0, b"d" * 500)
 GIVEN_UP = frame(RST_STREAM, 0, b"code")
 
 
@@ -63,6 +64,34 @@ def test_many_calls_may_be_given_up_at_once():
     assert watch.read(GIVEN_UP * 2048, 0.0) is None
     # One that is made earns half of one that is given up.
     assert watch.read(CALL + GIVEN_UP, 0.0) == "calls that were given up"
+
+
+def test_a_proxy_whose_clients_hang_up_may_give_up_every_call():
+    watch = begun()
+    for millisecond in range(20_000):
+        if millisecond % 5000 == 0:
+            watch.hear(ANSWER)
+        assert watch.read((CALL + GIVEN_UP) * 4, millisecond / 1000) is None
+
+
+@pytest.mark.parametrize(
+    ("heard", "rested", "more"),
+    [
+        (b"", 0.25, 2),
+        (frame(PING, 1, bytes(8)) * 100, 0.25, 2),
+        (frame(SETTINGS, 1) + frame(WINDOW_UPDATE, 0, bytes(4)), 0.25, 2),
+        (ANSWER, 1.0, 4000),
+        (ANSWER, 9.75, 4095),
+        (ANSWER, 10.0, 100),
+    ],
+    ids=["silence", "PING", "SETTINGS", "an answer", "almost 10 s after one", "10 s after one"],
+)
+def test_how_many_more_may_be_given_up(heard: bytes, rested: float, more: int):
+    watch = begun()
+    watch.hear(heard)
+    assert watch.read((CALL + GIVEN_UP) * 100, 0.0) is None
+    assert watch.read((CALL + GIVEN_UP) * more, rested) is None
+    assert watch.read(CALL + GIVEN_UP, rested) == "calls that were given up"
 
 
 def test_a_connection_that_is_kept_alive_lives_on():
