@@ -23,6 +23,7 @@ from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .grpc_door import GrpcLimits
 from .http2_frames import FrameWatch
+from .late_resets import LateResets
 from .sockets import bind, serve
 from .tls import TlsSource
 
@@ -34,6 +35,8 @@ _AT_ONCE: Final = 8
 _BETWEEN_REPORTS: Final = 10.0
 _PROBATION: Final = 0.03
 _EARLY_BYTES: Final = 64 * 1024
+_RESETS_LATE_BY: Final = 0.1
+_BETWEEN_RESETS: Final = 0.01
 
 
 class GrpcFront:
@@ -41,7 +44,7 @@ class GrpcFront:
 
     First ``bind``, then the server where that says, then ``start``. ``tls`` makes it a TLS server,
     with client certificates where its files name a client CA. ``reuse_port`` is for several
-    worker processes.
+    worker processes. ``late_resets`` is for a server that bears few calls given up at once.
     """
 
     def __init__(
@@ -51,9 +54,11 @@ class GrpcFront:
         tls: TlsSource | None = None,
         limits: GrpcLimits,
         reuse_port: bool = False,
+        late_resets: bool = False,
     ) -> None:
         self.address = address
         self.limits = limits
+        self.late_resets = late_resets
         self._inner = ""
         self._context = None if tls is None else tls.server_context("h2")
         self._reuse_port = reuse_port
@@ -189,7 +194,7 @@ class _Side(asyncio.Protocol):
 
     def pass_on(self, data: bytes) -> None:
         """Write to the other one, if it is still there."""
-        if self.other is not None and not self.other.is_closing():
+        if data and self.other is not None and not self.other.is_closing():
             self.other.write(data)
 
     def pause_writing(self) -> None:
@@ -212,6 +217,8 @@ class _Outside(_Side):
         self._inner = inner
         self._loop = asyncio.get_running_loop()
         self.watch = FrameWatch(self._loop.time(), block_bytes=2 * front.limits.metadata_bytes)
+        self._resets = LateResets(_RESETS_LATE_BY) if front.late_resets else None
+        self._resetting: asyncio.TimerHandle | None = None
         self._early = bytearray()
         self._connecting: asyncio.Task[None] | None = None
 
@@ -223,11 +230,17 @@ class _Outside(_Side):
 
     def data_received(self, data: bytes) -> None:
         """Hand it on, if it may be; to begin with, connect."""
-        excess = self.watch.read(data, self._loop.time())
+        now = self._loop.time()
+        excess = self.watch.read(data, now)
         if excess is not None:
             self._front.cut(excess)
             self.abort()
-        elif self.other is not None:
+            return
+        if self._resets is not None and self.watch.given_up:
+            data = self._resets.keep(data, self.watch.given_up, now)
+            if self._resetting is None:
+                self._resetting = self._loop.call_later(_RESETS_LATE_BY, self._reset, self._resets)
+        if self.other is not None:
             self.pass_on(data)
         else:
             self._early += data
@@ -242,8 +255,17 @@ class _Outside(_Side):
         self._front.closed(self)
         if self._connecting is not None:
             self._connecting.cancel()
+        if self._resetting is not None:
+            self._resetting.cancel()
         if self.other is not None:
             self.other.close()
+
+    def _reset(self, resets: LateResets) -> None:
+        self._resetting = None
+        if self.other is not None and self.watch.between_frames:
+            self.pass_on(resets.due(self._loop.time()))
+        if resets:
+            self._resetting = self._loop.call_later(_BETWEEN_RESETS, self._reset, resets)
 
     def close(self) -> None:
         """End, once the client has what is on its way, or in a second."""

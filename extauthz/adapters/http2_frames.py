@@ -17,10 +17,6 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 _ANSWER: Final = bytes([_HEADERS])
 _SMALL: Final = 256
 _LEAST: Final = 4096
-_PER_SECOND: Final = 10
-# A client of a proxy that hangs up makes the proxy give up a call. One worker of Envoy brings
-# about so many in a second, and its connection is that of everybody else, too.
-_GIVEN_UP_PER_SECOND: Final = 4000
 _LATELY: Final = 10.0
 _FOREVER: Final = float("inf")
 
@@ -28,20 +24,22 @@ _FOREVER: Final = float("inf")
 class _Ration:
     """How many more may come: more for each request, a few each second, and never many at once."""
 
-    __slots__ = ("_at", "_full", "_left", "_per_request", "_requests")
+    __slots__ = ("_at", "_full", "_left", "_per_request", "_per_second", "_requests")
 
-    def __init__(self, now: float, *, first: int, full: int, per_request: int) -> None:
+    def __init__(
+        self, now: float, *, first: int, full: int, per_request: int, per_second: int
+    ) -> None:
         self._left: float = first
         self._full = full
         self._per_request = per_request
+        self._per_second = per_second
         self._requests = 0
         self._at = now
 
-    def take(
-        self, amount: int, requests: int, now: float, per_second: int = _PER_SECOND
-    ) -> bool:
-        earned = (requests - self._requests) * self._per_request + (now - self._at) * per_second
-        self._left = min(self._full, self._left + earned) - amount
+    def take(self, amount: int, requests: int, now: float) -> bool:
+        by_requests = (requests - self._requests) * self._per_request
+        by_time = (now - self._at) * self._per_second
+        self._left = min(self._full, self._left + by_requests + by_time) - amount
         self._requests, self._at = requests, now
         return self._left >= 0
 
@@ -60,8 +58,10 @@ class FrameWatch:
         "_part",
         "_requests",
         "_resets",
+        "_resets_of_proxy",
         "_skip",
         "_trusted_until",
+        "given_up",
     )
 
     def __init__(self, now: float, *, block_bytes: int) -> None:
@@ -71,12 +71,16 @@ class FrameWatch:
         self._block: int | None = None
         self._block_bytes = block_bytes
         self._requests = 0
-        # A client may give up many calls at once, but not each of those that it makes, unless it
-        # is one that also waits for answers.
-        self._resets = _Ration(now, first=100, full=4096, per_request=1)
+        # A client may give up many calls at once, but not each of those that it makes.
+        self._resets = _Ration(now, first=100, full=4096, per_request=1, per_second=10)
+        # Unless it is one that also waits for answers. Whoever hangs up on a proxy makes it give up
+        # a call, on the connection of everybody else; a worker of Envoy takes so many in a second.
+        self._resets_of_proxy = _Ration(now, first=4096, full=4096, per_request=1, per_second=4000)
         self._trusted_until = now
+        self.given_up: list[tuple[int, int]] = []
+        """Where in the octets last read the frames stand that give up a call: from, to."""
         # Clients measure the way to us by PING, and tell by WINDOW_UPDATE what they have read.
-        self._others = _Ration(now, first=200, full=2000, per_request=8)
+        self._others = _Ration(now, first=200, full=2000, per_request=8, per_second=10)
 
     @property
     def begun(self) -> bool:
@@ -85,16 +89,21 @@ class FrameWatch:
 
     def read(self, data: bytes, now: float) -> str | None:
         """Follow the next octets; what there is too much of, if anything."""
+        before = 0
+        self.given_up.clear()
         if self._awaited:
             preface = data[: len(self._awaited)]
             if not self._awaited.startswith(preface):
                 return "what is not HTTP/2"
             self._awaited = self._awaited[len(preface) :]
             data = data[len(preface) :]
+            before = len(preface)
         if self._part:
             data = self._part + data
+            before -= len(self._part)
         at, size = self._skip, len(data)
         while size - at >= _HEAD:
+            start = at
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             kind, flags = data[at + 3], data[at + 4]
             at += _HEAD + length
@@ -103,8 +112,16 @@ class FrameWatch:
             excess = self._count(kind, flags, length, now)
             if excess is not None:
                 return excess
+            # One that came in parts is left where it is: its beginning may be on its way.
+            if kind == _RST_STREAM and start + before >= 0 and at <= size:
+                self.given_up.append((start + before, at + before))
         self._part, self._skip = (data[at:], 0) if at < size else (b"", at - size)
         return None
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether a frame of another's making could follow what was read."""
+        return not (self._awaited or self._part or self._skip) and self._block is None
 
     def hear(self, data: bytes) -> None:
         """Take note of what the server says where that begins with an answer."""
@@ -125,8 +142,8 @@ class FrameWatch:
         elif kind == _RST_STREAM:
             # When there was an answer is not looked up for each, but at the first reset after it.
             self._trusted_until = min(self._trusted_until, now + _LATELY)
-            per_second = _GIVEN_UP_PER_SECOND if now < self._trusted_until else _PER_SECOND
-            if not self._resets.take(2, self._requests, now, per_second):
+            ration = self._resets_of_proxy if now < self._trusted_until else self._resets
+            if not ration.take(2, self._requests, now):
                 return "calls that were given up"
         elif not self._others.take(1, self._requests, now):
             return "frames that ask for nothing"

@@ -1,21 +1,18 @@
 """The gRPC door on a server whose HTTP/2 and gRPC run in Rust (extra ``native``).
 
-The same service as ``grpcio_door`` (docs/contract.md, section 4). TLS is a matter of what stands
-before it.
-Calls arrive in batches on a thread of the server's and are answered on the event loop; one
-that needs no key looked for is answered without a task of its own.
+The same service as ``grpcio_door`` (docs/contract.md, section 4). Calls arrive in batches on a
+thread of the server's and are answered on the event loop; one that needs no key looked for is
+answered without a task of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from enum import IntEnum
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
@@ -23,7 +20,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import Address, TcpAddress, UnixAddress
+from extauthz.config.addresses import Address, UnixAddress
 
 from .envoy import MCP_NAMESPACE
 from .grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits, traceparent_in
@@ -83,15 +80,10 @@ class NativeDoor:
                 "listen.grpc_transport: native needs a package that is not installed: "
                 "pip install 'extauthz[native]', or leave listen.grpc_transport out"
             ) from None
-        self.address = address
         self._servicer = CheckServicer(authorizer, mcp_namespace)
         self._limits = limits
-        self._reuse_port = reuse_port
-        # It holds out against floods of frames by itself.
-        self._front = (
-            None
-            if tls is None
-            else GrpcFront(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        self._front = GrpcFront(
+            address, tls=tls, limits=limits, reuse_port=reuse_port, late_resets=True
         )
         self._server: Any = None
         self._thread: Thread | None = None
@@ -100,6 +92,11 @@ class NativeDoor:
         self._status: _Status = _Health.NOT_SERVING
         self._stopping = False
 
+    @property
+    def address(self) -> Address:
+        """Where it listens; once started with its real port."""
+        return self._front.address
+
     async def start(self, *, ready: bool = True) -> Address:
         """Listen, and say which address that is: port 0 becomes a real one.
 
@@ -107,13 +104,8 @@ class NativeDoor:
         cannot be had.
         """
         await self.set_ready(ready)
-        front = self._front
-        if front is None:
-            self._serve(self.address)
-        else:
-            self._serve(front.bind())
-            self.address = await front.start()
-        return self.address
+        self._serve(self._front.bind())
+        return await self._front.start()
 
     async def set_ready(self, ready: bool) -> None:
         """Tell the proxies' health checks whether to send requests here."""
@@ -124,12 +116,10 @@ class NativeDoor:
         """Say NOT_SERVING, take no new checks, and give those under way ``grace`` seconds."""
         self._tell(_Health.NOT_SERVING)
         self._stopping = True
-        if self._front is not None:
-            self._front.close()
+        self._front.close()
         server, self._server = self._server, None
         if server is None:
-            if self._front is not None:
-                await self._front.stop()
+            await self._front.stop()
             return
         tasks = list(self._waiting.values())
         if tasks and grace:
@@ -143,13 +133,9 @@ class NativeDoor:
         # Closing drops what was handed over a moment ago and is not on its way yet.
         await asyncio.sleep(min(_ON_THEIR_WAY, grace))
         await asyncio.to_thread(server.close)
-        if self._front is not None:
-            await self._front.stop()
-        elif isinstance(self.address, UnixAddress):
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(Path(self.address.path).unlink)
+        await self._front.stop()
 
-    def _serve(self, address: Address) -> None:
+    def _serve(self, address: UnixAddress) -> None:
         limits = self._limits
         try:
             server = self._native.NativeGrpcFront(
@@ -161,12 +147,9 @@ class NativeDoor:
                 keepalive_timeout_ms=int(limits.keepalive_timeout * 1000),
                 max_concurrent_streams=limits.streams,
                 max_metadata_size=limits.metadata_bytes,
-                reuse_port=self._reuse_port and isinstance(address, TcpAddress),
             )
         except OSError as fault:
             raise OSError(f"cannot listen on {address}: {fault}") from None
-        if isinstance(address, TcpAddress):
-            self.address = TcpAddress(address.host, server.bound_port)
         self._server = server
         server.start()
         pump = partial(self._pump, server, asyncio.get_running_loop())

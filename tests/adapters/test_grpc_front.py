@@ -20,6 +20,7 @@ from extauthz.config.addresses import TcpAddress
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 PING = b"\0\0\x08\6\0\0\0\0\0" + bytes(8)
+GIVEN_UP = b"\0\0\4\3\0\0\0\0\1\0\0\0\x08"
 DATA = b"\0\x40\0\0\0\0\0\0\1" + bytes(16_384)
 
 
@@ -70,8 +71,14 @@ async def ended(writers: list[asyncio.StreamWriter]) -> None:
 
 
 @asynccontextmanager
-async def fronted(**limits: float) -> AsyncIterator[tuple[GrpcFront, Server]]:
-    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits(**limits))  # type: ignore[arg-type]
+async def fronted(
+    *, late_resets: bool = False, **limits: float
+) -> AsyncIterator[tuple[GrpcFront, Server]]:
+    front = GrpcFront(
+        TcpAddress("127.0.0.1", 0),
+        limits=GrpcLimits(**limits),  # type: ignore[arg-type]
+        late_resets=late_resets,
+    )
     server = Server(Path(front.bind().path))
     behind = await asyncio.start_unix_server(server, server.path)
     await front.start()
@@ -119,6 +126,30 @@ async def test_what_is_said_arrives_both_ways_and_whole():
         assert server.heard == sent
         writer.close()
         await until(lambda: server.open == 0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_server_may_hear_later_of_calls_that_are_given_up(late: bool):
+    async with fronted(late_resets=late) as (front, server):
+        reader, writer = await connected(front)
+        sent = PREFACE + DATA + GIVEN_UP + DATA + GIVEN_UP + SETTINGS
+        writer.write(sent)
+        await asyncio.wait_for(reader.readexactly(len(sent)), 10)
+        after = PREFACE + DATA * 2 + SETTINGS + GIVEN_UP * 2
+        assert server.heard == (after if late else sent)
+
+
+async def test_what_is_told_later_does_not_come_into_the_middle_of_something_else(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(grpc_front, "_RESETS_LATE_BY", 0.0)
+    async with fronted(late_resets=True) as (front, server):
+        reader, writer = await connected(front)
+        writer.write(PREFACE + GIVEN_UP + DATA[:100])
+        await asyncio.wait_for(reader.readexactly(len(PREFACE) + 100), 10)
+        writer.write(DATA[100:])
+        await asyncio.wait_for(reader.readexactly(len(DATA) - 100 + len(GIVEN_UP)), 10)
+        assert server.heard == PREFACE + DATA + GIVEN_UP
 
 
 async def test_no_connection_inside_before_the_client_speaks_http2():

@@ -80,11 +80,12 @@ def test_a_proxy_whose_clients_hang_up_may_give_up_every_call():
         (b"", 0.25, 2),
         (frame(PING, 1, bytes(8)) * 100, 0.25, 2),
         (frame(SETTINGS, 1) + frame(WINDOW_UPDATE, 0, bytes(4)), 0.25, 2),
-        (ANSWER, 1.0, 4000),
+        (ANSWER, 0.0, 3995),
+        (ANSWER, 0.01, 4035),
         (ANSWER, 9.75, 4095),
-        (ANSWER, 10.0, 100),
+        (ANSWER, 10.0, 300),
     ],
-    ids=["silence", "PING", "SETTINGS", "an answer", "almost 10 s after one", "10 s after one"],
+    ids=["silence", "PING", "SETTINGS", "now", "soon", "almost 10 s later", "10 s later"],
 )
 def test_how_many_more_may_be_given_up(heard: bytes, rested: float, more: int):
     watch = begun()
@@ -92,6 +93,14 @@ def test_how_many_more_may_be_given_up(heard: bytes, rested: float, more: int):
     assert watch.read((CALL + GIVEN_UP) * 100, 0.0) is None
     assert watch.read((CALL + GIVEN_UP) * more, rested) is None
     assert watch.read(CALL + GIVEN_UP, rested) == "calls that were given up"
+
+
+def test_how_many_a_second_a_proxy_may_give_up():
+    watch = begun()
+    watch.hear(ANSWER)
+    assert watch.read((CALL + GIVEN_UP) * 4095, 0.0) is None
+    assert watch.read((CALL + GIVEN_UP) * 4000, 1.0) is None
+    assert watch.read(CALL + GIVEN_UP, 1.0) == "calls that were given up"
 
 
 def test_a_connection_that_is_kept_alive_lives_on():
@@ -196,3 +205,49 @@ def test_nothing_comes_between_parts_of_headers(kind: int, flags: int):
     watch = begun()
     sent = frame(HEADERS, flags, b"h") + frame(kind, END_STREAM, bytes(8))
     assert watch.read(sent, 0.0) == "headers without an end"
+
+
+# ---- where the calls stand that are given up
+
+
+SENT = PREFACE + frame(SETTINGS) + (CALL + GIVEN_UP) * 3 + CALL + GIVEN_UP * 2 + CALL
+
+
+@pytest.mark.parametrize("size", [1, 7, 12, 13, 14, 24, 100, 1700, len(SENT)])
+def test_frames_that_give_up_a_call_are_found_where_they_are_whole(size: int):
+    watch = FrameWatch(0.0, block_bytes=128 * 1024)
+    whole = 0
+    for at in range(0, len(SENT), size):
+        part = SENT[at : at + size]
+        assert watch.read(part, 0.0) is None
+        assert all(part[start:end] == GIVEN_UP for start, end in watch.given_up)
+        whole += len(watch.given_up)
+    starts = [at for at in range(len(SENT)) if SENT[at : at + len(GIVEN_UP)] == GIVEN_UP]
+    assert len(starts) == 5
+    assert whole == sum(at // size == (at + len(GIVEN_UP) - 1) // size for at in starts)
+
+
+def test_a_frame_that_gives_up_a_call_may_be_all_there_is():
+    watch = begun()
+    assert watch.read(GIVEN_UP + CALL, 0.0) is None
+    assert watch.given_up == [(0, len(GIVEN_UP))]
+    assert watch.read(CALL, 0.0) is None
+    assert watch.given_up == []
+
+
+def test_between_frames_is_where_one_ends_and_no_headers_are_under_way():
+    watch = FrameWatch(0.0, block_bytes=128 * 1024)
+    head = frame(HEADERS, 0, b"h" * 20)
+    more = frame(CONTINUATION, END_HEADERS, b"h" * 20)
+    for sent, between in [
+        (PREFACE[:10], False),
+        (PREFACE[10:], True),
+        (CALL, True),
+        (CALL[:4], False),
+        (CALL[4:20], False),
+        (CALL[20:], True),
+        (head, False),
+        (more, True),
+    ]:
+        assert watch.read(sent, 0.0) is None
+        assert watch.between_frames is between

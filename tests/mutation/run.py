@@ -50,6 +50,7 @@ FILES = (
     "adapters/envoy.py",
     "adapters/forward_auth.py",
     "adapters/http2_frames.py",
+    "adapters/late_resets.py",
     "adapters/trust.py",
 )
 # Where to speak to; pytest takes the usual one away.
