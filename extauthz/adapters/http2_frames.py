@@ -17,8 +17,7 @@ _END_STREAM, _END_HEADERS = 0x1, 0x4
 _ANSWER: Final = bytes([_HEADERS])
 _SMALL: Final = 256
 _LEAST: Final = 4096
-_LATELY: Final = 10.0
-_FOREVER: Final = float("inf")
+_PER_ANSWER: Final = 200
 
 
 class _Ration:
@@ -51,6 +50,7 @@ class FrameWatch:
     """
 
     __slots__ = (
+        "_answers",
         "_awaited",
         "_block",
         "_block_bytes",
@@ -58,9 +58,7 @@ class FrameWatch:
         "_part",
         "_requests",
         "_resets",
-        "_resets_of_proxy",
         "_skip",
-        "_trusted_until",
         "given_up",
     )
 
@@ -71,12 +69,11 @@ class FrameWatch:
         self._block: int | None = None
         self._block_bytes = block_bytes
         self._requests = 0
-        # A client may give up many calls at once, but not each of those that it makes.
-        self._resets = _Ration(now, first=100, full=4096, per_request=1, per_second=10)
-        # Unless it is one that also waits for answers. Whoever hangs up on a proxy makes it give up
-        # a call, on the connection of everybody else; a worker of Envoy takes so many in a second.
-        self._resets_of_proxy = _Ration(now, first=4096, full=4096, per_request=1, per_second=4000)
-        self._trusted_until = now
+        self._answers = 0
+        # A client may give up many calls at once, but not each of those that it makes: unless it is
+        # one that waits for answers, too. Whoever hangs up on a proxy makes it give up a call, on
+        # the connection of everybody else.
+        self._resets = _Ration(now, first=50, full=4096, per_request=1, per_second=10)
         self.given_up: list[tuple[int, int]] = []
         """Where in the octets last read the frames stand that give up a call: from, to."""
         # Clients measure the way to us by PING, and tell by WINDOW_UPDATE what they have read.
@@ -126,7 +123,7 @@ class FrameWatch:
     def hear(self, data: bytes) -> None:
         """Take note of what the server says where that begins with an answer."""
         if data[3:4] == _ANSWER:
-            self._trusted_until = _FOREVER
+            self._answers += 1
 
     def _count(self, kind: int, flags: int, length: int, now: float) -> str | None:
         if self._block is not None:
@@ -140,10 +137,8 @@ class FrameWatch:
             if not flags & _END_HEADERS:
                 self._block = length
         elif kind == _RST_STREAM:
-            # When there was an answer is not looked up for each, but at the first reset after it.
-            self._trusted_until = min(self._trusted_until, now + _LATELY)
-            ration = self._resets_of_proxy if now < self._trusted_until else self._resets
-            if not ration.take(2, self._requests, now):
+            earned = self._requests + self._answers * _PER_ANSWER
+            if not self._resets.take(2, earned, now):
                 return "calls that were given up"
         elif not self._others.take(1, self._requests, now):
             return "frames that ask for nothing"
