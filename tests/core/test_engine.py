@@ -82,6 +82,13 @@ class TestOrder:
         assert why(decided(engine, asking(target=target, method=""))) is Reason.MALFORMED_REQUEST
         assert why(decided(engine, asking(target=target, host=""))) is Reason.MALFORMED_REQUEST
 
+    def test_an_answer_is_for_one_request_and_not_for_the_next_one_there(self, engine):
+        target = "/.well-known/oauth-protected-resource/notes/mcp"
+        for method, status in [("GET", 200), ("POST", 404), ("HEAD", 200)]:
+            found = engine.answer(asking(target=target, method=method, in_band=True))
+            assert isinstance(found, Answer)
+            assert found.status == status
+
     def test_documents_before_servers(self, engine):
         found = decided(engine, asking(target="/register", headers={"origin": "x"}))
         assert isinstance(found, Answer)
