@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
-
-_AT_ONCE: Final = 64
 
 
 class LateResets:
@@ -37,8 +34,8 @@ class LateResets:
         return b"".join((*left, data[at:]))
 
     def due(self, now: float) -> bytes:
-        """Those that were kept long enough, some at a time."""
+        """Those that were kept long enough."""
         found: list[bytes] = []
-        while self._kept and self._kept[0][0] <= now and len(found) < _AT_ONCE:
+        while self._kept and self._kept[0][0] <= now:
             found.append(self._kept.popleft()[1])
         return b"".join(found)
