@@ -20,6 +20,8 @@ from world import Setup, World, check_request, nginx_headers
 from extauthz.demo.issuer import Issuer
 
 TOKENS: Final = 100_000
+_APART: Final = ", apart"
+_DOORS: Final = (("Envoy", "grpc"), ("Envoy", "native"), ("Envoy", "http"), ("nginx", "http"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,16 +293,12 @@ def through(run: Run) -> None:
 
 
 def apart(run: Run) -> None:
-    """The same, with a core for who is asked, as where it is on a machine of its own."""
+    """Through the same proxies, with a core for who is asked, as on a machine of its own."""
     with ExitStack() as stack:
         found = _loads(run, _asked(run, stack, run.alone))
     for name, loads in found.items():
         run.tell(f"{name}{_APART}", loads)
     _against_always_allow(run, found, _APART)
-
-
-_APART: Final = ", apart"
-_DOORS: Final = (("Envoy", "grpc"), ("Envoy", "native"), ("Envoy", "http"), ("nginx", "http"))
 
 
 def _asked(

@@ -122,9 +122,7 @@ async def flood(service: Flooded, name: str, port: str, **how: Any) -> dict[str,
     return dict(json.loads(output))
 
 
-async def hold(
-    service: Flooded, name: str, port: str, *, megabytes: int = 64, **how: Any
-) -> dict[str, int]:
+async def hold(service: Flooded, name: str, port: str, **how: Any) -> dict[str, int]:
     """Measure good callers before and during a flood; what the flooder counted."""
     live = service.live
     memory, held = live.memory(), False
@@ -149,7 +147,7 @@ async def hold(
         assert waits.failed <= 0.05 * (waits.failed + len(waits.seconds))
         if LONG:
             assert waits.p99 < 2 * calm.p99 + SLACK, "good callers are starved"
-        assert peak - memory < megabytes * MEGABYTE, "memory grows"
+        assert peak - memory < 64 * MEGABYTE, "memory grows"
         assert live.see(service.issuer.token()) == ALLOW
         held = True
     finally:
@@ -233,8 +231,7 @@ async def test_connections_that_send_nothing(service: Flooded, port: str) -> Non
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     how = {"connections": min(connections, soft - 200), "count": 0}
     sent = await hold(
-        service, "silent connections", port, seconds=20.0 if LONG else 1.0,
-        megabytes=64 if service.transport == "grpcio" or not LONG else 256, **how,
+        service, "silent connections", port, seconds=20.0 if LONG else 1.0, **how
     )  # fmt: skip
     assert sum(sent.values()) == how["connections"]
     service.live.until_seen(service.issuer.token())
