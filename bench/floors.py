@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 import grpc
-import pygrpc_native.aio
 import uvicorn
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
@@ -18,6 +17,7 @@ from extauthz.adapters.envoy import to_response
 from extauthz.adapters.grpc_door import SERVICE
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
 from extauthz.adapters.http_server import HttpServer
+from extauthz.adapters.native_door import NativeDoor
 from extauthz.config.addresses import TcpAddress
 from extauthz.core.model import Allow
 from extauthz.service.loop import new_loop
@@ -44,6 +44,24 @@ async def _empty(data: bytes, context: object) -> bytes:  # noqa: ARG001
 async def _allow(data: bytes, context: object) -> bytes:  # noqa: ARG001
     CheckRequest.FromString(data)
     return _ALLOWED
+
+
+class _Constant:
+    """In the servicer's place."""
+
+    def __init__(self, reply: bytes) -> None:
+        self._reply = reply
+
+    def answer(self, data: bytes, traceparent: object) -> bytes:  # noqa: ARG002
+        CheckRequest.FromString(data)
+        return self._reply
+
+
+async def _serve_native(reply: bytes, port: int) -> None:
+    door = NativeDoor(None, TcpAddress("127.0.0.1", port))  # type: ignore[arg-type]
+    door._servicer = _Constant(reply)  # type: ignore[assignment]
+    await door.start()
+    await asyncio.Event().wait()
 
 
 def _constant(request: HttpRequest) -> HttpResponse:  # noqa: ARG001
@@ -88,7 +106,7 @@ def main(kind: str, port: int) -> None:
         elif transport == "asgi":
             await _serve_asgi(port)
         elif transport == "native":
-            await _serve_grpc(pygrpc_native.aio.server(), check, port)
+            await _serve_native(_ALLOWED if what == "allow" else _EMPTY, port)
         else:
             await _serve_grpc(grpc.aio.server(), check, port)
 

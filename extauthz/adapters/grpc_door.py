@@ -48,7 +48,7 @@ class GrpcLimits:
     """
 
     message_bytes: int = 4 * 1024 * 1024
-    metadata_bytes: int = 64 * 1024
+    metadata_bytes: int = 16 * 1024
     streams: int = 1024
     connection_age: float = 1800.0
     connection_grace: float = 30.0

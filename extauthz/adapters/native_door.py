@@ -1,8 +1,7 @@
-"""The gRPC door on a server whose HTTP/2 and gRPC run in Rust (extra ``native``).
+"""The gRPC door on a server of our own, which answers where it reads (extra ``native``).
 
-The same service as ``grpcio_door`` (docs/contract.md, section 4). Calls arrive in batches on a
-thread of the server's and are answered on the event loop; one that needs no key looked for is
-answered without a task of its own.
+The same service as ``grpcio_door`` (docs/contract.md, section 4). A call that needs no key looked
+for is answered without a task, and those that came together are answered together.
 """
 
 from __future__ import annotations
@@ -10,50 +9,61 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from enum import IntEnum
 from functools import partial
-from importlib import import_module
-from threading import Thread
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import Address, UnixAddress
+from extauthz.config.addresses import Address
 
 from .envoy import MCP_NAMESPACE
-from .grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits, traceparent_in
-from .grpc_front import GrpcFront
+from .grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits
+from .grpc_http2 import (
+    HEAD,
+    PREFIX,
+    TRAILERS,
+    Call,
+    StatusCode,
+    call_of,
+    failure,
+    framed,
+    message_in,
+    refusal_of,
+)
+from .grpc_listener import GrpcListener
+from .http2_service import Http2Limits
 from .native_missing import NativeMissing
 from .tls import TlsSource
+
+if TYPE_CHECKING:
+    from .http2_answers import Stream
+    from .http2_headers import Headers
 
 _log = logging.getLogger(__name__)
 
 _HEALTH: Final = "/grpc.health.v1.Health"
-_METHODS: Final = ((f"/{SERVICE}/Check", False), (f"{_HEALTH}/Check", False))
-_WATCH: Final = (f"{_HEALTH}/Watch", True)
-_CHECK, _HEALTH_CHECK = range(2)
-_BATCH: Final = 64
-_ON_THEIR_WAY: Final = 0.1
+_CHECK, _HEALTH_CHECK, _WATCH = range(3)
+_METHODS: Final = {
+    f"/{SERVICE}/Check".encode(): _CHECK,
+    f"{_HEALTH}/Check".encode(): _HEALTH_CHECK,
+    f"{_HEALTH}/Watch".encode(): _WATCH,
+}
+_GOLDEN: Final = 0.618
+"""Multiples of it lie as far from each other as can be, and never in a row."""
 _USUAL_LIMITS: Final = GrpcLimits()
 _NAMES: Final = frozenset({"", SERVICE})
 
+_STOPPING: Final = failure(StatusCode.UNAVAILABLE, "the service is stopping")
+_TOO_LARGE: Final = failure(StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
+_OVERDUE: Final = failure(StatusCode.DEADLINE_EXCEEDED, "the message did not come to its end")
+_BROKEN: Final = failure(StatusCode.INTERNAL, "internal error, see the log")
+_UNKNOWN_SERVICE: Final = failure(StatusCode.NOT_FOUND, "unknown service")
+_NO_REQUEST: Final = failure(StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
+
 _Health: Final = health_pb2.HealthCheckResponse
 _Status = int
-
-# What one call brings: kind, id, method, message, (unused), (metadata, peer, seconds left).
-_Event = tuple[int, int, int, Any, Any, Any]
-
-
-class StatusCode(IntEnum):
-    """The codes of gRPC that are used here; those of ``grpc`` would bring all of grpcio."""
-
-    INVALID_ARGUMENT = 3
-    NOT_FOUND = 5
-    RESOURCE_EXHAUSTED = 8
-    INTERNAL = 13
-    UNAVAILABLE = 14
 
 
 class NativeDoor:
@@ -74,28 +84,39 @@ class NativeDoor:
         mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
         try:
-            self._native = import_module("pygrpc_native")
+            from .http2_connection import Http2Connection  # noqa: PLC0415
         except ImportError:
             raise NativeMissing(
                 "listen.grpc_transport: native needs a package that is not installed: "
                 "pip install 'extauthz[native]', or leave listen.grpc_transport out"
             ) from None
+        self._connection = Http2Connection
         self._servicer = CheckServicer(authorizer, mcp_namespace)
+        self._listener = GrpcListener(address, tls=tls, limits=limits, reuse_port=reuse_port)
         self._limits = limits
-        self._front = GrpcFront(
-            address, tls=tls, limits=limits, reuse_port=reuse_port, late_resets=True
+        self.http2_limits = Http2Limits(
+            body_bytes=limits.message_bytes + PREFIX,
+            header_bytes=limits.metadata_bytes,
+            streams=limits.streams,
+            grace=limits.connection_grace,
+            keepalive_interval=limits.keepalive_interval,
+            keepalive_timeout=limits.keepalive_timeout,
         )
-        self._server: Any = None
-        self._thread: Thread | None = None
-        self._waiting: dict[int, asyncio.Task[None]] = {}
-        self._watching: dict[int, str] = {}
+        self.unfinished = 0
+        self._made = 0
+        self.opened = self._listener.opened
+        self.begun = self._listener.begun
+        self.closed = self._listener.closed
+        self.cut = self._listener.cut
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._watching: dict[Stream, str] = {}
         self._status: _Status = _Health.NOT_SERVING
         self._stopping = False
 
     @property
     def address(self) -> Address:
         """Where it listens; once started with its real port."""
-        return self._front.address
+        return self._listener.address
 
     async def start(self, *, ready: bool = True) -> Address:
         """Listen, and say which address that is: port 0 becomes a real one.
@@ -104,8 +125,9 @@ class NativeDoor:
         cannot be had.
         """
         await self.set_ready(ready)
-        self._serve(self._front.bind())
-        return await self._front.start()
+        self._listener.bind()
+        loop = asyncio.get_running_loop()
+        return await self._listener.start(lambda: self._connection(self, loop))
 
     async def set_ready(self, ready: bool) -> None:
         """Tell the proxies' health checks whether to send requests here."""
@@ -116,130 +138,118 @@ class NativeDoor:
         """Say NOT_SERVING, take no new checks, and give those under way ``grace`` seconds."""
         self._tell(_Health.NOT_SERVING)
         self._stopping = True
-        self._front.close()
-        server, self._server = self._server, None
-        if server is None:
-            await self._front.stop()
-            return
-        tasks = list(self._waiting.values())
+        self._listener.close()
+        tasks = list(self._waiting)
         if tasks and grace:
             await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for call in tuple(self._watching):
-            server.stream_end(call)
+        for stream in tuple(self._watching):
+            stream.finish(TRAILERS)
         self._watching.clear()
-        # Closing drops what was handed over a moment ago and is not on its way yet.
-        await asyncio.sleep(min(_ON_THEIR_WAY, grace))
-        await asyncio.to_thread(server.close)
-        await self._front.stop()
+        await self._listener.stop()
 
-    def _serve(self, address: UnixAddress) -> None:
-        limits = self._limits
+    # ---- called by connections
+
+    def age(self) -> float:
+        """A tenth more or less than the limit, so that not all proxies connect anew at once."""
+        self._made += 1
+        return self._limits.connection_age * (0.9 + 0.2 * (self._made * _GOLDEN % 1))
+
+    def read_head(self, headers: Headers) -> Call:
+        """What a call is about."""
+        return call_of(headers, _METHODS, max_bytes=self._limits.metadata_bytes)
+
+    def requested(self, stream: Stream) -> None:
+        """Answer a call."""
+        call: Call = stream.head
+        if call.refusal is not None:
+            stream.finish(call.refusal)
+            return
+        message = message_in(stream.body)
+        if message is None:
+            stream.finish(refusal_of(stream.body))
+            return
         try:
-            server = self._native.NativeGrpcFront(
-                str(address),
-                [*_METHODS, _WATCH],
-                io_threads=1,
-                call_details=True,
-                keepalive_time_ms=int(limits.keepalive_interval * 1000),
-                keepalive_timeout_ms=int(limits.keepalive_timeout * 1000),
-                max_concurrent_streams=limits.streams,
-                max_metadata_size=limits.metadata_bytes,
-            )
-        except OSError as fault:
-            raise OSError(f"cannot listen on {address}: {fault}") from None
-        self._server = server
-        server.start()
-        pump = partial(self._pump, server, asyncio.get_running_loop())
-        self._thread = Thread(target=pump, name="native gRPC", daemon=True)
-        self._thread.start()
+            if self._stopping:
+                stream.finish(_STOPPING)
+            elif call.method == _CHECK:
+                self._check(stream, call, message)
+            elif call.method == _HEALTH_CHECK:
+                self._health(stream, message)
+            else:
+                self._watch(stream, message)
+        except Exception:  # noqa: BLE001  one call that breaks must not end the others
+            _log.exception("a call failed")
+            stream.finish(_BROKEN)
 
-    def _pump(self, server: Any, loop: asyncio.AbstractEventLoop) -> None:
-        while (events := server.recv_batch_details(_BATCH)) is not None:
-            try:
-                loop.call_soon_threadsafe(self._take, server, events)
-            except RuntimeError:  # the loop has ended
-                server.close()
-                return
+    def too_large(self, stream: Stream) -> None:
+        """Refuse a call whose message there is no room for."""
+        stream.finish(_TOO_LARGE)
 
-    def _take(self, server: Any, events: list[_Event]) -> None:
-        cancelled = self._native.EVENT_CANCEL
-        for kind, call, method, message, _, details in events:
-            try:
-                if kind == cancelled:
-                    self._cancel(call)
-                elif self._stopping:
-                    _fail(server, call, StatusCode.UNAVAILABLE, "the service is stopping")
-                elif len(message) > self._limits.message_bytes:
-                    _fail(server, call, StatusCode.RESOURCE_EXHAUSTED, "the message is too large")
-                elif method == _CHECK:
-                    self._check(server, call, message, details)
-                elif method == _HEALTH_CHECK:
-                    self._health(server, call, message)
-                else:
-                    self._watch(server, call, message)
-            except Exception:  # noqa: BLE001  one call that breaks must not silence the others
-                _log.exception("a call failed")
-                _fail(server, call, StatusCode.INTERNAL, "internal error, see the log")
+    def overdue(self, stream: Stream) -> None:
+        """Refuse a call whose message does not come."""
+        stream.finish(_OVERDUE)
 
-    def _check(self, server: Any, call: int, message: bytes, details: Any) -> None:
-        metadata, _, left = details
-        traceparent = partial(traceparent_in, metadata)
+    def given_up(self, stream: Stream) -> None:
+        """Do no more about a call."""
+        if stream.task is not None:
+            stream.task.cancel()
+        self._watching.pop(stream, None)
+
+    # ---- the methods
+
+    def _check(self, stream: Stream, call: Call, message: bytes) -> None:
+        traceparent = partial(_said, call)
         answer: Callable[[], Awaitable[bytes]]
         if len(message) > LARGE:
-            answer = partial(self._servicer.answer_in_turn, message, traceparent, left)
+            answer = partial(self._servicer.answer_in_turn, message, traceparent, call.timeout)
         else:
             answered = self._servicer.answer(message, traceparent)
             if isinstance(answered, bytes):
-                server.respond(call, answered)
+                stream.respond(HEAD, framed(answered), TRAILERS)
                 return
-            answer = partial(self._servicer.wait, answered, left)
+            answer = partial(self._servicer.wait, answered, call.timeout)
 
         async def wait() -> None:
             try:
-                server.respond(call, await answer())
+                stream.respond(HEAD, framed(await answer()), TRAILERS)
             except asyncio.CancelledError:
-                _fail(server, call, StatusCode.UNAVAILABLE, "the service is stopping")
+                stream.finish(_STOPPING)
                 raise
-            finally:
-                self._waiting.pop(call, None)
 
-        self._waiting[call] = asyncio.create_task(wait())
+        task = stream.task = asyncio.create_task(wait())
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
 
-    def _cancel(self, call: int) -> None:
-        task = self._waiting.get(call)
-        if task is not None:
-            task.cancel()
-        self._watching.pop(call, None)
-
-    def _health(self, server: Any, call: int, message: bytes) -> None:
+    def _health(self, stream: Stream, message: bytes) -> None:
         service = _service(message)
         if service is None or service not in _NAMES:
-            _fail(server, call, StatusCode.NOT_FOUND, "unknown service")
+            stream.finish(_UNKNOWN_SERVICE)
         else:
-            server.respond(call, _told(self._status))
+            stream.respond(HEAD, _told(self._status), TRAILERS)
 
-    def _watch(self, server: Any, call: int, message: bytes) -> None:
+    def _watch(self, stream: Stream, message: bytes) -> None:
         service = _service(message)
         if service is None:
-            _fail(server, call, StatusCode.INVALID_ARGUMENT, "not a HealthCheckRequest")
+            stream.finish(_NO_REQUEST)
             return
         if service in _NAMES:
-            self._watching[call] = service
+            self._watching[stream] = service
         # As the health protocol has it, the watcher of an unknown service is told so and waits.
-        server.stream_try_send(
-            call, _told(self._status if service in _NAMES else _Health.SERVICE_UNKNOWN)
-        )
+        stream.begin(HEAD)
+        stream.send(_told(self._status if service in _NAMES else _Health.SERVICE_UNKNOWN))
 
     def _tell(self, status: _Status) -> None:
-        if status == self._status or self._stopping:
-            return
-        self._status = status
-        for call in tuple(self._watching):
-            if self._server.stream_try_send(call, _told(status)) == self._native.STREAM_CLOSED:
-                self._watching.pop(call, None)
+        if status != self._status and not self._stopping:
+            self._status = status
+            for stream in tuple(self._watching):
+                stream.send(_told(status))
+
+
+def _said(call: Call) -> str | None:
+    return call.traceparent
 
 
 def _service(message: bytes) -> str | None:
@@ -250,8 +260,4 @@ def _service(message: bytes) -> str | None:
 
 
 def _told(status: _Status) -> bytes:
-    return bytes(_Health(status=status).SerializeToString())
-
-
-def _fail(server: Any, call: int, code: StatusCode, message: str) -> None:
-    server.fail(call, int(code), message)
+    return framed(bytes(_Health(status=status).SerializeToString()))

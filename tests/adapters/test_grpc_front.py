@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters import grpc_front
+from extauthz.adapters import grpc_listener
 from extauthz.adapters.grpc_door import GrpcLimits
 from extauthz.adapters.grpc_front import GrpcFront
 from extauthz.adapters.http2_frames import PREFACE
@@ -20,7 +20,6 @@ from extauthz.config.addresses import TcpAddress
 
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 PING = b"\0\0\x08\6\0\0\0\0\0" + bytes(8)
-GIVEN_UP = b"\0\0\4\3\0\0\0\0\1\0\0\0\x08"
 DATA = b"\0\x40\0\0\0\0\0\0\1" + bytes(16_384)
 
 
@@ -71,13 +70,10 @@ async def ended(writers: list[asyncio.StreamWriter]) -> None:
 
 
 @asynccontextmanager
-async def fronted(
-    *, late_resets: bool = False, **limits: float
-) -> AsyncIterator[tuple[GrpcFront, Server]]:
+async def fronted(**limits: float) -> AsyncIterator[tuple[GrpcFront, Server]]:
     front = GrpcFront(
         TcpAddress("127.0.0.1", 0),
         limits=GrpcLimits(**limits),  # type: ignore[arg-type]
-        late_resets=late_resets,
     )
     server = Server(Path(front.bind().path))
     behind = await asyncio.start_unix_server(server, server.path)
@@ -128,30 +124,6 @@ async def test_what_is_said_arrives_both_ways_and_whole():
         await until(lambda: server.open == 0)
 
 
-@pytest.mark.parametrize("late", [False, True])
-async def test_a_server_may_hear_later_of_calls_that_are_given_up(late: bool):
-    async with fronted(late_resets=late) as (front, server):
-        reader, writer = await connected(front)
-        sent = PREFACE + DATA + GIVEN_UP + DATA + GIVEN_UP + SETTINGS
-        writer.write(sent)
-        await asyncio.wait_for(reader.readexactly(len(sent)), 10)
-        after = PREFACE + DATA * 2 + SETTINGS + GIVEN_UP * 2
-        assert server.heard == (after if late else sent)
-
-
-async def test_what_is_told_later_does_not_come_into_the_middle_of_something_else(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(grpc_front, "_RESETS_LATE_BY", 0.0)
-    async with fronted(late_resets=True) as (front, server):
-        reader, writer = await connected(front)
-        writer.write(PREFACE + GIVEN_UP + DATA[:100])
-        await asyncio.wait_for(reader.readexactly(len(PREFACE) + 100), 10)
-        writer.write(DATA[100:])
-        await asyncio.wait_for(reader.readexactly(len(DATA) - 100 + len(GIVEN_UP)), 10)
-        assert server.heard == PREFACE + DATA + GIVEN_UP
-
-
 async def test_no_connection_inside_before_the_client_speaks_http2():
     async with fronted() as (front, server):
         reader, writer = await connected(front)
@@ -168,7 +140,7 @@ async def test_no_connection_inside_before_the_client_speaks_http2():
 async def test_whoever_sends_what_asks_for_nothing_is_cut_off_and_told_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(grpc_front, "_BETWEEN_REPORTS", 0.05)
+    monkeypatch.setattr(grpc_listener, "_BETWEEN_REPORTS", 0.05)
     async with fronted() as (front, server):
         good, still = await connected(front)
         still.write(PREFACE)
@@ -191,7 +163,7 @@ async def test_once_somebody_was_cut_off_newcomers_are_looked_at_for_a_moment():
     async with fronted() as (front, server):
         _, flooding = await connected(front)
         flooding.write(PREFACE + PING * 1000)
-        await until(front.suspicious)
+        await until(front.listener.suspicious)
         reader, writer = await connected(front)
         writer.write(PREFACE)
         writer.write(DATA * 10)

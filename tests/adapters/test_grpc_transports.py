@@ -17,7 +17,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer
+from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits
+from extauthz.adapters.grpc_listener import GrpcListener
 from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.adapters.native_door import NativeDoor
 from extauthz.adapters.native_missing import NativeMissing
@@ -203,7 +204,9 @@ async def test_a_unix_socket_of_a_server_that_died_is_taken_over(transport: Any,
 
 
 async def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "pygrpc_native", None)
+    for module in ("http2_connection", "http2_headers"):
+        monkeypatch.delitem(sys.modules, f"extauthz.adapters.{module}")
+    monkeypatch.setitem(sys.modules, "hpack", None)
     with pytest.raises(NativeMissing, match=r"extauthz\[native\]"):
         NativeDoor(authorizer(POLICY), TcpAddress("127.0.0.1", 0))
 
@@ -229,3 +232,35 @@ async def test_large_messages_are_answered_one_at_a_time(transport: Any):
     assert {reply.status.code for reply in replies[6:]} == {0}
     assert order.count("large") == 6
     assert ("large", "large") not in set(pairwise(order))
+
+
+async def test_a_message_that_is_compressed_is_no_allow_on_the_native_server():
+    async with running(NativeDoor) as door, channel_to(door) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as fault:
+            await check(channel, good(), compression=grpc.Compression.Gzip)
+        assert fault.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert (await check(channel, good())).status.code == 0
+
+
+async def test_connections_are_made_anew_now_and_then_and_no_call_is_lost(transport: Any):
+    limits = GrpcLimits(connection_age=0.2, connection_grace=5.0)
+    async with running(transport, limits=limits) as door, channel_to(door) as channel:
+        opened: set[Any] = set()
+        async with asyncio.timeout(30):
+            while len(opened) < 3:
+                replies = await asyncio.gather(*(check(channel, good()) for _ in range(20)))
+                assert {reply.status.code for reply in replies} == {0}
+                opened |= listener_of(door).connections
+
+
+def listener_of(door: Any) -> GrpcListener:
+    found = getattr(door, "_listener", None) or door._front.listener
+    assert isinstance(found, GrpcListener)
+    return found
+
+
+def test_not_all_connections_of_the_native_server_are_made_anew_at_once():
+    door = NativeDoor(authorizer(POLICY), ANYWHERE, limits=GrpcLimits(connection_age=100.0))
+    ages = sorted(door.age() for _ in range(20))
+    assert 90 <= ages[0] < ages[-1] < 110
+    assert all(later - earlier > 0.4 for earlier, later in pairwise(ages))

@@ -49,8 +49,12 @@ FILES = (
     "authorizer.py",
     "adapters/envoy.py",
     "adapters/forward_auth.py",
+    "adapters/grpc_http2.py",
+    "adapters/http2_answers.py",
+    "adapters/http2_connection.py",
     "adapters/http2_frames.py",
-    "adapters/late_resets.py",
+    "adapters/http2_headers.py",
+    "adapters/http2_reader.py",
     "adapters/trust.py",
 )
 # Where to speak to; pytest takes the usual one away.

@@ -42,9 +42,11 @@ TESTS = (
     "tests/test_doors.py",
     "tests/test_authorizer.py",
     "tests/adapters/test_envoy.py",
+    "tests/adapters/test_grpc_http2.py",
+    "tests/adapters/test_http2_connection.py",
     "tests/adapters/test_http2_frames.py",
+    "tests/adapters/test_http2_headers.py",
     "tests/adapters/test_http_door.py",
-    "tests/adapters/test_late_resets.py",
     "tests/adapters/test_replies.py",
     "tests/config/test_compile.py",
     "tests/config/test_urls_and_headers.py",
@@ -72,6 +74,9 @@ _OWN = {
     "token_cache": ("token_cache", "engine"),
     "authorizer": ("authorizer", "http_door", "doors"),
     "forward_auth": ("http_door",),
+    "http2_answers": ("http2_connection",),
+    "http2_reader": ("http2_connection", "http2_frames"),
+    "http2_frames": ("http2_frames", "http2_connection"),
     "trust": ("http_door",),
 }
 _SURVIVED, _KILLED = 0, 1

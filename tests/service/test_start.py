@@ -33,9 +33,9 @@ NEVER = {
     "uvicorn",
 }
 TRANSPORTS = {
-    "grpcio": {"pygrpc_native"},
+    "grpcio": {"hpack"},
     "native": {"grpc", "grpc_health.v1.health"},
-    "off": {"pygrpc_native", "grpc", "google.protobuf"},
+    "off": {"hpack", "grpc", "google.protobuf"},
 }
 
 
@@ -91,7 +91,7 @@ def test_a_worker_needs_nothing_that_reads_settings_or_writes_metrics() -> None:
     found = imported_by("-c", "import extauthz.service.worker")
     assert "extauthz.service.worker" in found
     settings = {"extauthz.config.load", "pydantic", "yaml"}
-    transports = {"google.protobuf", "grpc", "pygrpc_native"}
+    transports = {"google.protobuf", "grpc", "hpack"}
     assert not found & (NEVER | settings | transports)
 
 

@@ -1,0 +1,160 @@
+"""What a server says on one connection of HTTP/2, no faster than the client lets it (RFC 9113)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Final
+
+from .http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS
+
+frame_head: Final[Callable[[int, int, int], bytes]] = Struct(">IBI").pack
+"""The head of a frame: its length shifted left by eight, or its kind; flags; number of stream."""
+
+_END: Final = END_HEADERS | END_STREAM
+_SMALLEST_FRAME: Final = 16_384
+_FIRST_WINDOW: Final = 65_535
+
+
+class Stream:
+    """One request and its answer. ``head`` is what the service made of the headers.
+
+    ``length`` is that of the body, in octets, where the client has told it.
+    ``body`` grows until it is ``whole``; ``since`` says when its headers came.
+    ``task`` is the service's own.
+    """
+
+    __slots__ = (
+        "_answers", "body", "counted", "head", "length", "number", "pending", "since", "task",
+        "trailers", "whole", "window",
+    )  # fmt: skip
+
+    def __init__(
+        self, answers: Answers, number: int, head: Any, length: int | None, since: float
+    ) -> None:
+        self._answers = answers
+        self.number = number
+        self.head = head
+        self.length = length
+        self.window = answers.stream_window
+        self.body: bytes | bytearray = b""
+        self.whole = False
+        self.counted = 0
+        self.since = since
+        self.pending = b""
+        self.trailers: bytes | None = None
+        self.task: Any = None
+
+    def respond(self, head: bytes, data: bytes, trailers: bytes) -> None:
+        """Answer with two blocks of headers and what is between them."""
+        self._answers.respond(self, head, data, trailers)
+
+    def begin(self, head: bytes) -> None:
+        """Send the headers of an answer; ``send`` and ``finish`` follow."""
+        self._answers.begin(self, head)
+
+    def send(self, data: bytes) -> None:
+        """Send a part of an answer."""
+        self._answers.send(self, data)
+
+    def finish(self, trailers: bytes) -> None:
+        """End an answer, or be all of one, once what was sent before is on its way."""
+        self._answers.finish(self, trailers)
+
+
+class Answers:
+    """Sends the answers of ``streams``, which are those that have none yet.
+
+    ``ended`` is told of each that is done, ``write`` whenever there is something in ``out``.
+    """
+
+    def __init__(
+        self,
+        streams: dict[int, Stream],
+        *,
+        ended: Callable[[Stream], None],
+        answered: Callable[[], None],
+        write: Callable[[], None],
+    ) -> None:
+        self._streams = streams
+        self._ended = ended
+        self._answered = answered
+        self._write = write
+        self.out: list[bytes] = []
+        self.window = _FIRST_WINDOW
+        self.stream_window = _FIRST_WINDOW
+        self.frame_bytes = _SMALLEST_FRAME
+        self._held: dict[int, Stream] = {}
+
+    def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
+        """As Stream says."""
+        number, size = stream.number, len(data)
+        if size > self.window or size > stream.window or size > self.frame_bytes or self._held:
+            self.begin(stream, head)
+            self.send(stream, data)
+            self.finish(stream, trailers)
+        elif self._streams.get(number) is stream:
+            self.window -= size
+            self.out += (
+                frame_head(len(head) << 8 | HEADERS, END_HEADERS, number), head,
+                frame_head(size << 8 | DATA, 0, number), data,
+                frame_head(len(trailers) << 8 | HEADERS, _END, number), trailers,
+            )  # fmt: skip
+            self._answered()
+            self._ended(stream)
+            self._write()
+
+    def begin(self, stream: Stream, head: bytes) -> None:
+        """As Stream says."""
+        if self._streams.get(stream.number) is stream:
+            self._answered()
+            self.out += (frame_head(len(head) << 8 | HEADERS, END_HEADERS, stream.number), head)
+            self._write()
+
+    def send(self, stream: Stream, data: bytes) -> None:
+        """As Stream says."""
+        stream.pending += data
+        self._push(stream)
+
+    def finish(self, stream: Stream, trailers: bytes) -> None:
+        """As Stream says."""
+        stream.trailers = trailers
+        self._push(stream)
+
+    def raised(self, stream: Stream | None = None) -> None:
+        """Go on with what was held back, of one stream or of all."""
+        if stream is not None:
+            if stream.number in self._held:
+                self._push(stream)
+            return
+        for held in tuple(self._held.values()):
+            self._push(held)
+            if not self.window:
+                return
+
+    def forget(self, stream: Stream) -> None:
+        """Send no more of an answer."""
+        self._held.pop(stream.number, None)
+
+    def _push(self, stream: Stream) -> None:
+        number = stream.number
+        if self._streams.get(number) is not stream:
+            return
+        while stream.pending:
+            size = min(len(stream.pending), self.window, stream.window, self.frame_bytes)
+            if size <= 0:
+                self._held[number] = stream
+                break
+            part, stream.pending = stream.pending[:size], stream.pending[size:]
+            self.window -= size
+            stream.window -= size
+            self.out += (frame_head(size << 8 | DATA, 0, number), part)
+        else:
+            self._held.pop(number, None)
+            if stream.trailers is not None:
+                self.out += (
+                    frame_head(len(stream.trailers) << 8 | HEADERS, _END, number),
+                    stream.trailers,
+                )
+                self._ended(stream)
+        self._write()

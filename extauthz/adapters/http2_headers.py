@@ -1,0 +1,106 @@
+"""Headers of HTTP/2: HPACK (RFC 7541), and what a request must bring (RFC 9113, section 8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar, cast
+
+from hpack import Decoder, HPACKError
+from hpack.table import HeaderTable
+
+Read = TypeVar("Read")
+Headers = Sequence[tuple[bytes, bytes]]
+
+_REMEMBERED: Final = 32
+_SHORT: Final = 1024
+_RESIZES: Final = 0x20
+_PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+_WANTED: Final = frozenset({b":method", b":scheme", b":path"})
+_OF_CONNECTIONS: Final = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+_NAME: Final = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+")
+_LENGTH: Final = re.compile(rb"\d{1,18}")
+_NOT_IN_VALUES: Final = re.compile(rb"[\0\r\n]")
+
+
+class BrokenHeaders(Exception):
+    """A block that cannot be read. None that follows it can be, either."""
+
+
+class HeaderReader(Generic[Read]):
+    """Reads the blocks of one connection and gives what ``make`` makes of each.
+
+    A block that comes again, and refers to the same, is not read again: a proxy's calls are
+    alike but for their messages. ``max_bytes`` is how large a block may become, reckoned as in
+    RFC 9113, section 6.5.2.
+    """
+
+    __slots__ = ("_decode", "_known", "_make", "_table")
+
+    def __init__(self, make: Callable[[Headers], Read], *, max_bytes: int) -> None:
+        decoder = Decoder(max_header_list_size=max_bytes)
+        self._table = decoder.header_table = _Table()
+        self._decode = decoder.decode
+        self._make = make
+        self._known: dict[bytes, Read] = {}
+
+    def read(self, block: bytes) -> Read:
+        """What a block holds. Raises BrokenHeaders, after which there is no going on."""
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        before = self._table.changes
+        try:
+            headers = cast(Headers, self._decode(block, raw=True))
+        except HPACKError as fault:
+            raise BrokenHeaders(type(fault).__name__) from None
+        read = self._make(headers)
+        if self._table.changes != before or (block and block[0] & 0xE0 == _RESIZES):
+            self._known.clear()
+        elif sum(len(name) + len(value) for name, value in headers) <= _SHORT:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[block] = read
+        return read
+
+
+class _Table(HeaderTable):
+    """Tells whether it is still what it was."""
+
+    changes = 0
+
+    def add(self, name: bytes, value: bytes) -> None:
+        self.changes += 1
+        super().add(name, value)
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """One header as nobody has to remember it (RFC 7541, section 6.2.2); both are short."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+def fault_in(headers: Headers) -> str | None:
+    """What is wrong with the headers of a request (RFC 9113, sections 8.2 and 8.3), if anything."""
+    seen: set[bytes] = set()
+    regular = False
+    for name, value in headers:
+        if not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
+            return "a character that may not be there"
+        if value.strip(b" \t") != value:
+            return "blanks around a value"
+        if name.startswith(b":"):
+            if regular or name in seen or name not in _PSEUDO:
+                return "a pseudo header that is unknown, repeated or late"
+            seen.add(name)
+            continue
+        regular = True
+        if name in _OF_CONNECTIONS or (name == b"te" and value != b"trailers"):
+            return "a header of HTTP/1.1's connections"
+        if name == b"content-length" and not _LENGTH.fullmatch(value):
+            return "a length that is no number"
+    values = dict(headers)
+    if not seen >= _WANTED or not values[b":path"]:
+        return "no method, scheme or path"
+    return None

@@ -1,0 +1,123 @@
+"""gRPC in the words of HTTP/2: what a call's headers say, and what stands in a body."""
+
+from __future__ import annotations
+
+import pytest
+from hpack import Decoder
+
+from extauthz.adapters.grpc_http2 import (
+    HEAD,
+    TRAILERS,
+    Call,
+    StatusCode,
+    call_of,
+    failure,
+    framed,
+    message_in,
+    refusal_of,
+)
+
+METHODS = {b"/s/One": 0, b"/s/Two": 1}
+CALL = {
+    b":method": b"POST",
+    b":path": b"/s/Two",
+    b"content-type": b"application/grpc",
+}
+
+
+def said(block: bytes) -> dict[bytes, bytes]:
+    return dict(Decoder().decode(block, raw=True))
+
+
+def call(**changes: bytes | None) -> Call:
+    names = {"method": b":method", "path": b":path", "type": b"content-type"}
+    headers = dict(CALL)
+    for name, value in changes.items():
+        key = names.get(name, name.replace("_", "-").encode())
+        if value is None:
+            headers.pop(key)
+        else:
+            headers[key] = value
+    return call_of(list(headers.items()), METHODS, max_bytes=300)
+
+
+def refusal(**changes: bytes | None) -> dict[bytes, bytes]:
+    refused = call(**changes).refusal
+    assert refused is not None
+    return said(refused)
+
+
+def test_a_call_says_its_method_its_time_and_its_trace():
+    plain = call()
+    assert (plain.method, plain.timeout, plain.traceparent, plain.refusal) == (1, None, None, None)
+    more = call(path=b"/s/One", traceparent=b"00-a\xe9", type=b"application/grpc+proto")
+    assert (more.method, more.traceparent, more.refusal) == (0, "00-a\xe9", None)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds"),
+    [
+        (b"2H", 7200),
+        (b"3M", 180),
+        (b"4S", 4),
+        (b"250m", 0.25),
+        (b"250000u", 0.25),
+        (b"1000n", 1e-6),
+        (b"99999999m", 99_999.999),
+        (b"0m", 0),
+        (b"999999999m", None),
+        (b"1s", None),
+        (b"m", None),
+        (b"-1m", None),
+        (b"1m ", None),
+        (b"", None),
+    ],
+)
+def test_how_long_the_caller_waits(timeout: bytes, seconds: float | None):
+    found = call(grpc_timeout=timeout).timeout
+    assert found == (None if seconds is None else pytest.approx(seconds))
+
+
+def test_what_is_no_call_is_refused():
+    assert refusal(path=b"/s/Three")[b"grpc-status"] == b"12"
+    assert refusal(method=b"GET") == {b":status": b"405", b"allow": b"POST"}
+    assert refusal(type=b"application/json") == {b":status": b"415"}
+    assert refusal(type=None) == {b":status": b"415"}
+
+
+def test_metadata_may_be_so_large_and_no_larger():
+    used = sum(len(name) + len(value) + 32 for name, value in CALL.items()) + 32 + 1
+    assert call(x=b"y" * (300 - used)).refusal is None
+    assert refusal(x=b"y" * (301 - used))[b"grpc-status"] == b"8"
+
+
+def test_a_body_is_one_message():
+    for message in (b"", b"x", b"x" * 70_000):
+        assert message_in(framed(message)) == message
+        assert message_in(bytearray(framed(message))) == message
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0\0\0\0", framed(b"x")[:-1], framed(b"x") + b"y", framed(b"x") * 2]
+)
+def test_a_body_that_is_not_one_message(body: bytes):
+    assert message_in(body) is None
+    assert said(refusal_of(body))[b"grpc-message"] == b"expected one message"
+
+
+def test_a_message_that_is_compressed_is_not_understood():
+    body = b"\1" + framed(b"x")[1:]
+    assert message_in(body) is None
+    assert said(refusal_of(body))[b"grpc-accept-encoding"] == b"identity"
+    assert said(refusal_of(body))[b"grpc-status"] == b"12"
+
+
+def test_what_an_answer_is_made_of():
+    assert said(HEAD) == {b":status": b"200", b"content-type": b"application/grpc"}
+    assert said(TRAILERS) == {b"grpc-status": b"0"}
+    failed = said(failure(StatusCode.UNAVAILABLE, "the service is stopping"))
+    assert failed == {
+        **said(HEAD),
+        b"grpc-status": b"14",
+        b"grpc-message": b"the service is stopping",
+    }

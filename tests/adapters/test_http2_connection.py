@@ -1,0 +1,584 @@
+"""One connection of HTTP/2: what is answered, what is refused, and what ends it (RFC 9113)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extauthz.adapters.http2_frames import PREFACE
+from tests.adapters.http2 import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEAD,
+    HEADERS,
+    LIMITS,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH_PROMISE,
+    REFUSED,
+    RST_STREAM,
+    SETTINGS,
+    TRAILERS,
+    WINDOW_UPDATE,
+    WITH_PRIORITY,
+    Client,
+    Frame,
+    Service,
+    echo,
+    frame,
+    raise_window,
+    setting,
+    wait,
+)
+
+NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED = 0, 1, 3, 5
+FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR = 6, 7, 8, 9
+OLD = replace(LIMITS, keepalive_interval=10_000.0)
+BLOCK = b"\x83\x86\x44\x01/"  # POST, http, /
+WHOLE = END_HEADERS | END_STREAM
+
+
+def answer_to(number: int, body: bytes) -> list[Frame]:
+    return [
+        Frame(HEADERS, END_HEADERS, number, HEAD),
+        Frame(DATA, 0, number, body),
+        Frame(HEADERS, WHOLE, number, TRAILERS),
+    ]
+
+
+# ---- what is answered
+
+
+def test_it_says_what_it_allows_and_acknowledges_what_the_client_does():
+    ours, window, acknowledged = Client().begun
+    values = dict(struct.iter_unpack(">HI", ours.payload))
+    assert (ours.kind, values) == (SETTINGS, {3: 3, 4: 100_001, 6: 8000})
+    assert (window.kind, window.number, window.code) == (WINDOW_UPDATE, 0, 1 << 30)
+    assert acknowledged == Frame(SETTINGS, ACK, 0, b"")
+
+
+def test_a_request_is_answered():
+    client = Client()
+    assert client.send(client.request(1, b"body")) == answer_to(1, b"body")
+    assert client.service.streams[0].head[b":path"] == b"/check"
+
+
+def test_requests_that_come_together_are_answered_together_and_in_order():
+    client = Client()
+    sent = client.request(1, b"a") + client.request(3, b"b") + client.request(5, b"c")
+    before = client.transport.writes
+    heard = client.send(sent)
+    assert client.transport.writes == before + 1
+    assert heard == answer_to(1, b"a") + answer_to(3, b"b") + answer_to(5, b"c")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 10, 23, 24, 25, 33, 100])
+def test_where_the_octets_are_cut_makes_no_difference(size: int):
+    client = Client(begin=False)
+    sent = PREFACE + frame(SETTINGS) + client.request(1, b"body") + client.request(3, b"more")
+    for at in range(0, len(sent), size):
+        client.send(sent[at : at + size])
+    assert client.heard() == answer_to(1, b"body") + answer_to(3, b"more")
+
+
+def test_headers_and_bodies_may_come_in_parts_padded_and_with_priorities():
+    client = Client()
+    block = client.encoder.encode([(":method", "POST"), (":scheme", "http"), (":path", "/")])
+    priority = (5).to_bytes(4) + b"\x10"
+    sent = frame(HEADERS, PADDED | WITH_PRIORITY, 1, b"\2" + priority + block[:2] + b"\0\0")
+    sent += frame(CONTINUATION, 0, 1, block[2:3]) + frame(CONTINUATION, END_HEADERS, 1, block[3:])
+    sent += frame(DATA, PADDED, 1, b"\3" + b"a" * 300 + b"\0" * 3) + frame(DATA, 0, 1, b"b" * 300)
+    assert client.send(sent) == []
+    assert client.send(frame(DATA, END_STREAM, 1)) == answer_to(1, b"a" * 300 + b"b" * 300)
+    assert client.service.unfinished == 0
+
+
+def test_a_request_may_end_with_its_headers_or_with_trailers():
+    client = Client()
+    assert client.send(client.request(1, None)) == answer_to(1, b"")
+    client.send(client.request(3, b"x" * 300, end=False))
+    trailers = frame(HEADERS, WHOLE, 3, client.encoder.encode([("a", "b")]))
+    assert client.send(trailers) == answer_to(3, b"x" * 300)
+
+
+def test_an_answer_may_come_later_and_in_parts():
+    client = Client()
+    client.service.answer = wait
+    assert client.send(client.request(1, b"a") + client.request(3, b"b")) == []
+    first, second = client.service.streams
+    second.begin(HEAD)
+    second.send(b"one")
+    second.send(b"two")
+    echo(first)
+    second.finish(TRAILERS)
+    assert client.heard() == [
+        Frame(HEADERS, END_HEADERS, 3, HEAD),
+        Frame(DATA, 0, 3, b"one"),
+        Frame(DATA, 0, 3, b"two"),
+        *answer_to(1, b"a"),
+        Frame(HEADERS, WHOLE, 3, TRAILERS),
+    ]
+
+
+def test_ping_is_answered_and_what_is_unknown_is_passed_over():
+    client = Client()
+    assert client.send(frame(PING, 0, 0, b"12345678")) == [Frame(PING, ACK, 0, b"12345678")]
+    sent = frame(0x42, 0xFF, 7, b"x") + frame(PING, ACK, 0, bytes(8))
+    sent += frame(GOAWAY, 0, 0, bytes(8)) + setting(0x99, 1) + frame(PRIORITY, 0, 9, bytes(5))
+    assert client.send(sent) == [Frame(SETTINGS, ACK, 0, b"")]
+    assert client.send(client.request(1, b"x")) == answer_to(1, b"x")
+
+
+# ---- how fast
+
+
+def bodies(frames: list[Frame], number: int) -> bytes:
+    return b"".join(one.payload for one in frames if one.kind == DATA and one.number == number)
+
+
+def test_an_answer_is_sent_no_faster_than_the_client_lets_us():
+    client = Client()
+    client.send(setting(4, 10))
+    assert bodies(client.send(client.request(1, b"x" * 25)), 1) == b"x" * 10
+    assert bodies(client.send(raise_window(1, 9)), 1) == b"x" * 9
+    assert bodies(client.send(raise_window(0, 1000)), 1) == b""
+    last = client.send(setting(4, 100))
+    assert bodies(last, 1) == b"x" * 6
+    assert last[-1] == Frame(HEADERS, WHOLE, 1, TRAILERS)
+
+
+def test_just_what_the_window_lets_through_is_sent_at_once():
+    client = Client()
+    client.send(setting(4, 10))
+    assert client.send(client.request(1, b"x" * 10)) == answer_to(1, b"x" * 10)
+    assert Frame(HEADERS, WHOLE, 3, TRAILERS) not in client.send(client.request(3, b"x" * 11))
+
+
+def test_the_window_of_the_connection_holds_all_back():
+    client = Client(Service(replace(LIMITS, streams=100)))
+    body = b"x" * 16_000
+    sent = 0
+    for number in range(1, 13, 2):
+        sent += len(bodies(client.send(client.request(number, body)), number))
+    assert sent == 65_535
+    heard = client.send(raise_window(0, 100_000))
+    assert sum(len(one.payload) for one in heard if one.kind == DATA) == 6 * 16_000 - 65_535
+    assert [one.number for one in heard if one.flags == WHOLE] == [9, 11]
+
+
+def test_who_waits_first_is_served_first_and_nobody_overtakes():
+    client = Client()
+    client.send(setting(4, 1 << 20))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * 60_000, TRAILERS)
+    client.send(client.request(1) + client.request(3))
+    client.service.answer = echo
+    assert bodies(client.send(client.request(5, b"little")), 5) == b""
+    heard = client.send(raise_window(0, 1 << 20))
+    assert [one.number for one in heard if one.flags == WHOLE] == [3, 5]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 40_000), min_size=1, max_size=3),
+    raises=st.lists(st.tuples(st.sampled_from([0, 1, 3, 5]), st.integers(1, 30_000)), max_size=20),
+    first=st.integers(0, 70_000),
+)
+def test_whatever_the_windows_are_they_hold_and_everything_arrives_in_the_end(
+    sizes: list[int], raises: list[tuple[int, int]], first: int
+):
+    client = Client()
+    client.send(setting(4, first))
+    client.service.answer = lambda stream: stream.respond(
+        HEAD, b"x" * sizes[stream.number // 2], TRAILERS
+    )
+    allowed = {0: 65_535, 1: first, 3: first, 5: first}
+    heard = client.send(b"".join(client.request(2 * index + 1) for index in range(len(sizes))))
+    for number, more in raises:
+        if number // 2 < len(sizes):
+            heard += client.send(raise_window(number, more))
+            allowed[number] += more
+        for one in (0, 1, 3, 5):
+            sent = sum(len(f.payload) for f in heard if f.kind == DATA and one in (0, f.number))
+            assert sent <= allowed[one]
+    heard += client.send(raise_window(0, 1 << 20) + setting(4, 1 << 20))
+    for index, size in enumerate(sizes):
+        assert bodies(heard, 2 * index + 1) == b"x" * size
+        assert [f.flags for f in heard if f.number == 2 * index + 1][-1] == WHOLE
+    assert all(len(f.payload) <= 16_384 for f in heard)
+
+
+def test_what_the_client_has_sent_is_given_back_to_its_window():
+    client = Client(Service(replace(LIMITS, streams=100)))
+    raised = 0
+    for number in range(1, 61, 2):
+        part = frame(DATA, PADDED, number, b"\7" + b"x" * 16_000 + b"\0" * 7)
+        sent = client.request(number, None, end=False) + part * 6 + frame(DATA, END_STREAM, number)
+        heard = client.send(sent + raise_window(0, 96_000))
+        raised += sum(one.code for one in heard if one.kind == WINDOW_UPDATE)
+    assert 0 <= 30 * 6 * 16_008 - raised < 1 << 20
+    assert raised
+
+
+# ---- how much
+
+
+def test_a_body_may_be_just_as_long_as_the_limit():
+    client = Client()
+    sent = client.request(1, None, end=False) + frame(DATA, 0, 1, b"x" * 16_000) * 6
+    client.send(sent)
+    client.service.answer = lambda stream: stream.finish(REFUSED)
+    assert client.send(frame(DATA, END_STREAM, 1, b"x" * 4000)) == [
+        Frame(HEADERS, WHOLE, 1, REFUSED)
+    ]
+    assert client.service.told == [("begun", 0)]
+
+
+def test_a_body_that_is_longer_is_refused_and_what_follows_is_passed_over():
+    client = Client()
+    sent = client.request(1, None, end=False) + frame(DATA, 0, 1, b"x" * 16_000) * 6
+    client.send(sent)
+    heard = client.send(frame(DATA, 0, 1, b"x" * 4001))
+    assert heard == [Frame(HEADERS, WHOLE, 1, REFUSED), Frame(RST_STREAM, 0, 1, bytes(4))]
+    assert client.service.told[1:] == [("too large", 1)]
+    assert client.service.unfinished == 0
+    assert client.send(frame(DATA, END_STREAM, 1, b"x" * 300))[0].kind == RST_STREAM
+    assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
+
+
+def test_bodies_under_way_are_bounded_in_all():
+    client = Client()
+    part = frame(DATA, 0, 1, b"x" * 15_000)
+    client.send(client.request(1, None, end=False) + part * 6 + client.request(3, None, end=False))
+    client.send(frame(DATA, 0, 3, b"x" * 15_000) * 4)
+    assert client.service.unfinished == 150_000
+    assert ("too large", 3) not in client.service.told
+    client.send(frame(DATA, 0, 3, b"x" * 300))
+    assert client.service.told[-1] == ("too large", 3)
+    assert client.service.unfinished == 90_000
+    assert bodies(client.send(raise_window(0, 90_000) + setting(4, 90_000)), 1) == b""
+    assert bodies(client.send(frame(DATA, END_STREAM, 1)), 1) == b"x" * 90_000
+    assert client.service.unfinished == 0
+
+
+def test_a_client_that_vanishes_gives_its_room_back():
+    client = Client()
+    client.send(client.request(1, None, end=False) + frame(DATA, 0, 1, b"x" * 15_000))
+    client.service.answer = wait
+    client.send(client.request(3, b"x"))
+    client.connection.connection_lost(None)
+    assert client.service.unfinished == 0
+    assert client.service.told[1:] == [("given up", 1), ("given up", 3), ("closed", 0)]
+    echo(client.service.streams[0])
+    assert client.clock.due == []
+
+
+def test_no_more_calls_at_once_than_may_be():
+    client = Client()
+    client.service.answer = wait
+    assert client.send(b"".join(client.request(number, b"x") for number in (1, 3, 5))) == []
+    assert client.send(client.request(7, b"x"))[0] == Frame(
+        RST_STREAM, 0, 7, REFUSED_STREAM.to_bytes(4)
+    )
+    echo(client.service.streams[0])
+    client.service.answer = echo
+    assert client.send(client.request(9, b"y")) == answer_to(9, b"y")
+
+
+@pytest.mark.parametrize(("length", "answered"), [("4", True), ("3", False), ("5", False)])
+def test_a_length_that_is_told_is_that_of_the_body(length: str, answered: bool):
+    client = Client()
+    heard = client.send(client.request(1, b"body", ("content-length", length)))
+    refused = [Frame(RST_STREAM, 0, 1, PROTOCOL_ERROR.to_bytes(4))]
+    assert heard == (answer_to(1, b"body") if answered else refused)
+
+
+# ---- who gives up, and who takes too long
+
+
+def test_a_call_that_is_given_up_gets_no_answer():
+    client = Client()
+    client.service.answer = wait
+    client.send(client.request(1, b"x"))
+    assert client.send(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4))) == []
+    assert client.service.told[-1] == ("given up", 1)
+    (stream,) = client.service.streams
+    echo(stream)
+    stream.begin(HEAD)
+    stream.send(b"x")
+    stream.finish(TRAILERS)
+    assert client.heard() == []
+    assert client.send(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4))) == []
+
+
+def test_an_answer_that_is_held_back_is_forgotten_with_its_call():
+    client = Client()
+    client.send(setting(4, 5) + client.request(1, b"x" * 10))
+    client.send(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4)))
+    assert client.send(setting(4, 500)) == [Frame(SETTINGS, ACK, 0, b"")]
+    assert client.send(client.request(3, b"y")) == answer_to(3, b"y")
+
+
+def test_a_body_has_to_come_in_time():
+    client = Client()
+    client.send(client.request(1, b"x" * 300, end=False))
+    client.clock.until(9.9)
+    assert client.heard() == []
+    client.clock.until(20.0)
+    assert client.heard() == [Frame(HEADERS, WHOLE, 1, REFUSED), Frame(RST_STREAM, 0, 1, bytes(4))]
+    assert client.service.told[-1] == ("overdue", 1)
+
+
+def test_an_answer_has_to_be_taken_in_time():
+    client = Client()
+    client.send(setting(4, 5) + client.request(1, b"x" * 10))
+    client.service.answer = wait
+    client.send(client.request(3, b"later"))
+    client.clock.until(20.0)
+    assert client.heard()[-1] == Frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4))
+    assert client.service.told[-1] == ("given up", 1)
+    echo(client.service.streams[1])
+    assert client.heard()[-1].number == 3
+
+
+def test_a_client_that_does_not_read_is_not_read():
+    client = Client()
+    client.connection.pause_writing()
+    assert client.transport.paused
+    client.connection.resume_writing()
+    assert not client.transport.paused
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_client_that_says_nothing_is_asked_whether_it_is_there(answers: bool):
+    client = Client()
+    client.clock.until(59.0)
+    assert client.heard() == []
+    client.clock.until(64.0)
+    assert client.heard() == [Frame(PING, 0, 0, bytes(8))]
+    if answers:
+        client.send(frame(PING, ACK, 0, bytes(8)))
+    client.clock.until(90.0)
+    assert client.transport.aborted is not answers
+
+
+def test_an_old_connection_is_made_anew_and_its_calls_go_on():
+    client = Client(Service(OLD))
+    client.service.answer = wait
+    client.clock.until(990.0)
+    client.send(client.request(1, b"x"))
+    client.clock.until(1005.0)
+    goodbye, ping = client.heard()[-2:]
+    assert (goodbye.kind, goodbye.payload[:4], goodbye.code) == (GOAWAY, b"\x7f\xff\xff\xff", 0)
+    # What it sent before it read that still counts.
+    client.send(client.request(3, b"y"))
+    (last,) = client.send(frame(PING, ACK, 0, ping.payload))
+    assert (last.kind, last.payload[:4], last.code) == (GOAWAY, (3).to_bytes(4), NO_ERROR)
+    assert client.send(client.request(5, b"z"))[0].code == REFUSED_STREAM
+    for stream in client.service.streams:
+        assert not client.transport.closed
+        echo(stream)
+    assert client.transport.closed
+    assert [one.number for one in client.heard() if one.flags == WHOLE] == [1, 3]
+
+
+def test_an_old_connection_without_calls_ends_at_once():
+    client = Client(Service(OLD))
+    client.clock.until(1010.0)
+    assert client.heard()[-2].kind == GOAWAY
+    client.send(frame(PING, ACK, 0, bytes(8)))
+    assert client.transport.closed
+
+
+def test_an_old_connection_does_not_last_for_ever():
+    client = Client(Service(OLD))
+    client.service.answer = wait
+    client.send(client.request(1, b"x"))
+    client.clock.until(1029.0)
+    assert not client.transport.closed
+    client.clock.until(1040.0)
+    assert client.transport.closed
+
+
+def test_the_end_is_announced():
+    client = Client()
+    client.send(client.request(1, b"x"))
+    client.connection.close()
+    goodbye = client.heard()[-1]
+    assert (goodbye.kind, goodbye.payload) == (GOAWAY, (1).to_bytes(4) + bytes(4))
+    assert client.transport.closed
+    client.clock.until(2.0)
+    assert client.transport.aborted
+    assert client.send(client.request(3, b"x")) == []
+
+
+def test_who_is_one_too_many_is_turned_away():
+    service = Service()
+    service.room = False
+    client = Client(service, begin=False)
+    assert client.transport.aborted
+    assert client.send(PREFACE + frame(SETTINGS)) == []
+
+
+# ---- what breaks a rule
+
+
+OPENED = frame(HEADERS, END_HEADERS, 1, BLOCK)
+CLOSED = frame(HEADERS, WHOLE, 1, BLOCK)
+BROKEN = {
+    "a long frame": (frame(0x42, 0, 0, bytes(16_385)), FRAME_SIZE_ERROR),
+    "DATA of no stream": (frame(DATA, 0, 0, bytes(300)), PROTOCOL_ERROR),
+    "DATA of a stream not begun": (frame(DATA, 0, 1, bytes(300)), PROTOCOL_ERROR),
+    "DATA of a stream of ours": (OPENED + frame(DATA, END_STREAM, 2), PROTOCOL_ERROR),
+    "DATA that is all padding": (OPENED + frame(DATA, PADDED | 1, 1, b"\1"), PROTOCOL_ERROR),
+    "DATA without its padding": (OPENED + frame(DATA, PADDED | 1, 1), PROTOCOL_ERROR),
+    "HEADERS of no stream": (frame(HEADERS, WHOLE, 0, BLOCK), PROTOCOL_ERROR),
+    "HEADERS of a stream of ours": (frame(HEADERS, WHOLE, 2, BLOCK), PROTOCOL_ERROR),
+    "HEADERS that are all padding": (frame(HEADERS, PADDED | WHOLE, 1, b"\1"), PROTOCOL_ERROR),
+    "HEADERS without their priority": (
+        frame(HEADERS, WITH_PRIORITY | WHOLE, 1, bytes(4)),
+        FRAME_SIZE_ERROR,
+    ),
+    "HEADERS that depend on themselves": (
+        frame(HEADERS, WITH_PRIORITY | WHOLE, 1, b"\0\0\0\1\0" + BLOCK),
+        PROTOCOL_ERROR,
+    ),
+    "HEADERS of an earlier stream": (
+        frame(HEADERS, WHOLE, 3, BLOCK) + frame(HEADERS, WHOLE, 1, BLOCK),
+        STREAM_CLOSED,
+    ),
+    "HEADERS of a closed stream": (CLOSED + CLOSED, STREAM_CLOSED),
+    "HEADERS that cannot be read": (frame(HEADERS, WHOLE, 1, b"\xff\xff\xff"), COMPRESSION_ERROR),
+    "HEADERS of no entry": (frame(HEADERS, WHOLE, 1, b"\xbe"), COMPRESSION_ERROR),
+    "CONTINUATION of nothing": (frame(CONTINUATION, END_HEADERS, 1, BLOCK), PROTOCOL_ERROR),
+    "CONTINUATION of another stream": (
+        frame(HEADERS, 0, 1, BLOCK[:1]) + frame(CONTINUATION, END_HEADERS, 3, BLOCK[1:]),
+        PROTOCOL_ERROR,
+    ),
+    "a short PRIORITY": (frame(PRIORITY, 0, 1, bytes(4)), FRAME_SIZE_ERROR),
+    "PRIORITY of no stream": (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL_ERROR),
+    "PRIORITY that depends on itself": (frame(PRIORITY, 0, 1, b"\0\0\0\1\0"), PROTOCOL_ERROR),
+    "a long RST_STREAM": (OPENED + frame(RST_STREAM, 0, 1, bytes(5)), FRAME_SIZE_ERROR),
+    "RST_STREAM of no stream": (frame(RST_STREAM, 0, 0, bytes(4)), PROTOCOL_ERROR),
+    "RST_STREAM of a stream not begun": (frame(RST_STREAM, 0, 1, bytes(4)), PROTOCOL_ERROR),
+    "SETTINGS of a stream": (frame(SETTINGS, 0, 1), PROTOCOL_ERROR),
+    "SETTINGS of an odd length": (frame(SETTINGS, 0, 0, bytes(5)), FRAME_SIZE_ERROR),
+    "SETTINGS acknowledged at length": (frame(SETTINGS, ACK, 0, bytes(6)), FRAME_SIZE_ERROR),
+    "push that is neither on nor off": (setting(2, 2), PROTOCOL_ERROR),
+    "a window too large": (setting(4, 1 << 31), FLOW_CONTROL_ERROR),
+    "small frames": (setting(5, 16_383), PROTOCOL_ERROR),
+    "large frames": (setting(5, 1 << 24), PROTOCOL_ERROR),
+    "PUSH_PROMISE": (frame(PUSH_PROMISE, END_HEADERS, 1, bytes(4)), PROTOCOL_ERROR),
+    "a short PING": (frame(PING, 0, 0, bytes(7)), FRAME_SIZE_ERROR),
+    "PING of a stream": (frame(PING, 0, 1, bytes(8)), PROTOCOL_ERROR),
+    "GOAWAY of a stream": (frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
+    "a short WINDOW_UPDATE": (frame(WINDOW_UPDATE, 0, 0, bytes(3)), FRAME_SIZE_ERROR),
+    "a window raised by nothing": (raise_window(0, 0), PROTOCOL_ERROR),
+    "a window raised too far": (raise_window(0, (1 << 31) - 65_535), FLOW_CONTROL_ERROR),
+    "WINDOW_UPDATE of a stream not begun": (raise_window(1, 1), PROTOCOL_ERROR),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("sent", "code"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_rule_that_is_broken_ends_the_connection(sent: bytes, code: int):
+    client = Client()
+    client.service.answer = echo
+    goodbye = client.send(sent)[-1]
+    assert (goodbye.kind, goodbye.code) == (GOAWAY, code)
+    assert client.transport.closed
+    assert client.service.cuts == []
+
+
+@pytest.mark.parametrize("kind", [DATA, HEADERS, PING, SETTINGS])
+def test_nothing_comes_between_parts_of_headers(kind: int):
+    client = Client()
+    client.send(frame(HEADERS, 0, 1, BLOCK[:1]) + frame(kind, END_HEADERS, 1, bytes(8)))
+    assert client.transport.aborted
+    assert client.service.cuts == ["headers without an end"]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [frame(HEADERS, WHOLE, 1, BLOCK), frame(SETTINGS, ACK)],
+    ids=["HEADERS", "SETTINGS acknowledged"],
+)
+def test_settings_come_first(first: bytes):
+    client = Client(begin=False)
+    assert client.send(PREFACE + first)[-1].code == PROTOCOL_ERROR
+
+
+def test_whoever_speaks_something_else_is_cut_off():
+    client = Client(begin=False)
+    assert client.send(b"GET / HTTP/1.1\r\n\r\n") == []
+    assert client.transport.aborted
+    assert client.service.cuts == ["what is not HTTP/2"]
+
+
+FAULTY = {
+    "DATA of a whole request": (
+        frame(HEADERS, WHOLE, 1, BLOCK) + frame(DATA, END_STREAM, 1),
+        STREAM_CLOSED,
+    ),
+    "HEADERS without a path": (frame(HEADERS, WHOLE, 1, b"\x83\x86"), PROTOCOL_ERROR),
+    "trailers that are not the end": (
+        OPENED + frame(HEADERS, END_HEADERS, 1, b"\0\1a\1b"),
+        PROTOCOL_ERROR,
+    ),
+    "a window raised by nothing": (OPENED + raise_window(1, 0), PROTOCOL_ERROR),
+    "a window raised too far": (
+        OPENED + raise_window(1, (1 << 31) - 65_535),
+        FLOW_CONTROL_ERROR,
+    ),
+}
+
+
+@pytest.mark.parametrize(("sent", "code"), FAULTY.values(), ids=FAULTY.keys())
+def test_a_fault_of_one_call_leaves_the_others_alone(sent: bytes, code: int):
+    client = Client()
+    refused = client.send(sent)[-1]
+    assert refused == Frame(RST_STREAM, 0, 1, code.to_bytes(4))
+    assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
+
+
+def test_data_of_a_call_that_is_being_answered_ends_the_connection():
+    client = Client()
+    client.service.answer = wait
+    client.send(client.request(1, b"x"))
+    assert client.send(frame(DATA, END_STREAM, 1))[-1].code == STREAM_CLOSED
+    assert client.transport.closed
+
+
+def test_a_window_may_become_as_large_as_can_be_and_no_larger_by_settings():
+    client = Client()
+    client.service.answer = wait
+    client.send(client.request(1, b"x") + raise_window(1, 10))
+    largest = (1 << 31) - 1
+    assert client.send(setting(4, largest - 10)) == [Frame(SETTINGS, ACK, 0, b"")]
+    assert client.send(setting(4, largest - 9))[-1].code == FLOW_CONTROL_ERROR
+
+
+FRAMES = st.builds(
+    frame,
+    st.integers(0, 11),
+    st.integers(0, 255),
+    st.integers(0, 9),
+    st.one_of(st.binary(max_size=30), st.just(BLOCK)),
+)
+
+
+@given(st.lists(FRAMES, max_size=30))
+def test_whatever_comes_nothing_breaks_and_all_is_given_back(sent: list[bytes]):
+    client = Client()
+    for one in sent:
+        client.send(one)
+    client.clock.until(2000.0)
+    client.connection.connection_lost(None)
+    assert client.service.unfinished == 0
+    assert client.service.told[-1] == ("closed", 0)
