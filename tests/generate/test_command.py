@@ -163,7 +163,7 @@ def test_servers_that_differ_in_the_port_alone_are_refused_where_ports_do_not_co
 def test_the_extra_is_named_where_it_is_missing(run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without envoy-data-plane the file is written all the same."""
     monkeypatch.setitem(sys.modules, "envoy_data_plane.envoy.config.bootstrap.v3", None)
-    with pytest.raises(NoChecker, match=r"pip install 'extauthz\[generate\]'"):
+    with pytest.raises(NoChecker, match=r"pip install '\.\[generate\]' in a clone"):
         fault_of("{}")
     code, out, err = run("envoy", inventory(server()))
     assert code == 0
