@@ -118,7 +118,7 @@ attack: setup ## attacks, laws, faults and floods at length; writes docs/scorebo
 	@test ! -e $(ATTACK)/failed || { echo "Some of it failed, see above." >&2; exit 1; }
 
 .PHONY: endure
-endure: setup ## reload, rotate and restart under load; write docs/operations/endurance.md (ten minutes)
+endure: setup ## reload, rotate and restart under load; write docs/operations/endurance.md (some minutes)
 	$(BIN)/python -m tests.endurance.run --report docs/operations/endurance.md $(ARGS)
 
 .PHONY: conformance

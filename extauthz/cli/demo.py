@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     missing = [name for name in ("mcp", "httpx2") if not importlib.util.find_spec(name)]
     if missing:
         print(
-            f"extauthz demo: not installed: {', '.join(missing)}; pip install 'extauthz[demo]'",
+            f"extauthz demo: not installed: {', '.join(missing)}; "
+            "in a clone: pip install '.[demo]'",
             file=sys.stderr,
         )
         return 1

@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--output",
         metavar="FOLDER",
         type=Path,
-        help="write every file there, over those that are; default: standard output, in one piece",
+        help="write every file there, over those that are; default: standard output, as one file",
     )
     parser.add_argument(
         "--calls",

@@ -24,7 +24,7 @@ class File:
 class Artefact:
     """The configuration of one proxy.
 
-    ``files`` holds the main file first. ``alone`` is the configuration in one piece, for
+    ``files`` holds the main file first. ``alone`` is the configuration as one file, for
     standard output; where a proxy cannot do with one file it is the main file, and the
     rest has to be written beside it. ``warnings`` are for standard error.
     """

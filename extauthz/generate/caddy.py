@@ -106,7 +106,7 @@ def _about(plan: Plan, door: Door) -> str:
         f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
         "Run it: caddy run --config Caddyfile",
         "",
-        "Every setting is explained in docs/guides/generate.md.",
+        "Every setting is explained in docs/proxies/caddy.md.",
     )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from extauthz.adapters.lease import LEASE_HEADER
+
 from .artefacts import Artefact, File
 from .envoy_clusters import EXTAUTHZ_GRPC, EXTAUTHZ_HTTP, clusters, listener_tls
 from .envoy_routes import ANOTHER_HOST, Asking, RouteWriter
@@ -21,7 +23,6 @@ Calls = Literal["mcp", "body", "none"]
 
 MAX_MESSAGE = 1024 * 1024
 _IDENTITY = "x[^a-z0-9]auth[^a-z0-9].*"
-_LEASE = "x-envoy-upstream-rq-timeout-ms"
 _METADATA = "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{})%"
 _FACTS = ("server", "reason", "subject", "client_id", "tool")
 
@@ -92,7 +93,7 @@ http_service:
     allowed_upstream_headers:
       patterns:
       - {{prefix: x-auth-}}
-      - {{exact: {_LEASE}}}
+      - {{exact: {LEASE_HEADER}}}
       {{{{extra_names}}}}
     allowed_client_headers:
       patterns:
@@ -179,7 +180,7 @@ def _bootstrap(
         mcp_filter=_MCP_FILTER if asking.mcp_filter else "",
         ask=ask,
         show=show,
-        mutations=_text("|".join((*lookalikes, "authorization", _LEASE))),
+        mutations=_text("|".join((*lookalikes, "authorization", LEASE_HEADER))),
         listener_tls=listener_tls(plan.tls),
         clusters=clusters(plan, ids, grpc=asking.names_server),
     )

@@ -12,7 +12,7 @@ import warnings
 
 import yaml
 
-CURE = "pip install 'extauthz[generate]'"
+CURE = "pip install '.[generate]' in a clone"
 
 _TYPE = re.compile(r'"@type": type\.googleapis\.com/([a-z0-9_.]+)\.[A-Z]')
 

@@ -61,9 +61,10 @@ def write_envoy_gateway(plan: Plan, namespace: str) -> Artefact:
     about = comment(
         "Written by `extauthz generate envoy-gateway`; change extauthz.yaml and write it again.",
         "",
-        "Envoy Gateway asks extauthz over gRPC about every request: kubectl apply -f …",
+        "Envoy Gateway (1.9 or later) asks extauthz over gRPC about every request:",
+        "kubectl apply -f …",
         "",
-        "Every setting is explained in docs/guides/generate.md.",
+        "Every setting is explained in docs/proxies/kubernetes.md.",
     )
     text = f"{about}\n---\n{documents(manifests)}"
     warnings = (*dict.fromkeys(writer.warnings), *door.warnings())
@@ -75,6 +76,7 @@ def _early(plan: Plan, namespace: str) -> Manifest:
     strip: list[Node] = [
         {"type": "RegularExpression", "value": pattern} for pattern in alike(plan.extra_headers)
     ]
+    strip.append({"type": "Prefix", "value": "x-envoy-"})
     spec: Mapping[str, Node] = {
         "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
         "path": {"escapedSlashesAction": "RejectRequest"},
@@ -82,10 +84,13 @@ def _early(plan: Plan, namespace: str) -> Manifest:
             "withUnderscoresAction": "DropHeader",
             "earlyRequestHeaders": {"removeOnMatch": strip},
         },
-        "timeout": {"http": {"streamIdleTimeout": "0s"}},
+        "timeout": {"http": {"requestHeadersReceivedTimeout": "10s", "streamIdleTimeout": "0s"}},
     }
-    note = "A client's own identity headers and look-alikes are gone before any filter runs."
-    return manifest(_API, "ClientTrafficPolicy", GATEWAY, namespace, spec, note)
+    notes = (
+        "A client's own identity headers and look-alikes are gone before any filter runs, and so",
+        "are x-envoy-*, by which it could control Envoy.",
+    )
+    return manifest(_API, "ClientTrafficPolicy", GATEWAY, namespace, spec, *notes)
 
 
 def _policy(

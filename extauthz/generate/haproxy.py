@@ -114,7 +114,7 @@ def _about(plan: Plan, door: Door) -> str:
         f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
         "Run it: haproxy -f haproxy.cfg",
         "",
-        "Every setting is explained in docs/guides/generate.md.",
+        "Every setting is explained in docs/proxies/haproxy.md.",
     )
 
 

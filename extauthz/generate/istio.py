@@ -47,11 +47,11 @@ def write_istio(plan: Plan, namespace: str) -> Artefact:
     about = comment(
         "Written by `extauthz generate istio`; change extauthz.yaml and write it again.",
         "",
-        "Istio asks extauthz over gRPC about every request: kubectl apply -f …",
+        "Istio (1.24 or later) asks extauthz over gRPC about every request: kubectl apply -f …",
         "The provider that the policy names belongs into the mesh's configuration; it is in",
         "mesh-config.yaml: `extauthz generate istio --output FOLDER`.",
         "",
-        "Every setting is explained in docs/guides/generate.md.",
+        "Every setting is explained in docs/proxies/kubernetes.md.",
     )
     text = f"{about}\n---\n{documents(manifests)}"
     if door.tls:

@@ -75,7 +75,7 @@ def _about(plan: Plan, door: Door, ids: Mapping[str, str]) -> str:
             "",
             f"Asks: extauthz serve, HTTP on {door}. Clients: {plan.listen}.",
             "",
-            "Every setting is explained in docs/guides/generate.md.",
+            "Every setting is explained in docs/proxies/traefik.md.",
             *placeholders,
         )
         + "\n"

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from extauthz.core import strict_json
+from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION
 
 from .addresses import Address, BadAddress, check_scheme
 from .fetch import Fetcher, FetchError
 from .source import DiscoveryMode, IssuerSource
-
-_OIDC = "/.well-known/openid-configuration"
-_OAUTH = "/.well-known/oauth-authorization-server"
 
 
 class IssuerMismatch(FetchError):
@@ -46,10 +44,11 @@ def metadata_urls(issuer: str, mode: DiscoveryMode) -> tuple[str, ...]:
     root = f"{scheme}://{host}"
     # RFC 8414 section 3.1 and OpenID Connect Discovery section 4.1: a final slash is dropped.
     path = (slash + path).removesuffix("/")
+    oidc, oauth = OPENID_CONFIGURATION, AUTHORIZATION_SERVER
     forms = {
-        "auto": (root + path + _OIDC, root + _OAUTH + path, root + _OIDC + path),
-        "oidc": (root + path + _OIDC, root + _OIDC + path),
-        "oauth": (root + _OAUTH + path, root + path + _OAUTH),
+        "auto": (root + path + oidc, root + oauth + path, root + oidc + path),
+        "oidc": (root + path + oidc, root + oidc + path),
+        "oauth": (root + oauth + path, root + path + oauth),
         "off": (),
     }
     return tuple(dict.fromkeys(forms[mode]))

@@ -44,7 +44,8 @@ def spans_wanted(environ: Mapping[str, str], *, version: str) -> Spans | None:
     except ImportError:
         _log.warning(
             "no spans are made: OTEL_* variables ask for them, but OpenTelemetry is not "
-            "installed. Mend: pip install 'extauthz[otel]'"
+            "installed. Mend: pip install '.[otel]' in a clone, or build the image with "
+            "REQUIREMENTS=otel.txt"
         )
     except Exception:  # noqa: BLE001  whatever it is that OpenTelemetry cannot use
         _log.exception("no spans are made: OpenTelemetry refused its OTEL_* variables")

@@ -167,4 +167,6 @@ sys.exit(main(["demo", "--work-dir", sys.argv[1]]))
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert outcome.returncode == 1
-    assert outcome.stderr == ("extauthz demo: not installed: mcp; pip install 'extauthz[demo]'\n")
+    assert outcome.stderr == (
+        "extauthz demo: not installed: mcp; in a clone: pip install '.[demo]'\n"
+    )

@@ -29,7 +29,7 @@ def needed(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        cure = "make deploy-tools, or pip install 'extauthz[deploy]'"
+        cure = "make deploy-tools, or in a clone: pip install '.[deploy]'"
         if os.environ.get("CI"):
             pytest.fail(f"{module} is missing and CI is set: {cure}")
         pytest.skip(f"NOT TESTED: there is no {module} here; {cure}")

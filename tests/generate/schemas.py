@@ -170,7 +170,9 @@ KINDS: dict[str, Schema] = {
                 withUnderscoresAction={"const": "DropHeader"},
                 earlyRequestHeaders=closed(removeOnMatch=several(STRING_MATCH)),
             ),
-            timeout=closed(http=closed(streamIdleTimeout=DURATION)),
+            timeout=closed(
+                http=closed(requestHeadersReceivedTimeout=DURATION, streamIdleTimeout=DURATION)
+            ),
         ),
     ),
     "Backend": kubernetes(

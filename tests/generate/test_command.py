@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def test_standard_output_is_one_configuration(run, proxy: str) -> None:
     assert code == 0
     assert out.startswith(f"# Written by `extauthz generate {proxy}")
     assert "{{" not in out.replace("{{}}", "")
+
+
+@pytest.mark.parametrize("proxy", ALL)
+def test_the_page_that_explains_it_is_there(run, proxy: str) -> None:
+    _, out, _ = run(proxy, inventory(server(**ON_KUBERNETES)))
+    (page,) = re.findall(r"^# Every setting is explained in (\S+)\.$", out, re.MULTILINE)
+    assert (REPOSITORY / page).is_file()
 
 
 @pytest.mark.parametrize("proxy", ALL)
@@ -163,7 +171,7 @@ def test_servers_that_differ_in_the_port_alone_are_refused_where_ports_do_not_co
 def test_the_extra_is_named_where_it_is_missing(run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without envoy-data-plane the file is written all the same."""
     monkeypatch.setitem(sys.modules, "envoy_data_plane.envoy.config.bootstrap.v3", None)
-    with pytest.raises(NoChecker, match=r"pip install 'extauthz\[generate\]'"):
+    with pytest.raises(NoChecker, match=r"pip install '\.\[generate\]' in a clone"):
         fault_of("{}")
     code, out, err = run("envoy", inventory(server()))
     assert code == 0

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from extauthz.config.load import Loaded
 from extauthz.generate.artefacts import Artefact, CannotWrite
 from extauthz.generate.proxies import Choices, generate
+from tests.e2e.processes import REPOSITORY
 from tests.generate.inventories import inventory, loaded, odd_inventories, server
 from tests.generate.schemas import KINDS, MESH, TRAEFIK_DYNAMIC, TRAEFIK_STATIC
 
@@ -87,6 +88,16 @@ def test_envoy_gateway_shows_the_body_where_there_are_rules_for_calls() -> None:
         if kind == "SecurityPolicy"
     }
     assert shown == {"mcp/calculator": True, "mcp/notes": False, "mcp/a-b": False}
+
+
+def test_envoy_gateway_does_to_every_request_what_the_shipped_envoy_file_does() -> None:
+    spec = objects(written("envoy-gateway", ESTATE))["ClientTrafficPolicy", "mcp/mcp"]
+    removed = spec["headers"]["earlyRequestHeaders"]["removeOnMatch"]
+    assert {"type": "Prefix", "value": "x-envoy-"} in removed
+    assert spec["timeout"]["http"]["requestHeadersReceivedTimeout"] == "10s"
+    shipped = (REPOSITORY / "envoy" / "envoy.yaml").read_text()
+    assert "key_matcher: {prefix: x-envoy-}" in shipped
+    assert "request_headers_timeout: 10s" in shipped
 
 
 def test_envoy_gateway_strips_lookalikes_of_extra_headers_too() -> None:

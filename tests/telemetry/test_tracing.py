@@ -267,7 +267,7 @@ def test_without_the_extra_the_warning_names_the_cure(
 ) -> None:
     monkeypatch.setitem(sys.modules, "extauthz.telemetry.spans", None)
     assert spans_wanted(ENDPOINT, version="1") is None
-    assert "pip install 'extauthz[otel]'" in caplog.text
+    assert "pip install '.[otel]' in a clone" in caplog.text
 
 
 def test_variables_that_opentelemetry_refuses_do_not_stop_the_service(
