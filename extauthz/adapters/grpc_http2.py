@@ -80,18 +80,23 @@ def call_of(headers: Headers, methods: Mapping[bytes, int], *, max_bytes: int) -
     said = dict(headers)
     if said[b":method"] != b"POST":
         return Call(refusal=_NO_POST)
-    if not said.get(b"content-type", b"").startswith(b"application/grpc"):
+    kind = said.get(b"content-type")
+    if kind is None or not kind.startswith(b"application/grpc"):
         return Call(refusal=_NO_GRPC)
     method = methods.get(said[b":path"])
     if method is None:
         return Call(refusal=_UNKNOWN)
-    timeout = _TIMEOUT.fullmatch(said.get(b"grpc-timeout", b""))
-    traceparent = said.get(b"traceparent")
+    timeout, traceparent = said.get(b"grpc-timeout"), said.get(b"traceparent")
     return Call(
         method,
-        None if timeout is None else int(timeout[1]) * _SECONDS[timeout[2]],
+        None if timeout is None else _seconds(timeout),
         None if traceparent is None else traceparent.decode("latin-1"),
     )
+
+
+def _seconds(timeout: bytes) -> float | None:
+    parts = _TIMEOUT.fullmatch(timeout)
+    return None if parts is None else int(parts[1]) * _SECONDS[parts[2]]
 
 
 def message_in(body: bytes | bytearray) -> bytes | None:

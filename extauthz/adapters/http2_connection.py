@@ -229,9 +229,10 @@ class Http2Connection(asyncio.Protocol):
     # ---- writing
 
     def _write(self) -> None:
-        out = self._answers.out
-        if out and not self._reading and self._transport is not None:
-            self._transport.write(b"".join(out))
+        out, transport = self._answers.out, self._transport
+        if out and not self._reading and transport is not None:
+            if not transport.is_closing():
+                transport.write(b"".join(out))
             out.clear()
 
     def _say(self, kind: int, payload: bytes, *, flags: int = 0, number: int = 0) -> None:

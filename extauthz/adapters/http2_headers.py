@@ -12,7 +12,7 @@ from hpack.table import HeaderTable
 Read = TypeVar("Read")
 Headers = Sequence[tuple[bytes, bytes]]
 
-_REMEMBERED: Final = 32
+_REMEMBERED: Final = 8
 _SHORT: Final = 1024
 _RESIZES: Final = 0x20
 _PSEUDO: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
@@ -59,11 +59,15 @@ class HeaderReader(Generic[Read]):
         read = self._make(headers)
         if self._table.changes != before or (block and block[0] & 0xE0 == _RESIZES):
             self._known.clear()
-        elif sum(len(name) + len(value) for name, value in headers) <= _SHORT:
+        elif len(block) <= _SHORT and _length(headers) <= _SHORT:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[block] = read
         return read
+
+
+def _length(headers: Headers) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 class _Table(HeaderTable):

@@ -218,6 +218,9 @@ class NativeDoor:
             except asyncio.CancelledError:
                 stream.finish(_STOPPING)
                 raise
+            except Exception:  # noqa: BLE001  or the caller would wait for nothing
+                _log.exception("a call failed")
+                stream.finish(_BROKEN)
 
         task = stream.task = asyncio.create_task(wait())
         self._waiting.add(task)

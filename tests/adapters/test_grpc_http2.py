@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 from hpack import Decoder
 
@@ -98,7 +99,8 @@ def test_a_body_is_one_message():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\0\0\0\0", framed(b"x")[:-1], framed(b"x") + b"y", framed(b"x") * 2]
+    "body",
+    [b"", b"\0\0\0\0", b"\0\1\0\0\1x", framed(b"x")[:-1], framed(b"x") + b"y", framed(b"x") * 2],
 )
 def test_a_body_that_is_not_one_message(body: bytes):
     assert message_in(body) is None
@@ -110,6 +112,12 @@ def test_a_message_that_is_compressed_is_not_understood():
     assert message_in(body) is None
     assert said(refusal_of(body))[b"grpc-accept-encoding"] == b"identity"
     assert said(refusal_of(body))[b"grpc-status"] == b"12"
+
+
+def test_codes_are_those_of_grpc():
+    assert {code.name: code.value for code in StatusCode} == {
+        code.name: grpc.StatusCode[code.name].value[0] for code in StatusCode
+    }
 
 
 def test_what_an_answer_is_made_of():

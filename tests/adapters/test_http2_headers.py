@@ -85,7 +85,7 @@ def test_not_everything_is_remembered():
         for _ in range(2):
             made.reader.read(literal(b"n", str(number).encode()))
     assert made.calls == 102
-    assert len(made.reader._known) <= 32
+    assert len(made.reader._known) <= 8
 
 
 @pytest.mark.parametrize("size", [60, 61])
