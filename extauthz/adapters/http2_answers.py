@@ -21,12 +21,11 @@ class Stream:
 
     ``length`` is that of the body, in octets, where the client has told it.
     ``body`` grows until it is ``whole``; ``since`` says when its headers came.
-    ``task`` is the service's own.
     """
 
     __slots__ = (
-        "_answers", "body", "counted", "head", "length", "number", "pending", "since", "task",
-        "trailers", "whole", "window",
+        "_answers", "body", "counted", "head", "length", "number", "pending", "since", "trailers",
+        "whole", "window",
     )  # fmt: skip
 
     def __init__(
@@ -43,7 +42,6 @@ class Stream:
         self.since = since
         self.pending = b""
         self.trailers: bytes | None = None
-        self.task: Any = None
 
     def respond(self, head: bytes, data: bytes, trailers: bytes) -> None:
         """Answer with two blocks of headers and what is between them."""
@@ -89,7 +87,7 @@ class Answers:
     def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
         """As Stream says."""
         number, size = stream.number, len(data)
-        if size > self.window or size > stream.window or size > self.frame_bytes or self._held:
+        if size > self.window or size > stream.window or size > self.frame_bytes:
             self.begin(stream, head)
             self.send(stream, data)
             self.finish(stream, trailers)

@@ -23,7 +23,7 @@ from .http2_frames import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from .http2_headers import BrokenHeaders, HeaderReader, Headers, fault_in
+from .http2_headers import BrokenHeaders, HeaderReader, Headers, malformed
 from .http2_reader import (
     CANCEL,
     COMPRESSION_ERROR,
@@ -44,7 +44,6 @@ from .http2_service import Http2Service
 _ENABLE_PUSH, _STREAMS, _WINDOW, _FRAME, _LIST = 2, 3, 4, 5, 6
 _MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 _OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
-_OF_A_STREAM: Final = frozenset({PRIORITY, RST_STREAM})
 
 _setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
@@ -52,7 +51,6 @@ _RAISE_AT: Final = 1 << 20
 _PROBE: Final = bytes(8)
 _GOODBYE: Final = 1.0
 _LOOK_EVERY: Final = 5.0
-_MALFORMED: Final = object()
 
 
 class Http2Connection(asyncio.Protocol):
@@ -62,7 +60,7 @@ class Http2Connection(asyncio.Protocol):
         self._loop = loop
         self._service = service
         limits = self._limits = service.http2_limits
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
         self._heard = self._began = loop.time()
         self._age = service.age()
         self._reader = FrameReader(self, self._began, block_bytes=2 * limits.header_bytes)
@@ -101,12 +99,11 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no more from a client that does not take our answers."""
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on reading."""
-        if self._transport is not None and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -140,8 +137,7 @@ class Http2Connection(asyncio.Protocol):
     def abort(self) -> None:
         """End at once."""
         self._close()
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     # ---- beginning, and coming to an end
 
@@ -167,19 +163,17 @@ class Http2Connection(asyncio.Protocol):
         if self._pinged is not None and self._heard < self._pinged:
             if now - self._pinged >= limits.keepalive_timeout:
                 self.abort()
-                return
         elif now - self._heard >= limits.keepalive_interval:
             self._pinged = now
             self._say(PING, _PROBE)
         if self._retiring is None:
-            if now - self._began >= self._age and self._settled:
+            if now - self._began >= self._age:
                 # It may send calls before it reads this, and they count: until it answers PING.
                 self._retiring = now
                 self._say_goodbye(HIGHEST, NO_ERROR)
                 self._say(PING, _PROBE)
         elif now - self._retiring >= limits.grace:
-            self._end(NO_ERROR)
-            return
+            self.close()
         for stream in tuple(self._streams.values()):
             if now - stream.since >= limits.request_seconds:
                 if not stream.whole:
@@ -202,9 +196,8 @@ class Http2Connection(asyncio.Protocol):
         self._reading = False
         self._say_goodbye(self._last, code)
         self._write()
-        if self._transport is not None:
-            self._transport.close()
-            self._loop.call_later(_GOODBYE, self._transport.abort)
+        self._transport.close()
+        self._loop.call_later(_GOODBYE, self._transport.abort)
 
     def _ended(self, stream: Stream) -> None:
         """An answer is complete."""
@@ -229,10 +222,10 @@ class Http2Connection(asyncio.Protocol):
     # ---- writing
 
     def _write(self) -> None:
-        out, transport = self._answers.out, self._transport
-        if out and not self._reading and transport is not None:
-            if not transport.is_closing():
-                transport.write(b"".join(out))
+        out = self._answers.out
+        if out and not self._reading:
+            if not self._transport.is_closing():
+                self._transport.write(b"".join(out))
             out.clear()
 
     def _say(self, kind: int, payload: bytes, *, flags: int = 0, number: int = 0) -> None:
@@ -274,7 +267,7 @@ class Http2Connection(asyncio.Protocol):
             self._trailers(number, flags)
             return
         self._last = number
-        if head is _MALFORMED:
+        if head is None:
             self._reset(number, PROTOCOL_ERROR)
         elif self._refusing or len(self._streams) >= self._limits.streams:
             self._reset(number, REFUSED_STREAM)
@@ -288,7 +281,7 @@ class Http2Connection(asyncio.Protocol):
         """As FrameHandler says. Of a kind that is unknown nothing is asked (section 5.5)."""
         if len(payload) != _MEASURES.get(kind, len(payload)):
             raise Broken(FRAME_SIZE_ERROR)
-        if number if kind in _OF_THE_CONNECTION else not number and kind in _OF_A_STREAM:
+        if number if kind in _OF_THE_CONNECTION else kind == PRIORITY and not number:
             raise Broken(PROTOCOL_ERROR)
         if kind == WINDOW_UPDATE:
             self._window_update(number, int.from_bytes(payload) & HIGHEST)
@@ -309,8 +302,8 @@ class Http2Connection(asyncio.Protocol):
     # ---- what they ask for
 
     def _head_of(self, headers: Headers) -> tuple[int | None, Any]:
-        if fault_in(headers):
-            return None, _MALFORMED
+        if malformed(headers):
+            return None, None
         length = dict(headers).get(b"content-length")
         return None if length is None else int(length), self._service.read_head(headers)
 
@@ -367,8 +360,8 @@ class Http2Connection(asyncio.Protocol):
             more, answers.stream_window = value - answers.stream_window, value
             for stream in self._streams.values():
                 stream.window += more
-            windows = (stream.window for stream in self._streams.values())
-            if max(value, *windows, 0) > HIGHEST:
+            windows = [value, *(stream.window for stream in self._streams.values())]
+            if max(windows) > HIGHEST:
                 raise Broken(FLOW_CONTROL_ERROR)
         elif name == _FRAME:
             if not FRAME_BYTES <= value < 1 << 24:

@@ -51,15 +51,16 @@ class HeaderReader(Generic[Read]):
         known = self._known.get(block)
         if known is not None:
             return known
-        before = self._table.changes
+        table = self._table
+        table.changed = False
         try:
             headers = cast(Headers, self._decode(block, raw=True))
         except HPACKError as fault:
             raise BrokenHeaders(type(fault).__name__) from None
         read = self._make(headers)
-        if self._table.changes != before or (block and block[0] & 0xE0 == _RESIZES):
+        if table.changed or (block and block[0] & 0xE0 == _RESIZES):
             self._known.clear()
-        elif len(block) <= _SHORT and _length(headers) <= _SHORT:
+        elif len(block) <= _SHORT and _length(headers) <= 2 * _SHORT:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
             self._known[block] = read
@@ -71,12 +72,12 @@ def _length(headers: Headers) -> int:
 
 
 class _Table(HeaderTable):
-    """Tells whether it is still what it was."""
+    """Tells whether something was added."""
 
-    changes = 0
+    changed = False
 
     def add(self, name: bytes, value: bytes) -> None:
-        self.changes += 1
+        self.changed = True
         super().add(name, value)
 
 
@@ -85,26 +86,23 @@ def literal(name: bytes, value: bytes) -> bytes:
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
-def fault_in(headers: Headers) -> str | None:
-    """What is wrong with the headers of a request (RFC 9113, sections 8.2 and 8.3), if anything."""
+def malformed(headers: Headers) -> bool:
+    """Whether these cannot be the headers of a request (RFC 9113, sections 8.2 and 8.3)."""
     seen: set[bytes] = set()
     regular = False
     for name, value in headers:
         if not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
-            return "a character that may not be there"
+            return True
         if value.strip(b" \t") != value:
-            return "blanks around a value"
+            return True
         if name.startswith(b":"):
             if regular or name in seen or name not in _PSEUDO:
-                return "a pseudo header that is unknown, repeated or late"
+                return True
             seen.add(name)
             continue
         regular = True
         if name in _OF_CONNECTIONS or (name == b"te" and value != b"trailers"):
-            return "a header of HTTP/1.1's connections"
+            return True
         if name == b"content-length" and not _LENGTH.fullmatch(value):
-            return "a length that is no number"
-    values = dict(headers)
-    if not seen >= _WANTED or not values[b":path"]:
-        return "no method, scheme or path"
-    return None
+            return True
+    return not seen >= _WANTED or not dict(headers)[b":path"]

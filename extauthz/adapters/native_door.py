@@ -108,7 +108,7 @@ class NativeDoor:
         self.begun = self._listener.begun
         self.closed = self._listener.closed
         self.cut = self._listener.cut
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._waiting: dict[Stream, asyncio.Task[None]] = {}
         self._watching: dict[Stream, str] = {}
         self._status: _Status = _Health.NOT_SERVING
         self._stopping = False
@@ -139,7 +139,7 @@ class NativeDoor:
         self._tell(_Health.NOT_SERVING)
         self._stopping = True
         self._listener.close()
-        tasks = list(self._waiting)
+        tasks = list(self._waiting.values())
         if tasks and grace:
             await asyncio.wait(tasks, timeout=grace)
         for task in tasks:
@@ -194,8 +194,8 @@ class NativeDoor:
 
     def given_up(self, stream: Stream) -> None:
         """Do no more about a call."""
-        if stream.task is not None:
-            stream.task.cancel()
+        if stream in self._waiting:
+            self._waiting[stream].cancel()
         self._watching.pop(stream, None)
 
     # ---- the methods
@@ -221,10 +221,10 @@ class NativeDoor:
             except Exception:  # noqa: BLE001  or the caller would wait for nothing
                 _log.exception("a call failed")
                 stream.finish(_BROKEN)
+            finally:
+                self._waiting.pop(stream, None)
 
-        task = stream.task = asyncio.create_task(wait())
-        self._waiting.add(task)
-        task.add_done_callback(self._waiting.discard)
+        self._waiting[stream] = asyncio.create_task(wait())
 
     def _health(self, stream: Stream, message: bytes) -> None:
         service = _service(message)

@@ -75,7 +75,7 @@ def frames_in(data: bytes) -> Iterator[Frame]:
 class Clock:
     """As much of an event loop as a connection looks at."""
 
-    now: float = 0.0
+    now: float = 100.0
     due: list[tuple[float, Callable[..., Any], Any]] = field(default_factory=list)
 
     def time(self) -> float:
@@ -93,8 +93,9 @@ class Clock:
 
         return Handle()
 
-    def until(self, then: float) -> None:
-        """Let time pass."""
+    def after(self, seconds: float) -> None:
+        """Let time pass: so many seconds since the beginning."""
+        then = 100.0 + seconds
         while self.due and (entry := min(self.due, key=lambda one: one[0]))[0] <= then:
             self.due.remove(entry)
             self.now = max(self.now, entry[0])
@@ -130,6 +131,7 @@ class Transport:
         self.paused = True
 
     def resume_reading(self) -> None:
+        assert not self.is_closing()
         self.paused = False
 
 
@@ -140,6 +142,7 @@ class Service:
         self.http2_limits = limits
         self.unfinished = 0
         self.room = True
+        self.connections: list[Any] = []
         self.told: list[tuple[str, int]] = []
         self.cuts: list[str] = []
         self.streams: list[Stream] = []
@@ -149,12 +152,16 @@ class Service:
         return 1000.0
 
     def opened(self, connection: Any, now: float) -> bool:
+        assert now == 100.0
+        self.connections.append(connection)
         return self.room
 
     def begun(self, connection: Any) -> None:
+        assert connection in self.connections
         self.told.append(("begun", 0))
 
     def closed(self, connection: Any) -> None:
+        self.connections.remove(connection)
         self.told.append(("closed", 0))
 
     def cut(self, excess: str) -> None:

@@ -62,7 +62,7 @@ def test_it_says_what_it_allows_and_acknowledges_what_the_client_does():
     ours, window, acknowledged = Client().begun
     values = dict(struct.iter_unpack(">HI", ours.payload))
     assert (ours.kind, values) == (SETTINGS, {3: 3, 4: 100_001, 6: 8000})
-    assert (window.kind, window.number, window.code) == (WINDOW_UPDATE, 0, 1 << 30)
+    assert window == Frame(WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4))
     assert acknowledged == Frame(SETTINGS, ACK, 0, b"")
 
 
@@ -133,7 +133,8 @@ def test_ping_is_answered_and_what_is_unknown_is_passed_over():
     client = Client()
     assert client.send(frame(PING, 0, 0, b"12345678")) == [Frame(PING, ACK, 0, b"12345678")]
     sent = frame(0x42, 0xFF, 7, b"x") + frame(PING, ACK, 0, bytes(8))
-    sent += frame(GOAWAY, 0, 0, bytes(8)) + setting(0x99, 1) + frame(PRIORITY, 0, 9, bytes(5))
+    sent += frame(GOAWAY, 0, 0, bytes(8)) + setting(0x99, 9) + frame(PRIORITY, 0, 9, bytes(5))
+    sent += frame(SETTINGS, ACK)
     assert client.send(sent) == [Frame(SETTINGS, ACK, 0, b"")]
     assert client.send(client.request(1, b"x")) == answer_to(1, b"x")
 
@@ -148,12 +149,93 @@ def bodies(frames: list[Frame], number: int) -> bytes:
 def test_an_answer_is_sent_no_faster_than_the_client_lets_us():
     client = Client()
     client.send(setting(4, 10))
-    assert bodies(client.send(client.request(1, b"x" * 25)), 1) == b"x" * 10
-    assert bodies(client.send(raise_window(1, 9)), 1) == b"x" * 9
+    heard = client.send(client.request(1, b"x" * 25))
+    assert heard == [Frame(HEADERS, END_HEADERS, 1, HEAD), Frame(DATA, 0, 1, b"x" * 10)]
+    assert bodies(client.send(raise_window(1, 8)), 1) == b"x" * 8
+    assert bodies(client.send(raise_window(1, 1)), 1) == b"x"
     assert bodies(client.send(raise_window(0, 1000)), 1) == b""
     last = client.send(setting(4, 100))
     assert bodies(last, 1) == b"x" * 6
     assert last[-1] == Frame(HEADERS, WHOLE, 1, TRAILERS)
+    assert not client.connection._answers._held
+
+
+def test_a_later_answer_is_sent_at_once_as_far_as_may_be():
+    client = Client()
+    client.send(setting(4, 10))
+    client.service.answer = wait
+    client.send(client.request(1))
+    (stream,) = client.service.streams
+    stream.begin(HEAD)
+    assert client.heard()[-1] == Frame(HEADERS, END_HEADERS, 1, HEAD)
+    stream.send(b"x" * 12)
+    assert client.heard()[-1] == Frame(DATA, 0, 1, b"x" * 10)
+    stream.send(b"y" * 3)
+    assert bodies(client.send(raise_window(1, 100)), 1) == b"xxyyy"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "size", "parts"),
+    [(16_384, 16_384, 1), (16_384, 16_385, 2), (20_000, 20_000, 1), (20_000, 20_001, 2)],
+)
+def test_frames_are_no_longer_than_the_client_wants_them(allowed: int, size: int, parts: int):
+    client = Client()
+    client.send(setting(5, allowed))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * size, TRAILERS)
+    heard = client.send(client.request(1))
+    assert [one.kind for one in heard] == [HEADERS, *[DATA] * parts, HEADERS]
+    assert bodies(heard, 1) == b"x" * size
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        setting(5, 16_384),
+        setting(5, (1 << 24) - 1),
+        setting(2, 0),
+        setting(2, 1),
+        setting(4, (1 << 31) - 1),
+        setting(3, 0),
+        setting(6, 1 << 31),
+    ],
+)
+def test_what_may_be_set(sent: bytes):
+    assert Client().send(sent) == [Frame(SETTINGS, ACK, 0, b"")]
+
+
+def test_windows_may_be_raised_as_far_as_they_go():
+    client = Client()
+    client.service.answer = wait
+    client.send(client.request(1))
+    most = (1 << 31) - 1 - 65_535
+    assert client.send(raise_window(0, most) + raise_window(1, most)) == []
+
+
+def calls_that_may_be_given_up(client: Client, first: int) -> int:
+    """How many may still be given up before the connection is cut off."""
+    client.service.answer = wait
+    for count in range(400):
+        number = first + 2 * count
+        client.send(client.request(number) + frame(RST_STREAM, 0, number, bytes(4)))
+        if client.transport.aborted:
+            return count
+    return 400
+
+
+def test_answers_let_calls_be_given_up():
+    client = Client()
+    assert calls_that_may_be_given_up(client, 1) == 50
+    client = Client()
+    client.send(client.request(1))
+    assert calls_that_may_be_given_up(client, 3) > 200
+    client = Client()
+    client.service.answer = lambda stream: stream.begin(HEAD)
+    client.send(client.request(1))
+    assert calls_that_may_be_given_up(client, 3) > 200
+    client = Client()
+    client.service.answer = lambda stream: stream.finish(REFUSED)
+    client.send(client.request(1))
+    assert calls_that_may_be_given_up(client, 3) < 60
 
 
 def test_just_what_the_window_lets_through_is_sent_at_once():
@@ -216,15 +298,12 @@ def test_whatever_the_windows_are_they_hold_and_everything_arrives_in_the_end(
 
 
 def test_what_the_client_has_sent_is_given_back_to_its_window():
-    client = Client(Service(replace(LIMITS, streams=100)))
-    raised = 0
-    for number in range(1, 61, 2):
-        part = frame(DATA, PADDED, number, b"\7" + b"x" * 16_000 + b"\0" * 7)
-        sent = client.request(number, None, end=False) + part * 6 + frame(DATA, END_STREAM, number)
-        heard = client.send(sent + raise_window(0, 96_000))
-        raised += sum(one.code for one in heard if one.kind == WINDOW_UPDATE)
-    assert 0 <= 30 * 6 * 16_008 - raised < 1 << 20
-    assert raised
+    client = Client(Service(replace(LIMITS, body_bytes=1 << 22, unfinished_bytes=1 << 22)))
+    client.send(client.request(1, None, end=False))
+    part = frame(DATA, PADDED, 1, b"\7" + b"x" * 16_376 + b"\0" * 7)
+    for _ in range(2):
+        assert client.send(part * 63) == []
+        assert client.send(part) == [Frame(WINDOW_UPDATE, 0, 0, (1 << 20).to_bytes(4))]
 
 
 # ---- how much
@@ -272,9 +351,11 @@ def test_a_client_that_vanishes_gives_its_room_back():
     client = Client()
     client.send(client.request(1, None, end=False) + frame(DATA, 0, 1, b"x" * 15_000))
     client.service.answer = wait
-    client.send(client.request(3, b"x"))
+    part = frame(DATA, 0, 3, b"x" * 300) + frame(DATA, END_STREAM, 3)
+    client.send(client.request(3, None, end=False) + part)
     client.connection.connection_lost(None)
     assert client.service.unfinished == 0
+    assert client.service.connections == []
     assert client.service.told[1:] == [("given up", 1), ("given up", 3), ("closed", 0)]
     echo(client.service.streams[0])
     assert client.clock.due == []
@@ -322,6 +403,7 @@ def test_an_answer_that_is_held_back_is_forgotten_with_its_call():
     client = Client()
     client.send(setting(4, 5) + client.request(1, b"x" * 10))
     client.send(frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4)))
+    assert not client.connection._answers._held
     assert client.send(setting(4, 500)) == [Frame(SETTINGS, ACK, 0, b"")]
     assert client.send(client.request(3, b"y")) == answer_to(3, b"y")
 
@@ -329,9 +411,9 @@ def test_an_answer_that_is_held_back_is_forgotten_with_its_call():
 def test_a_body_has_to_come_in_time():
     client = Client()
     client.send(client.request(1, b"x" * 300, end=False))
-    client.clock.until(9.9)
+    client.clock.after(9.9)
     assert client.heard() == []
-    client.clock.until(20.0)
+    client.clock.after(10.0)
     assert client.heard() == [Frame(HEADERS, WHOLE, 1, REFUSED), Frame(RST_STREAM, 0, 1, bytes(4))]
     assert client.service.told[-1] == ("overdue", 1)
 
@@ -341,7 +423,7 @@ def test_an_answer_has_to_be_taken_in_time():
     client.send(setting(4, 5) + client.request(1, b"x" * 10))
     client.service.answer = wait
     client.send(client.request(3, b"later"))
-    client.clock.until(20.0)
+    client.clock.after(20.0)
     assert client.heard()[-1] == Frame(RST_STREAM, 0, 1, CANCEL.to_bytes(4))
     assert client.service.told[-1] == ("given up", 1)
     echo(client.service.streams[1])
@@ -359,28 +441,35 @@ def test_a_client_that_does_not_read_is_not_read():
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_client_that_says_nothing_is_asked_whether_it_is_there(answers: bool):
     client = Client()
-    client.clock.until(59.0)
+    client.clock.after(59.9)
     assert client.heard() == []
-    client.clock.until(64.0)
+    client.clock.after(60.0)
     assert client.heard() == [Frame(PING, 0, 0, bytes(8))]
     if answers:
         client.send(frame(PING, ACK, 0, bytes(8)))
-    client.clock.until(90.0)
-    assert client.transport.aborted is not answers
+    client.clock.after(79.9)
+    assert not client.transport.is_closing()
+    client.clock.after(80.0)
+    assert client.transport.is_closing() is not answers
+    client.clock.after(120.0)
+    assert client.heard() == [Frame(PING, 0, 0, bytes(8))] * (2 if answers else 1)
+    assert bool(client.clock.due) is answers
 
 
 def test_an_old_connection_is_made_anew_and_its_calls_go_on():
     client = Client(Service(OLD))
     client.service.answer = wait
-    client.clock.until(990.0)
+    client.clock.after(999.9)
     client.send(client.request(1, b"x"))
-    client.clock.until(1005.0)
+    assert client.heard() == []
+    client.clock.after(1000.0)
     goodbye, ping = client.heard()[-2:]
     assert (goodbye.kind, goodbye.payload[:4], goodbye.code) == (GOAWAY, b"\x7f\xff\xff\xff", 0)
     # What it sent before it read that still counts.
     client.send(client.request(3, b"y"))
     (last,) = client.send(frame(PING, ACK, 0, ping.payload))
     assert (last.kind, last.payload[:4], last.code) == (GOAWAY, (3).to_bytes(4), NO_ERROR)
+    assert client.send(frame(PING, ACK, 0, ping.payload)) == []
     assert client.send(client.request(5, b"z"))[0].code == REFUSED_STREAM
     for stream in client.service.streams:
         assert not client.transport.closed
@@ -391,7 +480,7 @@ def test_an_old_connection_is_made_anew_and_its_calls_go_on():
 
 def test_an_old_connection_without_calls_ends_at_once():
     client = Client(Service(OLD))
-    client.clock.until(1010.0)
+    client.clock.after(1010.0)
     assert client.heard()[-2].kind == GOAWAY
     client.send(frame(PING, ACK, 0, bytes(8)))
     assert client.transport.closed
@@ -401,20 +490,24 @@ def test_an_old_connection_does_not_last_for_ever():
     client = Client(Service(OLD))
     client.service.answer = wait
     client.send(client.request(1, b"x"))
-    client.clock.until(1029.0)
-    assert not client.transport.closed
-    client.clock.until(1040.0)
-    assert client.transport.closed
+    client.clock.after(1029.9)
+    assert not client.transport.is_closing()
+    client.clock.after(1030.0)
+    assert client.transport.is_closing()
+    assert len(client.clock.due) == 1
 
 
 def test_the_end_is_announced():
     client = Client()
     client.send(client.request(1, b"x"))
     client.connection.close()
+    client.connection.close()
     goodbye = client.heard()[-1]
     assert (goodbye.kind, goodbye.payload) == (GOAWAY, (1).to_bytes(4) + bytes(4))
     assert client.transport.closed
-    client.clock.until(2.0)
+    client.connection.resume_writing()
+    assert len(client.clock.due) == 1
+    client.clock.after(1.0)
     assert client.transport.aborted
     assert client.send(client.request(3, b"x")) == []
 
@@ -463,7 +556,7 @@ BROKEN = {
         PROTOCOL_ERROR,
     ),
     "a short PRIORITY": (frame(PRIORITY, 0, 1, bytes(4)), FRAME_SIZE_ERROR),
-    "PRIORITY of no stream": (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL_ERROR),
+    "PRIORITY of no stream": (frame(PRIORITY, 0, 0, b"\0\0\0\3\0"), PROTOCOL_ERROR),
     "PRIORITY that depends on itself": (frame(PRIORITY, 0, 1, b"\0\0\0\1\0"), PROTOCOL_ERROR),
     "a long RST_STREAM": (OPENED + frame(RST_STREAM, 0, 1, bytes(5)), FRAME_SIZE_ERROR),
     "RST_STREAM of no stream": (frame(RST_STREAM, 0, 0, bytes(4)), PROTOCOL_ERROR),
@@ -547,12 +640,34 @@ def test_a_fault_of_one_call_leaves_the_others_alone(sent: bytes, code: int):
     assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
 
 
-def test_data_of_a_call_that_is_being_answered_ends_the_connection():
+@pytest.mark.parametrize("kind", [DATA, HEADERS])
+def test_more_of_a_call_that_is_being_answered_ends_the_connection(kind: int):
     client = Client()
     client.service.answer = wait
     client.send(client.request(1, b"x"))
-    assert client.send(frame(DATA, END_STREAM, 1))[-1].code == STREAM_CLOSED
+    more = frame(kind, WHOLE, 1, b"" if kind == DATA else BLOCK)
+    assert client.send(more)[-1].code == STREAM_CLOSED
     assert client.transport.closed
+
+
+@pytest.mark.parametrize("size", [16_000, 16_001])
+def test_a_block_of_headers_may_come_in_parts_that_are_so_long_in_all(size: int):
+    client = Client()
+    sent = frame(HEADERS, END_STREAM, 1, b"\x00" * 11_904)
+    heard = client.send(sent + frame(CONTINUATION, 0, 1, b"\x00" * (size - 11_904)))
+    assert heard == []
+    assert client.transport.aborted is (size > 16_000)
+
+
+@pytest.mark.parametrize(("size", "read"), [(15_843, True), (15_844, False)])
+def test_headers_may_be_so_large_in_all(size: int, read: bool):
+    """Twice what is told, so that what is a little too large is refused and ends no connection."""
+    client = Client()
+    # Names, values and 32 octets for each: POST, http and / take 124, and "a" 33.
+    rest = size - 127
+    value = b"\x7f" + bytes([rest % 128 + 128, rest // 128]) + b"x" * size
+    heard = client.send(frame(HEADERS, WHOLE, 1, BLOCK + b"\0\1a" + value))
+    assert heard[-1].kind == (HEADERS if read else GOAWAY)
 
 
 def test_a_window_may_become_as_large_as_can_be_and_no_larger_by_settings():
@@ -578,7 +693,7 @@ def test_whatever_comes_nothing_breaks_and_all_is_given_back(sent: list[bytes]):
     client = Client()
     for one in sent:
         client.send(one)
-    client.clock.until(2000.0)
+    client.clock.after(2000.0)
     client.connection.connection_lost(None)
     assert client.service.unfinished == 0
     assert client.service.told[-1] == ("closed", 0)
