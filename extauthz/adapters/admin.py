@@ -148,7 +148,9 @@ class AdminApp:
             return _problem(headers, 413, f"The form is larger than {MAX_FORM // 1024} KiB.")
         question = _question(body)
         if question is None:
-            expected = "A form with token, host and path is expected, and optionally method, tool."
+            expected = (
+                "A form with token, host and path is expected, and optionally method, tool, calls."
+            )
             return _problem(headers, 400, expected)
         try:
             explanation = await self._explain(question)
@@ -256,6 +258,7 @@ def _question(body: bytes) -> Question | None:
         path=field("path"),
         method=method.upper() if method.upper() in _HTTP_METHODS else method,
         tool=field("tool"),
+        calls="none" if field("calls") == "none" else "mcp",
     )
 
 

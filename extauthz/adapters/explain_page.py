@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from extauthz.core.explain import Explanation
+from extauthz.core.explain import Calls, Explanation
 from extauthz.core.model import Allow, Decision, Deny, Headers, Step
 
 from .html import Content, Html, element
 from .page import badge, bullets, facts, note, page, table
 
 PATH = "/status/explain"
+_CALLS: Final[tuple[tuple[Calls, str], ...]] = (
+    ("mcp", "by Envoy's MCP filter"),
+    ("none", "by nobody: nginx, Caddy, Traefik, HAProxy, Envoy's http_service"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +24,7 @@ class Question:
     """What is to be explained. ``token`` is never shown again.
 
     ``method`` is an HTTP or a JSON-RPC method, empty for the usual one; ``tool`` is the
-    target of a call, empty for none.
+    target of a call, empty for none. ``calls`` says whether the proxy tells which call it is.
     """
 
     token: str = ""
@@ -26,6 +32,7 @@ class Question:
     path: str = ""
     method: str = ""
     tool: str = ""
+    calls: Calls = "mcp"
 
 
 def explain_form(question: Question) -> Html:
@@ -67,6 +74,8 @@ def explain_form(question: Question) -> Html:
             _input(question.tool, "tool", "Tool", "none", hint="or prompt, or resource"),
             class_="pair",
         ),
+        _label("calls", "The call is told"),
+        element("select", _options(question.calls), name_="calls", id="calls"),
         element("button", "Explain", type="submit"),
         method="post",
         action=PATH,
@@ -98,6 +107,11 @@ def _input(
             autocomplete="off",
         ),
     )
+
+
+def _options(chosen: Calls) -> Iterator[Html]:
+    for value, text in _CALLS:
+        yield element("option", text, value=value, selected=value == chosen)
 
 
 def explanation_page(explanation: Explanation, question: Question) -> bytes:

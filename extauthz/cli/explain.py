@@ -39,6 +39,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "else GET",
     )
     parser.add_argument("--tool", metavar="NAME", help="the tool that tools/call names")
+    parser.add_argument(
+        "--calls",
+        choices=("mcp", "none"),
+        default="mcp",
+        help="mcp: the proxy tells which call is made, as Envoy with its MCP filter does; none: it "
+        "does not, as nginx, Caddy, Traefik, HAProxy and Envoy's http_service; default: mcp",
+    )
     parser.add_argument("--origin", help="the Origin header of a browser")
     parser.add_argument("--server", metavar="NAME", help="the server the proxy names")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -76,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         token=token,
         origin=options.origin,
         server=options.server,
+        calls=options.calls,
     )
     keys, failed = asyncio.run(fetch_keys_once(loaded))
     explained = explain(

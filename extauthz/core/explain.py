@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Final, Literal, cast
 
 from .bearer import bearer_token
+from .calls import source_of
 from .engine import Engine, KeySets
 from .model import Allow, Answer, Decision, Deny, Reason, Request, Step, Trace
 from .near_misses import near_misses
 from .policy import Server
 from .token import UnverifiedToken, parse_token
 
+Calls = Literal["mcp", "none"]
+"""Whether the proxy tells which call is made, as Envoy with its MCP filter does, or does not."""
+
 _HTTP_METHOD = re.compile(r"[A-Z]+")
+_TOLD_BY: Final = {
+    "mcp": ", as Envoy's MCP filter tells it",
+    "body": ", as the body tells it",
+    "headers": ", as the client's Mcp-* headers tell it",
+}
+_OTHER_PROXIES = (
+    "nginx, Caddy, Traefik, HAProxy and Envoy's http_service tell no call: for those ask with "
+    "calls none"
+)
+_NO_CALLS = "as behind a proxy that tells no call; see unverified_calls and header_versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +62,13 @@ def question(
     token: str | None = None,
     origin: str | None = None,
     server: str | None = None,
+    calls: Calls = "mcp",
 ) -> Request:
-    """The request that a person asks about, as Envoy with its MCP filter would present it.
+    """The request that a person asks about, as a proxy would present it.
 
     ``method`` is an HTTP method or, for a POST, a JSON-RPC method; by default it is a
-    ``tools/call`` where a ``tool`` is named, else a GET.
+    ``tools/call`` where a ``tool`` is named, else a GET. ``calls`` says what the proxy tells of
+    the call: ``mcp`` is Envoy with its MCP filter, ``none`` any that sees no more than headers.
     """
     call = "tools/call" if tool else None
     if method is not None and _HTTP_METHOD.fullmatch(method) is None:
@@ -69,7 +85,7 @@ def question(
         target=path,
         headers=headers,
         server=server,
-        mcp_metadata=said if call else None,
+        mcp_metadata=said if call and calls == "mcp" else None,
     )
 
 
@@ -99,7 +115,21 @@ def explain(
         parsed = parse_token(token, engine.policy.token_max_bytes)
         if isinstance(parsed, UnverifiedToken):
             hints = near_misses(reason, server, parsed, _wanted(decision, server), now)
-    return Explanation(tuple(trace.steps), decision, hints)
+    steps = tuple(_with_source(step, request) for step in trace.steps)
+    return Explanation(steps, decision, hints)
+
+
+def _with_source(step: Step, request: Request) -> Step:
+    """Say of the call who told it, and what another proxy would have told."""
+    if step.check != "call":
+        return step
+    source = source_of(request)
+    if source == "none":
+        return replace(step, hint=_NO_CALLS)
+    if not step.passed:
+        return step
+    hint = _OTHER_PROXIES if source == "mcp" else ""
+    return replace(step, found=step.found + _TOLD_BY[source], hint=hint)
 
 
 def _server_of(engine: Engine, decision: Decision) -> Server | None:

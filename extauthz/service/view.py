@@ -129,6 +129,7 @@ class View:
                 method=asked.method or None,
                 tool=asked.tool or None,
                 token=asked.token,
+                calls=asked.calls,
             ),
             keys,
             now=time.time(),

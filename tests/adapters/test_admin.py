@@ -25,7 +25,7 @@ from extauthz.telemetry.exposition import Exposition
 from extauthz.telemetry.metrics import Metrics
 from tests.adapters.sample_status import health, sample_status
 from tests.policies import key_sets, policy_for_tests
-from tests.tokens import ISSUER, NOW, mint
+from tests.tokens import CALCULATOR, ISSUER, NOW, mint
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 GOOD = {"host": "mcp.example.com", "path": "/notes/mcp", "method": "GET"}
@@ -55,6 +55,7 @@ class Service:
             path=question.path,
             host=question.host,
             tool=question.tool or None,
+            calls=question.calls,
         )
         return explain(self.engine, request, key_sets(), now=NOW)
 
@@ -321,6 +322,22 @@ async def test_a_method_is_one_of_http_or_of_json_rpc(
 ) -> None:
     await explained(client, mint(), method=written)
     assert service.questions[0].method == taken
+
+
+@pytest.mark.parametrize(
+    ("calls", "chosen", "said"),
+    [("", "mcp", "allowed"), ("mcp", "mcp", "allowed"), ("none", "none", "unverified_call")],
+)
+async def test_a_call_is_explained_as_the_chosen_kind_of_proxy_tells_it(
+    client: httpx.AsyncClient, calls: str, chosen: str, said: str
+) -> None:
+    token = mint({"aud": CALCULATOR, "scope": "calculator calculator.add"})
+    answer = await explained(
+        client, token, path="/calculator/mcp", method="", tool="add", calls=calls
+    )
+    verdict = answer.text.partition("</header>")[0]
+    assert said in verdict
+    assert f'<option value="{chosen}" selected>' in answer.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""``extauthz explain`` with files of its own: what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extauthz.cli import main
+from tests.policies import document
+from tests.tokens import CALCULATOR, ISSUER, jwks, mint, signer
+
+Explained = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def explained(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Explained:
+    """Explains a request to the calculator or to another server: exit code and what is printed."""
+    keys = tmp_path / "jwks.json"
+    keys.write_text(json.dumps(jwks(signer())))
+    servers = [one for one in document()["servers"] if one["name"] == "calculator"]
+    issuers = [{"name": "corp", "issuer": ISSUER, "jwks_file": str(keys)}]
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(json.dumps(document(issuers=issuers, servers=servers)))
+
+    def run(*options: str, **claims: object) -> tuple[int, str]:
+        right = {"aud": CALCULATOR, "scope": "calculator calculator.add"}
+        token = mint(right | claims, now=time.time())
+        code = main(["explain", "--config", str(file), "--token", token, *options])
+        return code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("calls", "code", "verdict"),
+    [
+        ((), 0, "\nallowed\n"),
+        (("--calls", "mcp"), 0, "\nallowed\n"),
+        (("--calls", "none"), 1, "\nrefused: unverified_call\n"),
+    ],
+)
+def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
+    explained: Explained, calls: tuple[str, ...], code: int, verdict: str
+) -> None:
+    told = explained("--tool", "add", *calls)
+    assert told[0] == code
+    assert verdict in told[1]
