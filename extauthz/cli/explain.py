@@ -57,7 +57,6 @@ def run(options: argparse.Namespace) -> int:
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
     from extauthz.core.engine import Engine  # noqa: PLC0415
     from extauthz.core.explain import explain, question  # noqa: PLC0415
-    from extauthz.core.model import Reason  # noqa: PLC0415
     from extauthz.service.keys_once import fetch_keys_once  # noqa: PLC0415
 
     loaded = load_or_complain(options)
@@ -91,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         request,
         keys,
         now=time.time(),
-        missing_key=Reason.KEYS_UNAVAILABLE if failed else Reason.UNKNOWN_KEY,
+        failing=failed,
     )
     (_print_json if options.json else _print_text)(explained, failed)
     return 0 if explained.allowed else 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from .bearer import bearer_token
 from .calls import source_of
 from .engine import Engine, KeySets
-from .model import Allow, Answer, Decision, Deny, Reason, Request, Step, Trace
+from .model import Allow, Answer, Decision, Deny, NeedKeys, Reason, Request, Step, Trace
 from .near_misses import near_misses
 from .policy import Server
 from .token import UnverifiedToken, parse_token
@@ -95,18 +96,17 @@ def explain(
     keys: KeySets,
     *,
     now: float,
-    missing_key: Reason = Reason.KEYS_UNAVAILABLE,
+    failing: Collection[str] = (),
 ) -> Explanation:
     """Decide as ``serve`` does and keep every step.
 
-    ``missing_key`` tells what the absence of a key means: KEYS_UNAVAILABLE when the keys
-    could not be had, UNKNOWN_KEY when they could.
+    ``failing`` names the issuers of which the last attempt to get keys failed. Of those an absent
+    key may be a new one; others do not have it.
     """
     trace = Trace()
-    decision = cast(
-        "Decision",  # never NeedKeys, since missing_key is given
-        engine.decide(request, keys, now=now, missing_key=missing_key, trace=trace),
-    )
+    decision = engine.decide(request, keys, now=now, trace=trace)
+    if isinstance(decision, NeedKeys):
+        decision = engine.without_key(request, _missing(decision, keys, failing))
     reason = Explanation((), decision, ()).reason
     server = _server_of(engine, decision)
     token = bearer_token(request)
@@ -117,6 +117,16 @@ def explain(
             hints = near_misses(reason, server, parsed, _wanted(decision, server), now)
     steps = tuple(_with_source(step, request) for step in trace.steps)
     return Explanation(steps, decision, hints)
+
+
+def _missing(need: NeedKeys, keys: KeySets, failing: Collection[str]) -> Reason:
+    """What ``serve`` says of a key that is not there, having asked the token's own issuer."""
+    key_set = keys.get(need.issuer)
+    if key_set is None:
+        return Reason.KEYS_UNAVAILABLE
+    # One that is there is of another algorithm: then nobody is asked.
+    known = need.kid is None or key_set.has(need.kid)
+    return Reason.UNKNOWN_KEY if known or need.issuer not in failing else Reason.KEYS_UNAVAILABLE
 
 
 def _with_source(step: Step, request: Request) -> Step:

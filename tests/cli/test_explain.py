@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from extauthz.cli import main
+from extauthz.demo.minting import SigningKey
 from tests.policies import document
 from tests.tokens import CALCULATOR, ISSUER, jwks, mint, signer
 
+DOWN = "https://down.example"
 Explained = Callable[..., tuple[int, str]]
 
 
@@ -24,13 +26,15 @@ def explained(
     keys = tmp_path / "jwks.json"
     keys.write_text(json.dumps(jwks(signer())))
     servers = [one for one in document()["servers"] if one["name"] == "calculator"]
-    issuers = [{"name": "corp", "issuer": ISSUER, "jwks_file": str(keys)}]
+    down = {"name": "down", "issuer": DOWN, "jwks_file": str(tmp_path / "none.json")}
+    issuers = [{"name": "corp", "issuer": ISSUER, "jwks_file": str(keys)}, down]
+    servers = [one | {"issuers": ["corp", "down"]} for one in servers]
     file = tmp_path / "extauthz.yaml"
     file.write_text(json.dumps(document(issuers=issuers, servers=servers)))
 
-    def run(*options: str, **claims: object) -> tuple[int, str]:
+    def run(*options: str, key: SigningKey | None = None, **claims: object) -> tuple[int, str]:
         right = {"aud": CALCULATOR, "scope": "calculator calculator.add"}
-        token = mint(right | claims, now=time.time())
+        token = mint(right | claims, key=key, now=time.time())
         code = main(["explain", "--config", str(file), "--token", token, *options])
         return code, capsys.readouterr().out
 
@@ -51,3 +55,13 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
     told = explained("--tool", "add", *calls)
     assert told[0] == code
     assert verdict in told[1]
+
+
+def test_an_issuer_that_is_down_changes_nothing_for_the_tokens_of_another(
+    explained: Explained,
+) -> None:
+    code, told = explained(key=signer("ES256", "unknown"))
+    assert code == 1
+    assert "keys of down: " in told
+    assert "\nrefused: unknown_key\n" in told
+    assert "\nrefused: keys_unavailable\n" in explained(iss=DOWN)[1]

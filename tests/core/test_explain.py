@@ -10,7 +10,7 @@ from extauthz.core.engine import Engine
 from extauthz.core.explain import Calls, Explanation, explain, question
 from extauthz.core.model import Reason, Step
 from tests.policies import MODERN, asking, key_sets, policy_for_tests, policy_with
-from tests.tokens import CALCULATOR, NOW, mint
+from tests.tokens import CALCULATOR, NOW, mint, signer
 
 ADDING = mint({"aud": CALCULATOR, "scope": "calculator calculator.add"})
 
@@ -63,6 +63,30 @@ def test_whoever_tells_the_call_is_named(request_of: dict[str, Any], told_by: st
     engine = Engine(policy_with("calculator", header_versions=[MODERN]))
     told = explain(engine, request, key_sets(), now=NOW)
     assert step(told, "call").found == f"ping, {told_by}"
+
+
+UNKNOWN = mint(key=signer("ES256", "unknown"))
+OTHER_ALGORITHM = mint(key=signer("ES384", "es256"))
+
+
+@pytest.mark.parametrize(
+    ("token", "lacking", "failing", "reason"),
+    [
+        (UNKNOWN, (), (), Reason.UNKNOWN_KEY),
+        (UNKNOWN, ("corp",), ("corp",), Reason.KEYS_UNAVAILABLE),
+        (UNKNOWN, ("other",), ("other",), Reason.UNKNOWN_KEY),
+        # Held from before: the key that is asked for may be a newer one.
+        (UNKNOWN, (), ("corp",), Reason.KEYS_UNAVAILABLE),
+        (OTHER_ALGORITHM, (), ("corp",), Reason.UNKNOWN_KEY),
+    ],
+)
+def test_whether_keys_could_be_had_is_a_matter_of_the_tokens_own_issuer(
+    token: str, lacking: tuple[str, ...], failing: tuple[str, ...], reason: Reason
+) -> None:
+    keys = {name: held for name, held in key_sets().items() if name not in lacking}
+    request = question(host="mcp.example.com", path="/notes/mcp", token=token)
+    told = explain(Engine(policy_for_tests()), request, keys, now=NOW, failing=failing)
+    assert told.reason is reason
 
 
 def test_where_no_rule_asks_for_the_call_nothing_is_said_of_it() -> None:
