@@ -97,6 +97,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:
+    from extauthz.core.model import Allow  # noqa: PLC0415
+
     for name, problem in failed.items():
         print(f"keys of {name}: {problem}")
     for step in explained.steps:
@@ -110,8 +112,12 @@ def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:
     for hint in explained.hints:
         print(f"  near miss: {hint}")
     print("\nanswer:")
-    for line in _answer_lines(explained.decision):
-        print(f"  {line}")
+    first, *more = _answer_lines(explained.decision)
+    print(f"  {first}")
+    # What is sent on belongs to the line that says where to; an answer stands as it is sent.
+    indented = " " * (4 if isinstance(explained.decision, Allow) else 2)
+    for line in more:
+        print(f"{indented}{line}".rstrip())
 
 
 def _print_step(step: Step) -> None:

@@ -65,3 +65,17 @@ def test_an_issuer_that_is_down_changes_nothing_for_the_tokens_of_another(
     assert "keys of down: " in told
     assert "\nrefused: unknown_key\n" in told
     assert "\nrefused: keys_unavailable\n" in explained(iss=DOWN)[1]
+
+
+def test_headers_are_indented_below_the_server_that_they_are_for(explained: Explained) -> None:
+    lines = explained("--tool", "add")[1].partition("\nanswer:\n")[2].splitlines()
+    assert lines[0] == "  to the server calculator:"
+    assert "    x-auth-subject: alice" in lines
+    assert "    (removed) authorization" in lines
+    assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_an_answer_stands_as_the_client_gets_it(explained: Explained) -> None:
+    lines = explained("--tool", "add", scope="none")[1].partition("\nanswer:\n")[2].splitlines()
+    assert lines[0] == "  HTTP 403"
+    assert any(line.startswith("  www-authenticate: Bearer ") for line in lines)

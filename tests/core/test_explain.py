@@ -89,6 +89,19 @@ def test_whether_keys_could_be_had_is_a_matter_of_the_tokens_own_issuer(
     assert told.reason is reason
 
 
+def test_which_rule_is_for_the_call_is_said_whether_it_denies_or_not() -> None:
+    rule = step(about_a_tool("mcp"), "rule")
+    assert (rule.expected, rule.found) == ("a rule that does not deny", "rule add")
+    rule = step(about_a_tool("mcp", tools={"add": "deny"}), "rule")
+    assert (rule.expected, rule.found) == ("a rule that does not deny", "rule add: deny")
+
+
+def test_of_a_key_that_is_held_nothing_unverified_is_repeated() -> None:
+    """The key id is the token's word until the signature has been checked."""
+    key = step(about_a_tool("mcp"), "key")
+    assert (key.passed, key.found) == (True, "a key of the issuer")
+
+
 def test_where_no_rule_asks_for_the_call_nothing_is_said_of_it() -> None:
     request = question(host="mcp.example.com", path="/notes/mcp", tool="add", token=mint())
     told = explain(Engine(policy_for_tests()), request, key_sets(), now=NOW)
