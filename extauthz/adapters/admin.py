@@ -272,6 +272,7 @@ def _explanation(explanation: Explanation) -> dict[str, object]:
     return {
         "allowed": explanation.allowed,
         "reason": explanation.reason,
+        "detail": explanation.detail,
         "steps": [
             {
                 "check": step.check,

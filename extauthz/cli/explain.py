@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -143,16 +144,24 @@ def _answer_lines(decision: Decision) -> list[str]:
 
 
 def _print_json(explained: Explanation, failed: Mapping[str, str]) -> None:
-    steps = [
-        {"check": s.check, "expected": s.expected, "found": s.found, "passed": s.passed}
-        for s in explained.steps
-    ]
     document = {
         "allowed": explained.allowed,
         "reason": explained.reason,
-        "steps": steps,
+        "detail": explained.detail,
+        "steps": [asdict(step) for step in explained.steps],
         "near_misses": explained.hints,
         "answer": _answer_lines(explained.decision),
+        **_answer(explained.decision),
         "keys": dict(failed),
     }
     print(json.dumps(document, indent=2))
+
+
+def _answer(decision: Decision) -> dict[str, object]:
+    """The answer for programs; ``status`` and ``body`` are null where the server answers."""
+    from extauthz.core.model import Allow  # noqa: PLC0415
+
+    common = {"server": decision.server, "headers": dict(decision.headers)}
+    if isinstance(decision, Allow):
+        return {**common, "status": None, "removed": list(decision.remove), "body": None}
+    return {**common, "status": decision.status, "removed": [], "body": decision.body.decode()}

@@ -53,6 +53,13 @@ class Explanation:
             return self.decision.reason
         return self.decision.audited if isinstance(self.decision, Allow) else None
 
+    @property
+    def detail(self) -> str:
+        """What the decision line says besides the reason; clients do not see it."""
+        if isinstance(self.decision, Deny):
+            return self.decision.detail
+        return self.decision.audited_detail if isinstance(self.decision, Allow) else ""
+
 
 def question(
     *,

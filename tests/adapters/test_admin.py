@@ -279,6 +279,7 @@ async def test_an_explanation_can_be_had_as_json(client: httpx.AsyncClient) -> N
     answer = await explained(client, mint({"iss": f"{ISSUER}/"}), {"accept": "application/json"})
     told = answer.json()
     assert (told["allowed"], told["reason"]) == (False, "unknown_issuer")
+    assert told["detail"] == "iss is not an issuer of this server"
     assert told["answer"]["status"] == 401
     assert [step["check"] for step in told["steps"]][:2] == ["path", "server"]
     assert told["near_misses"]

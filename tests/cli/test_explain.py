@@ -79,3 +79,27 @@ def test_an_answer_stands_as_the_client_gets_it(explained: Explained) -> None:
     lines = explained("--tool", "add", scope="none")[1].partition("\nanswer:\n")[2].splitlines()
     assert lines[0] == "  HTTP 403"
     assert any(line.startswith("  www-authenticate: Bearer ") for line in lines)
+
+
+def test_programs_are_told_a_refusal_in_parts(explained: Explained) -> None:
+    code, text = explained("--tool", "add", "--calls", "none", "--json")
+    told = json.loads(text)
+    assert code == 1
+    assert told["detail"] == "no source tells which method is called"
+    assert (told["status"], told["server"], told["removed"]) == (403, "calculator", [])
+    assert json.loads(told["body"])["error"]["data"]["reason"] == "unverified_call"
+    assert told["headers"]["content-type"] == "application/json"
+    assert "unverified_calls" in told["steps"][-1]["hint"]
+    # As it was before these.
+    assert told["answer"][0] == "HTTP 403"
+
+
+def test_programs_are_told_of_an_allow_what_the_server_is_sent(explained: Explained) -> None:
+    code, text = explained("--tool", "add", "--json")
+    told = json.loads(text)
+    assert code == 0
+    assert (told["detail"], told["status"], told["body"]) == ("", None, None)
+    assert told["headers"]["x-auth-subject"] == "alice"
+    assert "authorization" in told["removed"]
+    assert told["answer"][0] == "to the server calculator:"
+    assert {step["hint"] for step in told["steps"]} >= {""}

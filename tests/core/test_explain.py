@@ -102,6 +102,18 @@ def test_of_a_key_that_is_held_nothing_unverified_is_repeated() -> None:
     assert (key.passed, key.found) == (True, "a key of the issuer")
 
 
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({}, ""),
+        ({"tools": {"add": "deny"}}, "rule add"),
+        ({"tools": {"add": "deny"}, "mode": "audit"}, "rule add"),
+    ],
+)
+def test_the_detail_is_that_of_the_decision_line(changes: dict[str, object], detail: str) -> None:
+    assert about_a_tool("mcp", **changes).detail == detail
+
+
 def test_where_no_rule_asks_for_the_call_nothing_is_said_of_it() -> None:
     request = question(host="mcp.example.com", path="/notes/mcp", tool="add", token=mint())
     told = explain(Engine(policy_for_tests()), request, key_sets(), now=NOW)
