@@ -1,4 +1,4 @@
-"""The form that explains a pasted token, and the page that answers it."""
+"""The form that explains a request, mostly with a pasted token, and the page that answers it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CALLS: Final[tuple[tuple[Calls, str], ...]] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is to be explained. ``token`` is never shown again.
+    """What is to be explained. ``token`` is never shown again; it and ``origin`` may be empty.
 
     ``method`` is an HTTP or a JSON-RPC method, empty for the usual one; ``tool`` is the
     target of a call, empty for none. ``calls`` says whether the proxy tells which call it is.
@@ -33,6 +33,7 @@ class Question:
     method: str = ""
     tool: str = ""
     calls: Calls = "mcp"
+    origin: str = ""
 
 
 def explain_form(question: Question) -> Html:
@@ -44,14 +45,13 @@ def explain_form(question: Question) -> Html:
             "Judged as a request would be. The token is neither stored nor logged.",
             class_="soft",
         ),
-        _label("token", "Access token"),
+        _label("token", "Access token", "empty for none"),
         element(
             "textarea",
             name_="token",
             id="token",
             rows="5",
             class_="mono",
-            required=True,
             autocomplete="off",
             spellcheck="false",
             autocapitalize="off",
@@ -74,8 +74,16 @@ def explain_form(question: Question) -> Html:
             _input(question.tool, "tool", "Tool", "none", hint="or prompt, or resource"),
             class_="pair",
         ),
-        _label("calls", "The call is told"),
-        element("select", _options(question.calls), name_="calls", id="calls"),
+        element(
+            "div",
+            element(
+                "div",
+                _label("calls", "The call is told"),
+                element("select", _options(question.calls), name_="calls", id="calls"),
+            ),
+            _input(question.origin, "origin", "Origin", "none", hint="of a browser's page"),
+            class_="pair",
+        ),
         element("button", "Explain", type="submit"),
         method="post",
         action=PATH,

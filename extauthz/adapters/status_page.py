@@ -43,7 +43,7 @@ def status_page(status: Status) -> bytes:
             _elsewhere(status.elsewhere),
         ),
         _section("tokens", "Verified tokens", _cache(status.cache)),
-        _section("explain", "Explain a token", explain_form(Question())),
+        _section("explain", "Explain a request", explain_form(Question())),
         element(
             "footer",
             "As of ",

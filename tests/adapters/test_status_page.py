@@ -218,6 +218,12 @@ def test_text_is_escaped_and_html_is_not() -> None:
     assert element("input", required=True, disabled=False, value=None) == "<input required>"
 
 
+def test_the_form_demands_host_and_path_and_no_token() -> None:
+    inputs = re.findall(r"<(?:input|textarea)[^>]*>", explain_form(Question()))
+    required = [re.findall(r' name="(\w+)"', one)[0] for one in inputs if " required" in one]
+    assert required == ["host", "path"]
+
+
 def test_the_form_never_gives_a_token_back() -> None:
     assert "canary" not in explain_form(Question(token="canary", host="h", path="/p"))
 

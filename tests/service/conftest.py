@@ -97,9 +97,10 @@ class Running:
         """The status page as JSON."""
         return json.loads(self.ask("admin", "/status", accept="application/json")[2])
 
-    def explained(self, token: str) -> Any:
+    def explained(self, token: str, **fields: str) -> Any:
         """What the form of the status page makes of a token, as JSON."""
-        form = urlencode({"token": token, "host": "mcp.example.com", "path": "/notes/mcp"})
+        asked = {"token": token, "host": "mcp.example.com", "path": "/notes/mcp", **fields}
+        form = urlencode(asked)
         headers = {
             "content-type": "application/x-www-form-urlencoded",
             "accept": "application/json",

@@ -131,6 +131,8 @@ def test_what_the_form_says_of_an_unknown_key_is_what_is_served(tmp_path: Path) 
         ):
             assert json.loads(running.judge_token(token)[2])["reason"] == reason
             assert running.explained(token)["reason"] == reason
+        assert running.explained("")["reason"] == "missing_token"
+        assert running.explained("", origin="https://evil.example")["reason"] == "bad_origin"
 
 
 def test_a_snapshot_serves_through_a_restart_while_the_issuer_is_down(tmp_path: Path) -> None:
