@@ -67,9 +67,6 @@ class Metrics:
         self.refreshes[key] = self.refreshes.get(key, 0) + 1
         self.fetches.setdefault(issuer, Histogram(FETCH_BOUNDS)).observe(seconds)
 
-    def keys_changed(self, issuer: str, keys: int) -> None:
-        """Nothing to do: the gauges ask when they are scraped."""
-
     def reloaded(self, ok: bool) -> None:
         """Count one attempt to take a changed configuration; a bad one keeps the old."""
         self.last_reload = OK if ok else FAILED
