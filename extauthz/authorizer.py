@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 MAX_KEY_WAIT = 0.25
 DEADLINE_RESERVE = 0.05
 
-_BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
+BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
+"""Why a request is refused when something breaks inside (contract, section 11)."""
 
 
 class KeyFinder(Protocol):
@@ -105,7 +106,7 @@ class Authorizer:
             decision = self.engine.answer(request)
         except Exception:  # noqa: BLE001  as in _decide
             _log.exception("an answer failed; the request is refused")
-            decision = self._outside.deny(_BROKEN, request)
+            decision = self._outside.deny(BROKEN, request)
         self._tell(request, decision, transport, started)
         return decision
 
@@ -140,7 +141,7 @@ class Authorizer:
         # A key that came may still be of another algorithm: then it is simply unknown.
         decision = await self._turns.do(partial(self._decide, request, Reason.UNKNOWN_KEY))
         if isinstance(decision, NeedKeys):
-            return self._outside.deny(_BROKEN, request)
+            return self._outside.deny(BROKEN, request)
         return decision
 
     def _without_key(self, request: Request, missing: Reason) -> Decision:
@@ -159,4 +160,4 @@ class Authorizer:
 
     def _broke(self, request: Request) -> Deny:
         _log.exception("a decision failed; the request is refused")
-        return self._outside.deny(_BROKEN, request)
+        return self._outside.deny(BROKEN, request)

@@ -1,4 +1,4 @@
-"""The admin listener: alive, ready, metrics, status, and a form that explains a token.
+"""The admin listener: alive, ready, metrics, status, and a form that explains a request.
 
 Never public. An ASGI callable without a framework; everything it shows is asked for
 through functions passed in, so that it can be tried without a running service.
@@ -148,7 +148,10 @@ class AdminApp:
             return _problem(headers, 413, f"The form is larger than {MAX_FORM // 1024} KiB.")
         question = _question(body)
         if question is None:
-            expected = "A form with token, host and path is expected, and optionally method, tool."
+            expected = (
+                "A form with host and path is expected, and optionally token, method, tool, calls, "
+                "origin."
+            )
             return _problem(headers, 400, expected)
         try:
             explanation = await self._explain(question)
@@ -247,7 +250,7 @@ def _question(body: bytes) -> Question | None:
 
     # A header copied whole is as good as the token in it.
     _, _, token = field("token").rpartition(" ")
-    if not token or not field("host") or not field("path"):
+    if not field("host") or not field("path"):
         return None
     method = field("method")
     return Question(
@@ -256,6 +259,8 @@ def _question(body: bytes) -> Question | None:
         path=field("path"),
         method=method.upper() if method.upper() in _HTTP_METHODS else method,
         tool=field("tool"),
+        calls="none" if field("calls") == "none" else "mcp",
+        origin=field("origin"),
     )
 
 
@@ -269,6 +274,7 @@ def _explanation(explanation: Explanation) -> dict[str, object]:
     return {
         "allowed": explanation.allowed,
         "reason": explanation.reason,
+        "detail": explanation.detail,
         "steps": [
             {
                 "check": step.check,

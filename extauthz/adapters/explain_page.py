@@ -1,24 +1,30 @@
-"""The form that explains a pasted token, and the page that answers it."""
+"""The form that explains a request, mostly with a pasted token, and the page that answers it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from extauthz.core.explain import Explanation
+from extauthz.core.explain import Calls, Explanation
 from extauthz.core.model import Allow, Decision, Deny, Headers, Step
 
 from .html import Content, Html, element
 from .page import badge, bullets, facts, note, page, table
 
 PATH = "/status/explain"
+_CALLS: Final[tuple[tuple[Calls, str], ...]] = (
+    ("mcp", "by Envoy's MCP filter"),
+    ("none", "by nobody: nginx, Caddy, Traefik, HAProxy, Envoy's http_service"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is to be explained. ``token`` is never shown again.
+    """What is to be explained. ``token`` is never shown again; it and ``origin`` may be empty.
 
     ``method`` is an HTTP or a JSON-RPC method, empty for the usual one; ``tool`` is the
-    target of a call, empty for none.
+    target of a call, empty for none. ``calls`` says whether the proxy tells which call it is.
     """
 
     token: str = ""
@@ -26,6 +32,8 @@ class Question:
     path: str = ""
     method: str = ""
     tool: str = ""
+    calls: Calls = "mcp"
+    origin: str = ""
 
 
 def explain_form(question: Question) -> Html:
@@ -37,14 +45,13 @@ def explain_form(question: Question) -> Html:
             "Judged as a request would be. The token is neither stored nor logged.",
             class_="soft",
         ),
-        _label("token", "Access token"),
+        _label("token", "Access token", "empty for none"),
         element(
             "textarea",
             name_="token",
             id="token",
             rows="5",
             class_="mono",
-            required=True,
             autocomplete="off",
             spellcheck="false",
             autocapitalize="off",
@@ -65,6 +72,16 @@ def explain_form(question: Question) -> Html:
                 hint="of HTTP or JSON-RPC",
             ),
             _input(question.tool, "tool", "Tool", "none", hint="or prompt, or resource"),
+            class_="pair",
+        ),
+        element(
+            "div",
+            element(
+                "div",
+                _label("calls", "The call is told"),
+                element("select", _options(question.calls), name_="calls", id="calls"),
+            ),
+            _input(question.origin, "origin", "Origin", "none", hint="of a browser's page"),
             class_="pair",
         ),
         element("button", "Explain", type="submit"),
@@ -98,6 +115,11 @@ def _input(
             autocomplete="off",
         ),
     )
+
+
+def _options(chosen: Calls) -> Iterator[Html]:
+    for value, text in _CALLS:
+        yield element("option", text, value=value, selected=value == chosen)
 
 
 def explanation_page(explanation: Explanation, question: Question) -> bytes:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from extauthz.authorizer import Authorizer
+from extauthz.authorizer import BROKEN, Authorizer
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Reason, Refusal, Request
 
@@ -33,8 +33,7 @@ _DOORS: Final = "/auth/"
 _Replies = Replies[HttpResponse]
 
 _NO_DOOR: Final = Refusal(Reason.NO_MATCHING_SERVER, "there is no such URL under /auth/")
-_BROKEN: Final = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
-_LAST_RESORT: Final = Challenger(None, None).deny(_BROKEN, None)
+_LAST_RESORT: Final = Challenger(None, None).deny(BROKEN, None)
 
 
 class HttpDoor:

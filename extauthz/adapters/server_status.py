@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from extauthz.core.claims import ClaimCondition
 from extauthz.core.policy import HostPattern, Policy, Server
 from extauthz.core.rules import Rule, RuleMap
-from extauthz.telemetry.counts import AUDIT_DENY, DENY, DecisionCounts, DecisionKey
+from extauthz.telemetry.counts import ALLOW, AUDIT_DENY, DENY, PUBLIC, DecisionCounts, DecisionKey
 from extauthz.telemetry.recent import MINUTES, RecentDecisions
 
 from .status import OutcomeCount, RuleStatus, ServerStatus
 
 FEW_MINUTES = 5
+# What is answered in the server's place is neither this nor a refusal.
+_LET_THROUGH = (ALLOW, PUBLIC, AUDIT_DENY)
 
 
 @dataclass(slots=True)
@@ -48,9 +50,9 @@ def traffic_by_server(
     for minute, counter in enumerate(recent.per_minute(now)):
         for key, count in counter.items():
             passed, refused = traffic[key.server].per_minute[minute]
-            if key.decision in (DENY, AUDIT_DENY):
+            if key.decision == DENY:
                 refused += count
-            else:
+            elif key.decision in _LET_THROUGH:
                 passed += count
             traffic[key.server].per_minute[minute] = passed, refused
     return traffic

@@ -87,7 +87,7 @@ class ServerStatus:
     """One MCP server: what it demands, and what became of requests for it.
 
     ``per_minute`` has (let through, refused) for each of the last minutes, the current one
-    last; a refusal that audit let through counts as a refusal.
+    last; what audit would refuse was let through. Answers in the server's place are neither.
     """
 
     name: str

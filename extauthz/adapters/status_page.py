@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from extauthz.keys.status import IssuerStatus, KeyInfo
+from extauthz.telemetry.counts import AUDIT_DENY
 
 from .explain_page import Question, explain_form
 from .html import Content, Html, element, joined
@@ -42,7 +43,7 @@ def status_page(status: Status) -> bytes:
             _elsewhere(status.elsewhere),
         ),
         _section("tokens", "Verified tokens", _cache(status.cache)),
-        _section("explain", "Explain a token", explain_form(Question())),
+        _section("explain", "Explain a request", explain_form(Question())),
         element(
             "footer",
             "As of ",
@@ -202,7 +203,7 @@ def _server(server: ServerStatus, unfold: bool) -> Html:
         element(
             "summary",
             element("strong", server.name),
-            _bars(server.per_minute),
+            _bars(server.per_minute, _would_be_refused(server)),
             badge(server.mode, "warn" if audit else ""),
         ),
         server.notes and note("warn", bullets(server.notes)),
@@ -259,7 +260,7 @@ def _elsewhere(outcomes: Sequence[OutcomeCount]) -> Html | None:
     )
 
 
-def _bars(per_minute: Sequence[tuple[int, int]]) -> Html:
+def _bars(per_minute: Sequence[tuple[int, int]], more: str) -> Html:
     """A small chart of the last minutes: let through below, refused on top."""
     most = max((passed + refused for passed, refused in per_minute), default=0) or 1
     bars: list[Html] = []
@@ -282,8 +283,14 @@ def _bars(per_minute: Sequence[tuple[int, int]]) -> Html:
         preserveAspectRatio="none",
         aria_label=label,
     )
-    numbers = f"{let_through:,} let through, {denied:,} refused"
+    numbers = f"{let_through:,} let through, {denied:,} refused{more}"
     return joined(chart, element("span", numbers, class_="soft"))
+
+
+def _would_be_refused(server: ServerStatus) -> str:
+    """How many of the requests that were let through ``mode: enforce`` would refuse."""
+    number = sum(row.last_15_minutes for row in server.outcomes if row.decision == AUDIT_DENY)
+    return f"; {number:,} would be refused" if number or server.mode == "audit" else ""
 
 
 def _bar(kind: str, x: str, y: float, height: float) -> Html:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -39,6 +40,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "else GET",
     )
     parser.add_argument("--tool", metavar="NAME", help="the tool that tools/call names")
+    parser.add_argument(
+        "--calls",
+        choices=("mcp", "none"),
+        default="mcp",
+        help="mcp: the proxy tells which call is made, as Envoy with its MCP filter does; none: it "
+        "does not, as nginx, Caddy, Traefik, HAProxy and Envoy's http_service; default: mcp",
+    )
     parser.add_argument("--origin", help="the Origin header of a browser")
     parser.add_argument("--server", metavar="NAME", help="the server the proxy names")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -50,7 +58,6 @@ def run(options: argparse.Namespace) -> int:
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
     from extauthz.core.engine import Engine  # noqa: PLC0415
     from extauthz.core.explain import explain, question  # noqa: PLC0415
-    from extauthz.core.model import Reason  # noqa: PLC0415
     from extauthz.service.keys_once import fetch_keys_once  # noqa: PLC0415
 
     loaded = load_or_complain(options)
@@ -76,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
         token=token,
         origin=options.origin,
         server=options.server,
+        calls=options.calls,
     )
     keys, failed = asyncio.run(fetch_keys_once(loaded))
     explained = explain(
@@ -83,13 +91,15 @@ def run(options: argparse.Namespace) -> int:
         request,
         keys,
         now=time.time(),
-        missing_key=Reason.KEYS_UNAVAILABLE if failed else Reason.UNKNOWN_KEY,
+        failing=failed,
     )
     (_print_json if options.json else _print_text)(explained, failed)
     return 0 if explained.allowed else 1
 
 
 def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:
+    from extauthz.core.model import Allow  # noqa: PLC0415
+
     for name, problem in failed.items():
         print(f"keys of {name}: {problem}")
     for step in explained.steps:
@@ -103,8 +113,12 @@ def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:
     for hint in explained.hints:
         print(f"  near miss: {hint}")
     print("\nanswer:")
-    for line in _answer_lines(explained.decision):
-        print(f"  {line}")
+    first, *more = _answer_lines(explained.decision)
+    print(f"  {first}")
+    # What is sent on belongs to the line that says where to; an answer stands as it is sent.
+    indented = " " * (4 if isinstance(explained.decision, Allow) else 2)
+    for line in more:
+        print(f"{indented}{line}".rstrip())
 
 
 def _print_step(step: Step) -> None:
@@ -130,16 +144,24 @@ def _answer_lines(decision: Decision) -> list[str]:
 
 
 def _print_json(explained: Explanation, failed: Mapping[str, str]) -> None:
-    steps = [
-        {"check": s.check, "expected": s.expected, "found": s.found, "passed": s.passed}
-        for s in explained.steps
-    ]
     document = {
         "allowed": explained.allowed,
         "reason": explained.reason,
-        "steps": steps,
+        "detail": explained.detail,
+        "steps": [asdict(step) for step in explained.steps],
         "near_misses": explained.hints,
         "answer": _answer_lines(explained.decision),
+        **_answer(explained.decision),
         "keys": dict(failed),
     }
     print(json.dumps(document, indent=2))
+
+
+def _answer(decision: Decision) -> dict[str, object]:
+    """The answer for programs; ``status`` and ``body`` are null where the server answers."""
+    from extauthz.core.model import Allow  # noqa: PLC0415
+
+    common = {"server": decision.server, "headers": dict(decision.headers)}
+    if isinstance(decision, Allow):
+        return {**common, "status": None, "removed": list(decision.remove), "body": None}
+    return {**common, "status": decision.status, "removed": [], "body": decision.body.decode()}

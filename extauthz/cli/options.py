@@ -25,15 +25,23 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for every setting that may be given outside the file."""
-    flags = parser.add_argument_group("settings", "each wins over its variable and the file")
+def add_settings(parser: argparse.ArgumentParser, *, listed: bool = False) -> None:
+    """Add a flag for every setting that may be given outside the file.
+
+    Only where they are ``listed`` does ``--help`` tell of each: elsewhere they would bury the rest.
+    """
+    flags: argparse._ActionsContainer = parser
+    if listed:
+        parser.usage = f"{parser.prog} [options]"
+        flags = parser.add_argument_group("settings", "each wins over its variable and the file")
+    else:
+        parser.epilog = "Every setting is a flag too: see `extauthz serve --help`."
     for setting in names.SETTINGS:
         flags.add_argument(
             "--" + setting.replace(".", "-").replace("_", "-"),
             dest=_PREFIX + setting,
             metavar="VALUE",
-            help=f"{setting}; variable {names.variable(setting)}",
+            help=f"{setting}; variable {names.variable(setting)}" if listed else argparse.SUPPRESS,
         )
 
 

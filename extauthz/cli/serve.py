@@ -19,7 +19,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "configuration again; a changed file is noticed within 10 s.",
     )
     add_config(parser)
-    add_settings(parser)
+    add_settings(parser, listed=True)
 
 
 def run(options: argparse.Namespace) -> int:

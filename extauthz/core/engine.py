@@ -214,7 +214,7 @@ class Engine:
             trace.add(
                 "key",
                 "a key of the issuer with the token's kid and algorithm",
-                "found" if candidates else held,
+                "a key of the issuer" if candidates else held,
                 bool(candidates),
             )
         if key_set is None or not candidates:

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from .bearer import bearer_token
+from .calls import source_of
 from .engine import Engine, KeySets
-from .model import Allow, Answer, Decision, Deny, Reason, Request, Step, Trace
+from .model import Allow, Answer, Decision, Deny, NeedKeys, Reason, Request, Step, Trace
 from .near_misses import near_misses
 from .policy import Server
 from .token import UnverifiedToken, parse_token
 
+Calls = Literal["mcp", "none"]
+"""Whether the proxy tells which call is made, as Envoy with its MCP filter does, or does not."""
+
 _HTTP_METHOD = re.compile(r"[A-Z]+")
+_TOLD_BY: Final = {
+    "mcp": ", as Envoy's MCP filter tells it",
+    "body": ", as the body tells it",
+    "headers": ", as the client's Mcp-* headers tell it",
+}
+_OTHER_PROXIES = (
+    "nginx, Caddy, Traefik, HAProxy and Envoy's http_service tell no call: for those ask with "
+    "calls none"
+)
+_NO_CALLS = "as behind a proxy that tells no call; see unverified_calls and header_versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,13 @@ class Explanation:
             return self.decision.reason
         return self.decision.audited if isinstance(self.decision, Allow) else None
 
+    @property
+    def detail(self) -> str:
+        """What the decision line says besides the reason; clients do not see it."""
+        if isinstance(self.decision, Deny):
+            return self.decision.detail
+        return self.decision.audited_detail if isinstance(self.decision, Allow) else ""
+
 
 def question(
     *,
@@ -48,11 +70,13 @@ def question(
     token: str | None = None,
     origin: str | None = None,
     server: str | None = None,
+    calls: Calls = "mcp",
 ) -> Request:
-    """The request that a person asks about, as Envoy with its MCP filter would present it.
+    """The request that a person asks about, as a proxy would present it.
 
     ``method`` is an HTTP method or, for a POST, a JSON-RPC method; by default it is a
-    ``tools/call`` where a ``tool`` is named, else a GET.
+    ``tools/call`` where a ``tool`` is named, else a GET. ``calls`` says what the proxy tells of
+    the call: ``mcp`` is Envoy with its MCP filter, ``none`` any that sees no more than headers.
     """
     call = "tools/call" if tool else None
     if method is not None and _HTTP_METHOD.fullmatch(method) is None:
@@ -69,7 +93,7 @@ def question(
         target=path,
         headers=headers,
         server=server,
-        mcp_metadata=said if call else None,
+        mcp_metadata=said if call and calls == "mcp" else None,
     )
 
 
@@ -79,18 +103,17 @@ def explain(
     keys: KeySets,
     *,
     now: float,
-    missing_key: Reason = Reason.KEYS_UNAVAILABLE,
+    failing: Collection[str] = (),
 ) -> Explanation:
     """Decide as ``serve`` does and keep every step.
 
-    ``missing_key`` tells what the absence of a key means: KEYS_UNAVAILABLE when the keys
-    could not be had, UNKNOWN_KEY when they could.
+    ``failing`` names the issuers of which the last attempt to get keys failed. Of those an absent
+    key may be a new one; others do not have it.
     """
     trace = Trace()
-    decision = cast(
-        "Decision",  # never NeedKeys, since missing_key is given
-        engine.decide(request, keys, now=now, missing_key=missing_key, trace=trace),
-    )
+    decision = engine.decide(request, keys, now=now, trace=trace)
+    if isinstance(decision, NeedKeys):
+        decision = engine.without_key(request, _missing(decision, keys, failing))
     reason = Explanation((), decision, ()).reason
     server = _server_of(engine, decision)
     token = bearer_token(request)
@@ -99,7 +122,31 @@ def explain(
         parsed = parse_token(token, engine.policy.token_max_bytes)
         if isinstance(parsed, UnverifiedToken):
             hints = near_misses(reason, server, parsed, _wanted(decision, server), now)
-    return Explanation(tuple(trace.steps), decision, hints)
+    steps = tuple(_with_source(step, request) for step in trace.steps)
+    return Explanation(steps, decision, hints)
+
+
+def _missing(need: NeedKeys, keys: KeySets, failing: Collection[str]) -> Reason:
+    """What ``serve`` says of a key that is not there, having asked the token's own issuer."""
+    key_set = keys.get(need.issuer)
+    if key_set is None:
+        return Reason.KEYS_UNAVAILABLE
+    # One that is there is of another algorithm: then nobody is asked.
+    known = need.kid is None or key_set.has(need.kid)
+    return Reason.UNKNOWN_KEY if known or need.issuer not in failing else Reason.KEYS_UNAVAILABLE
+
+
+def _with_source(step: Step, request: Request) -> Step:
+    """Say of the call who told it, and what another proxy would have told."""
+    if step.check != "call":
+        return step
+    source = source_of(request)
+    if source == "none":
+        return replace(step, hint=_NO_CALLS)
+    if not step.passed:
+        return step
+    hint = _OTHER_PROXIES if source == "mcp" else ""
+    return replace(step, found=step.found + _TOLD_BY[source], hint=hint)
 
 
 def _server_of(engine: Engine, decision: Decision) -> Server | None:

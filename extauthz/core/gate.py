@@ -112,7 +112,10 @@ class Gate:
             return self.refuse(request, refusal_or_none, token=token, call=call)
         wanted = self._lacking(rule, told.granted, trace)
         if wanted is not None:
-            lacking = Refusal(Reason.INSUFFICIENT_SCOPE, f"rule {rule.key or '(server)'}")
+            lacking = Refusal(
+                Reason.INSUFFICIENT_SCOPE,
+                f"rule {rule.key}" if rule.key else "scopes of the server",
+            )
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
         return Permit(token, call, told)
 
@@ -147,9 +150,8 @@ class Gate:
 
     def _denied(self, rule: Rule, token: VerifiedToken, trace: Trace | None) -> Refusal | None:
         if trace and rule.key:
-            trace.add(
-                "rule", "not deny", f"{rule.key}: deny" if rule.deny else rule.key, not rule.deny
-            )
+            found = f"rule {rule.key}: deny" if rule.deny else f"rule {rule.key}"
+            trace.add("rule", "a rule that does not deny", found, not rule.deny)
         if rule.deny:
             return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
         for condition in rule.claims:

@@ -280,6 +280,20 @@ class Issuer:
         return as_json(without_none(granted), cache_control="no-store")
 
 
+def _secret_in(file: str) -> str:
+    """The client secret in a file. Raises ArgumentTypeError where there is none."""
+    try:
+        secret = Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise argparse.ArgumentTypeError(f"cannot read {file}: {why}") from error
+    if not secret:
+        raise argparse.ArgumentTypeError(
+            f"{file} is empty; write the client's secret into it, any text that is hard to guess"
+        )
+    return secret
+
+
 def main() -> None:
     """Run an issuer with one client until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(
@@ -289,13 +303,17 @@ def main() -> None:
     parser.add_argument("--path", default="", help="path of the issuer identifier")
     parser.add_argument("--client-id", default="demo-client")
     parser.add_argument(
-        "--client-secret-file", type=Path, required=True, help="file that holds the client secret"
+        "--client-secret-file",
+        type=_secret_in,
+        dest="secret",
+        required=True,
+        metavar="FILE",
+        help="file that holds the client secret",
     )
     arguments = parser.parse_args()
-    secret = arguments.client_secret_file.read_text().strip()
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
-    clients = {arguments.client_id: secret}
+    clients = {arguments.client_id: arguments.secret}
     with Issuer(port=arguments.port, path=arguments.path, clients=clients) as issuer:
         print(issuer.url, flush=True)
         signal.sigwait(stop)

@@ -20,6 +20,13 @@ from .walk import follow_issuers, follow_metadata, knock
 
 Part = Literal["walk", "intruder", "token"]
 PARTS: Final[tuple[Part, ...]] = ("walk", "intruder", "token")
+_POINTLESS: Final = {
+    Code.NO_ANSWER: "extauthz does not answer",
+    Code.NO_ROUTE: "extauthz does not answer",
+    Code.NO_SERVER: "extauthz knows no server here",
+    Code.UNTRUSTED_PROXY: "extauthz does not believe the proxy",
+}
+"""What is found first and makes all else a consequence of it."""
 
 
 def examine(
@@ -46,8 +53,9 @@ def examine(
     )
     try:
         first = knock(exam)
-        if exam.report.has(Code.NO_ANSWER) or exam.report.has(Code.NO_ROUTE):
-            _skip(exam, "everything else", "nothing can be told while extauthz does not answer")
+        why = next((why for code, why in _POINTLESS.items() if report.has(code)), None)
+        if why is not None:
+            _skip(exam, "everything else", f"nothing can be told while {why}")
         elif first is not None:
             follow_metadata(exam)
             _examine(exam, first, parts)

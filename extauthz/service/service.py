@@ -104,6 +104,7 @@ class Service:
             )
             self.cache_totals = workers.cache_totals
             self.metrics.dropped_lines = lambda: pipe.dropped + workers.dropped()
+            self.metrics.workers = workers.usage
             self._doors = workers
         self._tasks: set[asyncio.Task[None]] = set()
 

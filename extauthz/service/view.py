@@ -18,7 +18,6 @@ from extauthz.adapters.status import (
 )
 from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT
 from extauthz.core.explain import Explanation, explain, question
-from extauthz.core.model import Reason
 from extauthz.telemetry.log_pipe import LogPipe
 
 if TYPE_CHECKING:
@@ -120,7 +119,6 @@ class View:
         """Judge a question as a request would be; nothing of it is kept."""
         keys = self._service.keys.snapshot()
         engine = self._service.authorizer.engine
-        complete = all(issuer.name in keys for issuer in engine.policy.issuers)
         return explain(
             engine,
             question(
@@ -128,11 +126,13 @@ class View:
                 path=asked.path,
                 method=asked.method or None,
                 tool=asked.tool or None,
-                token=asked.token,
+                token=asked.token or None,
+                origin=asked.origin or None,
+                calls=asked.calls,
             ),
             keys,
             now=time.time(),
-            missing_key=Reason.UNKNOWN_KEY if complete else Reason.KEYS_UNAVAILABLE,
+            failing=[one.name for one in self._service.keys.status() if one.last_error],
         )
 
 

@@ -22,6 +22,7 @@ from extauthz.adapters.sockets import reserve
 from extauthz.config.addresses import Address
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
+from extauthz.telemetry.metrics import Usage
 
 from .doors import DoorAddresses
 from .messages import (
@@ -39,6 +40,7 @@ from .messages import (
     Taken,
 )
 from .terms import Terms
+from .usage import WorkersUsage
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +91,7 @@ class Workers:
         self._slots = [_Slot(number) for number in range(number)]
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
+        self._usage = WorkersUsage()
         self._documents: Mapping[str, bytes] = {}
         self._ready = False
         self._stopping = asyncio.Event()
@@ -162,6 +165,10 @@ class Workers:
         """Log lines that workers could not write."""
         everything = [*(s.counts for s in self._slots), *self._ended]
         return sum(counts.dropped for counts in everything if counts is not None)
+
+    def usage(self) -> Usage:
+        """Processor time and memory of all workers, those that have ended included."""
+        return self._usage.of(slot.process.pid for slot in self._slots if slot.process is not None)
 
     def _reserved(self, address: Address | None) -> Address | None:
         if address is None:

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them, with the usual ones of process and interpreter.
+"""Metrics as Prometheus reads them, with the usual ones of processes and interpreter.
 
 Apart from ``metrics`` because it takes a while to import and is not needed before the first
 scrape.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from .counts import Histogram
 from .metrics import OK, Metrics
+from .processes import Processes
 
 
 class Exposition:
@@ -141,8 +142,8 @@ def _histograms(name: str, purpose: str, label: str, values: Mapping[str, Histog
 
 
 def register(metrics: Metrics, registry: CollectorRegistry) -> None:
-    """Add ours and the usual metrics of process, interpreter and garbage collector."""
+    """Add ours and the usual metrics of processes, interpreter and garbage collector."""
     registry.register(_Ours(metrics))
-    ProcessCollector(registry=registry)
+    registry.register(Processes(metrics))
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -7,7 +7,7 @@ subject, a client or anything of a token.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sized
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from .counts import FETCH_BOUNDS, DecisionCounts, Histogram
 
@@ -34,11 +34,19 @@ class IssuerKeys(Protocol):
         """Their age."""
 
 
+class Usage(NamedTuple):
+    """What processes take of the machine: processor time since their start, memory now."""
+
+    cpu_seconds: float = 0.0
+    resident_bytes: int = 0
+
+
 class Metrics:
     """Everything that is counted or measured.
 
     What others know is asked for when scraped: ``keys``, ``token_cache`` (times by
-    result, ``hit`` or ``miss``, since the start) and ``dropped_lines``.
+    result, ``hit`` or ``miss``, since the start), ``dropped_lines`` and ``workers`` (what
+    processes besides this one take).
     """
 
     def __init__(self, *, version: str) -> None:
@@ -46,6 +54,7 @@ class Metrics:
         self.keys: Callable[[], Iterable[IssuerKeys]] = tuple
         self.token_cache: Callable[[], Mapping[str, int]] = dict
         self.dropped_lines: Callable[[], int] = int
+        self.workers: Callable[[], Usage] = Usage
         self.version = version
         self.refreshes: dict[tuple[str, str], int] = {}
         self.fetches: dict[str, Histogram] = {}
@@ -57,9 +66,6 @@ class Metrics:
         key = (issuer, result)
         self.refreshes[key] = self.refreshes.get(key, 0) + 1
         self.fetches.setdefault(issuer, Histogram(FETCH_BOUNDS)).observe(seconds)
-
-    def keys_changed(self, issuer: str, keys: int) -> None:
-        """Nothing to do: the gauges ask when they are scraped."""
 
     def reloaded(self, ok: bool) -> None:
         """Count one attempt to take a changed configuration; a bad one keeps the old."""

@@ -24,8 +24,8 @@ from extauthz.core.explain import question as core_question
 from extauthz.telemetry.exposition import Exposition
 from extauthz.telemetry.metrics import Metrics
 from tests.adapters.sample_status import health, sample_status
-from tests.policies import key_sets, policy_for_tests
-from tests.tokens import ISSUER, NOW, mint
+from tests.policies import ORIGIN, key_sets, policy_for_tests
+from tests.tokens import CALCULATOR, ISSUER, NOW, mint
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 GOOD = {"host": "mcp.example.com", "path": "/notes/mcp", "method": "GET"}
@@ -50,11 +50,13 @@ class Service:
         if self.fault:
             raise self.fault
         request = core_question(
-            token=question.token,
+            token=question.token or None,
+            origin=question.origin or None,
             method=question.method or None,
             path=question.path,
             host=question.host,
             tool=question.tool or None,
+            calls=question.calls,
         )
         return explain(self.engine, request, key_sets(), now=NOW)
 
@@ -278,9 +280,28 @@ async def test_an_explanation_can_be_had_as_json(client: httpx.AsyncClient) -> N
     answer = await explained(client, mint({"iss": f"{ISSUER}/"}), {"accept": "application/json"})
     told = answer.json()
     assert (told["allowed"], told["reason"]) == (False, "unknown_issuer")
+    assert told["detail"] == "iss is not an issuer of this server"
     assert told["answer"]["status"] == 401
     assert [step["check"] for step in told["steps"]][:2] == ["path", "server"]
     assert told["near_misses"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "refused: missing_token"),
+        ({"path": "/notes/health"}, "allowed"),
+        ({"path": "/notes/health", "origin": "https://evil.example"}, "refused: bad_origin"),
+        ({"path": "/notes/health", "origin": ORIGIN}, "allowed"),
+    ],
+)
+async def test_a_request_without_a_token_and_of_a_browser_can_be_explained(
+    client: httpx.AsyncClient, changes: dict[str, str], verdict: str
+) -> None:
+    body = urlencode({**GOOD, "token": "", "origin": "", **changes})
+    answer = await client.post("/status/explain", content=body, headers=FORM)
+    assert f">{verdict}</span>" in answer.text
+    assert f'value="{changes.get("origin", "")}"' in answer.text
 
 
 async def test_the_token_is_not_shown_again_nor_logged_nor_remembered(
@@ -324,6 +345,22 @@ async def test_a_method_is_one_of_http_or_of_json_rpc(
 
 
 @pytest.mark.parametrize(
+    ("calls", "chosen", "said"),
+    [("", "mcp", "allowed"), ("mcp", "mcp", "allowed"), ("none", "none", "unverified_call")],
+)
+async def test_a_call_is_explained_as_the_chosen_kind_of_proxy_tells_it(
+    client: httpx.AsyncClient, calls: str, chosen: str, said: str
+) -> None:
+    token = mint({"aud": CALCULATOR, "scope": "calculator calculator.add"})
+    answer = await explained(
+        client, token, path="/calculator/mcp", method="", tool="add", calls=calls
+    )
+    verdict = answer.text.partition("</header>")[0]
+    assert said in verdict
+    assert f'<option value="{chosen}" selected>' in answer.text
+
+
+@pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({}, 200),
@@ -355,7 +392,6 @@ async def test_a_browser_that_names_our_own_origin_is_let_through(
     [
         (b"token=a&host=b&path=/c", {"content-type": "application/json"}, 415),
         (b"token=a&host=b&path=/c", {"content-type": "text/plain"}, 415),
-        (b"host=b&path=/c", FORM, 400),
         (b"token=a&path=/c", FORM, 400),
         (b"token=a&host=b", FORM, 400),
         (b"", FORM, 400),

@@ -28,6 +28,8 @@ from extauthz.adapters.status_page import status_page
 from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.rules import Rule
+from extauthz.telemetry.counts import DecisionCounts
+from extauthz.telemetry.recent import RecentDecisions
 from tests.adapters.sample_status import policy, sample_status, traffic
 from tests.policies import asking, key_sets, policy_for_tests
 from tests.tokens import NOW, mint
@@ -161,11 +163,36 @@ def test_traffic_is_summed_over_doors_and_split_by_minute() -> None:
     calculator = by_server["calculator"]
     refused = next(row for row in calculator.outcomes if row.reason == "missing_token")
     assert (refused.last_5_minutes, refused.last_15_minutes, refused.since_start) == (10, 10, 10)
-    assert calculator.per_minute[-3:] == [(41, 3), (58, 3), (75, 4)]
+    assert calculator.per_minute[-3:] == [(40, 3), (57, 3), (74, 4)]
     assert [status.name for status in server_statuses(policy(), by_server)] == [
         "calculator",
         "archive",
     ]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "minute"),
+    [
+        ("allow", (1, 0)),
+        ("public", (1, 0)),
+        ("audit_deny", (1, 0)),
+        ("deny", (0, 1)),
+        ("answer", (0, 0)),
+    ],
+)
+def test_what_reached_the_server_is_let_through_and_what_was_denied_is_refused(
+    outcome: str, minute: tuple[int, int]
+) -> None:
+    counts = DecisionCounts()
+    recent = RecentDecisions(counts, 0.0)
+    counts.observe("archive", outcome, "", "grpc", 0.1)
+    assert traffic_by_server(counts, recent, 1.0)["archive"].per_minute[-1] == minute
+
+
+def test_what_audit_would_refuse_is_told_apart() -> None:
+    text = text_of(PAGES["status-bad-day"])
+    assert "837 let through, 86 refused enforce" in text
+    assert "90 let through, 0 refused; 18 would be refused audit" in text
 
 
 @pytest.mark.parametrize(
@@ -189,6 +216,12 @@ def test_text_is_escaped_and_html_is_not() -> None:
     assert element("p", element("b", "x")) == "<p><b>x</b></p>"
     assert joined("&", None, ["<", Html("<i></i>")]) == "&amp;&lt;<i></i>"
     assert element("input", required=True, disabled=False, value=None) == "<input required>"
+
+
+def test_the_form_demands_host_and_path_and_no_token() -> None:
+    inputs = re.findall(r"<(?:input|textarea)[^>]*>", explain_form(Question()))
+    required = [re.findall(r' name="(\w+)"', one)[0] for one in inputs if " required" in one]
+    assert required == ["host", "path"]
 
 
 def test_the_form_never_gives_a_token_back() -> None:

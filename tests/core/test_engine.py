@@ -383,6 +383,12 @@ class TestAnyScopes:
         assert why(found) is Reason.INSUFFICIENT_SCOPE
         assert 'scope="a"' in dict(found.headers)["www-authenticate"]
 
+    def test_whose_scopes_are_lacking_is_told_to_the_log(self):
+        engine = self.engine()
+        assert decided(engine, at_calculator("a", body=call("two"))).detail == "rule two"
+        found = decided(engine, at_calculator("a", method="GET"))
+        assert found.detail == "scopes of the server"
+
     def test_a_scope_is_named_once(self):
         found = decided(self.engine(), at_calculator("x", body=call("two")))
         assert 'scope="calculator a"' in dict(found.headers)["www-authenticate"]

@@ -16,7 +16,7 @@ import jwt
 import pytest
 import trustme
 
-from extauthz.demo.issuer import Fault, Issuer
+from extauthz.demo.issuer import Fault, Issuer, main
 from extauthz.demo.minting import SigningKey
 
 RESOURCE = "https://mcp.example.com/calculator/mcp"
@@ -286,3 +286,29 @@ def test_as_a_program_it_prints_its_url_and_ends_well(tmp_path: Path) -> None:
     assert metadata["issuer"] == url
     assert granted.status_code == 200
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read {file}: No such file or directory"),
+        (b"", "{file} is empty"),
+        (b" \n", "{file} is empty"),
+        (b"\xff", "cannot read {file}: it is not text"),
+    ],
+)
+def test_as_a_program_it_does_not_start_without_a_client_secret(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes | None,
+    said: str,
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setattr("sys.argv", ["issuer", "--client-secret-file", str(file)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert said.format(file=file) in capsys.readouterr().err

@@ -35,6 +35,12 @@ def test_the_summary_counts_what_went_wrong() -> None:
     assert report.summary([GOOD, BAD]) == "1 of 2 steps did not go as expected."
 
 
+def test_what_asks_for_an_unknown_key_comes_after_the_rotation() -> None:
+    """Doctor does: a key that is new within the cooldown after it would not be asked for."""
+    script = report.suggestions(Ports(), WorkDirectory(Path(".demo")), ["extauthz"])
+    assert 0 < script.index("/rotate") < script.index("extauthz doctor")
+
+
 @pytest.mark.parametrize("folder", [".demo", "/with space/and 'quote'"])
 def test_what_to_try_is_a_shell_script(folder: str) -> None:
     script = report.suggestions(Ports(), WorkDirectory(Path(folder)), ["python 3", "-m", "x"])

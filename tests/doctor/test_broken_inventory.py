@@ -59,6 +59,15 @@ def test_the_issuers_slash_is_wrong(open_clinic: Clinic) -> Report:
     return report
 
 
+@provokes(Code.NO_SERVER)
+def test_no_server_has_this_path(open_clinic: Clinic) -> Report:
+    """All else that does not work there is a consequence and no finding."""
+    with open_clinic.edge("envoy"):
+        report = open_clinic.examine("nope")
+    assert report.steps[-1].skipped == "nothing can be told while extauthz knows no server here"
+    return report
+
+
 @provokes(Code.METADATA_WRONG)
 def test_the_resource_is_not_what_clients_use(open_clinic: Clinic) -> Report:
     wrong = {"resource": open_clinic.url("notes") + "/", "audiences": [open_clinic.url("notes")]}

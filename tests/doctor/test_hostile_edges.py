@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Collection
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from extauthz.config.compile import compile_policy
 from extauthz.doctor.catalogue import Code
 from extauthz.doctor.edge import Edge
-from extauthz.doctor.examine import examine
+from extauthz.doctor.examine import PARTS, Part, examine
 from extauthz.doctor.expectations import Expectations, expectations
 from extauthz.doctor.findings import Report
 from extauthz.doctor.telling import document, table
@@ -22,11 +23,20 @@ from tests.generate.inventories import loaded
 
 NOW = 1_800_000_000.0
 TOKEN = "aaaaaaaaaaaaaaaaaaaaaaaa.bbbbbbbbbbbbbbbbbbbbbbbb.cccccccccccccccccccccccc"
+OURS = b'{"error": "", "code": "INVALID_REQUEST", "reason": "malformed_request", "details": ""}'
 
 
-def examined(port: int, *, timeout: float = 5.0, expected: Expectations | None = None) -> Report:
+def examined(
+    port: int,
+    *,
+    timeout: float = 5.0,
+    expected: Expectations | None = None,
+    parts: Collection[Part] = PARTS,
+) -> Report:
     where = Edge(url=f"http://127.0.0.1:{port}/notes/mcp", timeout=timeout)
-    return examine(where, expected or Expectations(), now=NOW, token=TOKEN, echo_tool="get_me")
+    return examine(
+        where, expected or Expectations(), now=NOW, token=TOKEN, echo_tool="get_me", parts=parts
+    )
 
 
 def codes(report: Report) -> set[Code]:
@@ -55,6 +65,33 @@ def test_a_reason_that_is_none_is_not_told() -> None:
     with edge(odd) as (port, _):
         report = examined(port)
     assert "go away" not in table(report) + document(report)
+
+
+@pytest.mark.parametrize(
+    ("body", "lost"),
+    [(b"<h1>too large</h1>", True), (b'{"reason": "nothing_of_ours"}', True), (OURS, False)],
+)
+def test_a_long_token_is_lost_where_the_refusal_is_not_of_extauthz(body: bytes, lost: bool) -> None:
+    def short(to: BaseHTTPRequestHandler) -> None:
+        if len(to.headers.get("authorization") or "") > 10_000:
+            say(to, 403, body)
+        else:
+            refused(to)
+
+    with edge(short) as (port, _):
+        report = examined(port, parts=["intruder"])
+    assert (Code.LONG_TOKEN_LOST in codes(report)) is lost
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("no_matching_server", Code.NO_SERVER), ("untrusted_proxy", Code.UNTRUSTED_PROXY)],
+)
+def test_what_makes_all_else_pointless_is_the_only_finding(reason: str, code: Code) -> None:
+    with edge(lambda to: say(to, 403, json.dumps({"reason": reason}).encode())) as (port, asked):
+        report = examined(port)
+    assert codes(report) == {code}
+    assert len(asked) == 1
 
 
 def test_an_edge_that_says_nothing_is_left_soon() -> None:

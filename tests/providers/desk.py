@@ -165,7 +165,7 @@ class Provider:
             question(host="mcp.example.com", path=path, tool=tool, token=token),
             keys,
             now=NOW,
-            missing_key=Reason.KEYS_UNAVAILABLE if failed else Reason.UNKNOWN_KEY,
+            failing=failed,
         )
 
     def allowed(

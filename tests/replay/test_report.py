@@ -57,9 +57,9 @@ def test_people_read_who_loses_what_and_why(folder: Path, capsys: Capture) -> No
         "",
         "lost",
         "      2  alice via inspector: notes, GET /notes/mcp",
-        "         insufficient_scope (rule (server))",
+        "         insufficient_scope (scopes of the server)",
         "      1  bob via inspector: notes, GET /notes/mcp",
-        "         insufficient_scope (rule (server))",
+        "         insufficient_scope (scopes of the server)",
         "",
         "not judged again, counted as unchanged",
         "      1  refused for a token that did not verify (token_expired 1)",
@@ -81,7 +81,7 @@ def test_programs_read_the_same(folder: Path, capsys: Capture) -> None:
         "server": "notes",
         "call": "GET /notes/mcp",
         "reason": "insufficient_scope",
-        "detail": "rule (server)",
+        "detail": "scopes of the server",
     }
     assert found["decided_by"] == {policy_for_tests().digest[:12]: 6}
     assert found["kept"] == [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -95,6 +96,21 @@ class Running:
     def status(self) -> Any:
         """The status page as JSON."""
         return json.loads(self.ask("admin", "/status", accept="application/json")[2])
+
+    def explained(self, token: str, **fields: str) -> Any:
+        """What the form of the status page makes of a token, as JSON."""
+        asked = {"token": token, "host": "mcp.example.com", "path": "/notes/mcp", **fields}
+        form = urlencode(asked)
+        headers = {
+            "content-type": "application/x-www-form-urlencoded",
+            "accept": "application/json",
+        }
+        connection = HTTPConnection("127.0.0.1", self.ports["admin"], timeout=self.timeout)
+        try:
+            connection.request("POST", "/status/explain", body=form, headers=headers)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
 
     def reload(self) -> None:
         """Send SIGHUP."""

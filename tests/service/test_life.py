@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from extauthz.demo.issuer import Fault, Issuer
 from tests.e2e.processes import accepts, program
 from tests.service.conftest import CONFIG, RESOURCE, Running, until
+from tests.tokens import mint, signer
 
 
 def test_sigterm_says_no_more_first_then_drains_and_exits_0(service: Running) -> None:
@@ -111,6 +112,27 @@ def test_an_issuer_that_hangs_does_not_keep_the_doors_shut(tmp_path: Path) -> No
         with program(command, running.log, lambda: accepts(running.ports["http"])):
             assert running.judge()[0] == 200
             assert running.ready() == 503
+
+
+def test_what_the_form_says_of_an_unknown_key_is_what_is_served(tmp_path: Path) -> None:
+    """Whether the keys could be had is asked of the token's issuer, not of others."""
+    running = Running(tmp_path)
+    down = "{{name: down, issuer: 'https://down.example', jwks_file: '{folder}/none.json'}}"
+    text = CONFIG.replace("issuers:\n", f"issuers:\n  - {down}\n")
+    running.write(text.replace("    scopes:", "    issuers: '*'\n    scopes:"), folder=tmp_path)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with program(command, running.log, lambda: accepts(running.ports["http"])):
+        until(lambda: running.ready() == 200)
+        now = time.time()
+        other = mint(key=signer("ES256", "unknown"), now=now)
+        for token, reason in (
+            (other, "unknown_key"),
+            (mint({"iss": "https://down.example"}, now=now), "keys_unavailable"),
+        ):
+            assert json.loads(running.judge_token(token)[2])["reason"] == reason
+            assert running.explained(token)["reason"] == reason
+        assert running.explained("")["reason"] == "missing_token"
+        assert running.explained("", origin="https://evil.example")["reason"] == "bad_origin"
 
 
 def test_a_snapshot_serves_through_a_restart_while_the_issuer_is_down(tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def counted(running: Running) -> float:
     return sum(float(count) for _, count in DECISIONS.findall(metrics))
 
 
+def measured(running: Running, name: str) -> float:
+    metrics = running.ask("admin", "/metrics")[2].decode()
+    return float(metrics.partition(f"\n{name} ")[2].partition("\n")[0])
+
+
+def resident(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def test_two_processes_serve_and_their_numbers_are_added_up(workers: Running) -> None:
     assert len(children(workers)) == 2
     for _ in range(40):
@@ -93,6 +103,28 @@ def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: R
     assert len(broken) < 20, "only what the dead worker had taken is lost"
     until(lambda: counted(workers) > before)
     assert any("another one takes its place" in line["msg"] for line in workers.lines())
+
+
+def test_processor_time_and_memory_are_those_of_all_processes(workers: Running) -> None:
+    supervisor, *serving = resident(workers.process.pid), *map(resident, children(workers))
+    assert measured(workers, "process_resident_memory_bytes") > supervisor + max(serving)
+    before = measured(workers, "process_cpu_seconds_total")
+    for _ in range(50):
+        assert workers.judge()[0] == 200
+    until(lambda: measured(workers, "process_cpu_seconds_total") > before)
+
+
+def test_processor_time_never_goes_back_when_a_worker_dies(workers: Running) -> None:
+    seen = [measured(workers, "process_cpu_seconds_total")]
+    victim = children(workers)[0]
+    os.kill(victim, signal.SIGKILL)
+
+    def replaced() -> bool:
+        seen.append(measured(workers, "process_cpu_seconds_total"))
+        return victim not in children(workers) and len(children(workers)) == 2
+
+    until(replaced)
+    assert seen == sorted(seen)
 
 
 def test_a_changed_file_reaches_every_worker(workers: Running) -> None:

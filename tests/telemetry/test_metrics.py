@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.core.model import Reason, Refusal
 from extauthz.telemetry.counts import DECISION_BOUNDS, OUTCOMES, Histogram
+from extauthz.telemetry.metrics import Usage
 from tests.policies import asking
 from tests.telemetry.listening import Listening
 from tests.tokens import mint
@@ -207,6 +209,23 @@ def test_what_others_count_is_read_at_every_scrape() -> None:
     assert value(text, "extauthz_token_cache_total", result="hit") == 1
     assert value(text, "extauthz_token_cache_total", result="miss") == 1
     assert value(text, "extauthz_log_dropped_total") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of processes")
+def test_what_workers_take_is_added_to_what_the_process_takes() -> None:
+    service = Listening()
+    names = ("process_cpu_seconds_total", "process_resident_memory_bytes")
+    alone = service.exposition()
+    service.metrics.workers = lambda: Usage(cpu_seconds=1e6, resident_bytes=10**12)
+    together = service.exposition()
+    for name, more in zip(names, (1e6, 10**12), strict=True):
+        before, after = value(alone, name), value(together, name)
+        assert before is not None
+        assert after is not None
+        assert 0 <= after - before - more < more / 100
+    assert value(alone, "process_start_time_seconds") == value(
+        together, "process_start_time_seconds"
+    )
 
 
 def test_openmetrics_readers_are_served_too() -> None:

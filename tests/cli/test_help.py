@@ -1,0 +1,51 @@
+"""What ``--help`` tells: the options of the command at hand, and the settings in one place."""
+
+from __future__ import annotations
+
+import pytest
+
+from extauthz.cli import main
+from extauthz.config import names
+
+FLAGS = {"--" + name.replace(".", "-").replace("_", "-") for name in names.SETTINGS}
+POINTER = "Every setting is a flag too: see `extauthz serve --help`."
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    """What is printed on standard output and error before the command line is left."""
+    with pytest.raises(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr()
+    return printed.out, printed.err
+
+
+def words(text: str) -> set[str]:
+    return set(text.replace("[", " ").split())
+
+
+@pytest.mark.parametrize("command", ["validate", "explain", "replay", "generate", "doctor"])
+def test_the_flags_of_settings_do_not_bury_the_options_of_a_command(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    help_, _ = told(capsys, command, "--help")
+    assert not FLAGS & words(help_)
+    assert {"--config"} <= words(help_)
+    assert POINTER in help_
+    assert "settings:" not in help_
+
+
+def test_serve_lists_every_setting_after_one_line_of_usage(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    help_, _ = told(capsys, "serve", "--help")
+    assert help_.startswith("usage: extauthz serve [options]\n\n")
+    assert words(help_) >= FLAGS
+    assert POINTER not in help_
+
+
+def test_a_choice_that_is_none_is_told_without_the_settings(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, error = told(capsys, "generate", "foo")
+    assert "invalid choice: 'foo'" in error
+    assert not FLAGS & words(error)

@@ -1,0 +1,121 @@
+"""What ``explain`` tells beyond the decision: each check, and where its facts came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extauthz.core.engine import Engine
+from extauthz.core.explain import Calls, Explanation, explain, question
+from extauthz.core.model import Reason, Step
+from tests.policies import MODERN, asking, key_sets, policy_for_tests, policy_with
+from tests.tokens import CALCULATOR, NOW, mint, signer
+
+ADDING = mint({"aud": CALCULATOR, "scope": "calculator calculator.add"})
+
+
+def about_a_tool(calls: Calls, **server: object) -> Explanation:
+    """The explanation of a call of ``add``; ``server`` changes the calculator."""
+    request = question(
+        host="mcp.example.com", path="/calculator/mcp", tool="add", token=ADDING, calls=calls
+    )
+    engine = Engine(policy_with("calculator", **server))
+    return explain(engine, request, key_sets(), now=NOW)
+
+
+def step(told: Explanation, check: str) -> Step:
+    (found,) = (one for one in told.steps if one.check == check)
+    return found
+
+
+def test_a_call_that_envoys_filter_tells_is_judged_by_its_rule() -> None:
+    told = about_a_tool("mcp")
+    assert told.allowed
+    assert step(told, "call").found == "tools/call, as Envoy's MCP filter tells it"
+    assert "nginx" in step(told, "call").hint
+
+
+def test_a_call_that_the_proxy_does_not_tell_is_refused_as_serve_refuses_it() -> None:
+    told = about_a_tool("none")
+    assert told.reason is Reason.UNVERIFIED_CALL
+    assert "see unverified_calls" in step(told, "call").hint
+
+
+def test_a_call_that_the_proxy_does_not_tell_may_pass_without_rules() -> None:
+    told = about_a_tool("none", unverified_calls="allow_without_rules")
+    assert told.allowed
+    assert step(told, "call").found == "not known; rules do not apply"
+
+
+@pytest.mark.parametrize(
+    ("request_of", "told_by"),
+    [
+        ({"body": b'{"method":"ping","id":1}'}, "as the body tells it"),
+        (
+            {"headers": {"mcp-protocol-version": MODERN, "mcp-method": "ping"}},
+            "as the client's Mcp-* headers tell it",
+        ),
+    ],
+)
+def test_whoever_tells_the_call_is_named(request_of: dict[str, Any], told_by: str) -> None:
+    request = asking(ADDING, target="/calculator/mcp", **request_of)
+    engine = Engine(policy_with("calculator", header_versions=[MODERN]))
+    told = explain(engine, request, key_sets(), now=NOW)
+    assert step(told, "call").found == f"ping, {told_by}"
+
+
+UNKNOWN = mint(key=signer("ES256", "unknown"))
+OTHER_ALGORITHM = mint(key=signer("ES384", "es256"))
+
+
+@pytest.mark.parametrize(
+    ("token", "lacking", "failing", "reason"),
+    [
+        (UNKNOWN, (), (), Reason.UNKNOWN_KEY),
+        (UNKNOWN, ("corp",), ("corp",), Reason.KEYS_UNAVAILABLE),
+        (UNKNOWN, ("other",), ("other",), Reason.UNKNOWN_KEY),
+        # Held from before: the key that is asked for may be a newer one.
+        (UNKNOWN, (), ("corp",), Reason.KEYS_UNAVAILABLE),
+        (OTHER_ALGORITHM, (), ("corp",), Reason.UNKNOWN_KEY),
+    ],
+)
+def test_whether_keys_could_be_had_is_a_matter_of_the_tokens_own_issuer(
+    token: str, lacking: tuple[str, ...], failing: tuple[str, ...], reason: Reason
+) -> None:
+    keys = {name: held for name, held in key_sets().items() if name not in lacking}
+    request = question(host="mcp.example.com", path="/notes/mcp", token=token)
+    told = explain(Engine(policy_for_tests()), request, keys, now=NOW, failing=failing)
+    assert told.reason is reason
+
+
+def test_which_rule_is_for_the_call_is_said_whether_it_denies_or_not() -> None:
+    rule = step(about_a_tool("mcp"), "rule")
+    assert (rule.expected, rule.found) == ("a rule that does not deny", "rule add")
+    rule = step(about_a_tool("mcp", tools={"add": "deny"}), "rule")
+    assert (rule.expected, rule.found) == ("a rule that does not deny", "rule add: deny")
+
+
+def test_of_a_key_that_is_held_nothing_unverified_is_repeated() -> None:
+    """The key id is the token's word until the signature has been checked."""
+    key = step(about_a_tool("mcp"), "key")
+    assert (key.passed, key.found) == (True, "a key of the issuer")
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({}, ""),
+        ({"tools": {"add": "deny"}}, "rule add"),
+        ({"tools": {"add": "deny"}, "mode": "audit"}, "rule add"),
+    ],
+)
+def test_the_detail_is_that_of_the_decision_line(changes: dict[str, object], detail: str) -> None:
+    assert about_a_tool("mcp", **changes).detail == detail
+
+
+def test_where_no_rule_asks_for_the_call_nothing_is_said_of_it() -> None:
+    request = question(host="mcp.example.com", path="/notes/mcp", tool="add", token=mint())
+    told = explain(Engine(policy_for_tests()), request, key_sets(), now=NOW)
+    assert told.allowed
+    assert "call" not in {one.check for one in told.steps}
