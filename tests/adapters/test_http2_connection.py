@@ -72,6 +72,11 @@ def test_a_request_is_answered():
     assert client.service.streams[0].head[b":path"] == b"/check"
 
 
+def test_a_request_may_have_a_high_number():
+    client = Client()
+    assert client.send(client.request((1 << 31) - 1, b"x")) == answer_to((1 << 31) - 1, b"x")
+
+
 def test_requests_that_come_together_are_answered_together_and_in_order():
     client = Client()
     sent = client.request(1, b"a") + client.request(3, b"b") + client.request(5, b"c")
@@ -482,8 +487,9 @@ def test_an_old_connection_without_calls_ends_at_once():
     client = Client(Service(OLD))
     client.clock.after(1010.0)
     assert client.heard()[-2].kind == GOAWAY
-    client.send(frame(PING, ACK, 0, bytes(8)))
+    client.send(frame(PING, ACK, 0, bytes(8)) + frame(PUSH_PROMISE))
     assert client.transport.closed
+    assert len(client.clock.due) == 1
 
 
 def test_an_old_connection_does_not_last_for_ever():
@@ -527,6 +533,7 @@ OPENED = frame(HEADERS, END_HEADERS, 1, BLOCK)
 CLOSED = frame(HEADERS, WHOLE, 1, BLOCK)
 BROKEN = {
     "a long frame": (frame(0x42, 0, 0, bytes(16_385)), FRAME_SIZE_ERROR),
+    "a very long frame": (frame(0x42, 0, 0, bytes(1 << 16)), FRAME_SIZE_ERROR),
     "DATA of no stream": (frame(DATA, 0, 0, bytes(300)), PROTOCOL_ERROR),
     "DATA of a stream not begun": (frame(DATA, 0, 1, bytes(300)), PROTOCOL_ERROR),
     "DATA of a stream of ours": (OPENED + frame(DATA, END_STREAM, 2), PROTOCOL_ERROR),
@@ -551,6 +558,10 @@ BROKEN = {
     "HEADERS that cannot be read": (frame(HEADERS, WHOLE, 1, b"\xff\xff\xff"), COMPRESSION_ERROR),
     "HEADERS of no entry": (frame(HEADERS, WHOLE, 1, b"\xbe"), COMPRESSION_ERROR),
     "CONTINUATION of nothing": (frame(CONTINUATION, END_HEADERS, 1, BLOCK), PROTOCOL_ERROR),
+    "CONTINUATION after the end": (
+        frame(HEADERS, END_STREAM, 1, BLOCK) + frame(CONTINUATION, END_HEADERS, 1) * 2,
+        PROTOCOL_ERROR,
+    ),
     "CONTINUATION of another stream": (
         frame(HEADERS, 0, 1, BLOCK[:1]) + frame(CONTINUATION, END_HEADERS, 3, BLOCK[1:]),
         PROTOCOL_ERROR,
