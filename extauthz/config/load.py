@@ -17,7 +17,8 @@ from .parse import parse_settings
 from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
 from .risks import risks
 from .variables import ENVIRONMENT, Given, Variables
-from .yaml_source import MAX_BYTES, Document, parse_yaml
+from .yaml_source import Document, parse_yaml
+from .yaml_text import MAX_BYTES
 
 SEARCHED = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
 DOTENV = ".env"

@@ -15,8 +15,8 @@ from typing import Any, Final
 import yaml
 
 from .problems import Loc, Place, Problem, path_text, quoted
+from .yaml_text import read_text
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUES: Final = 500_000
 MAX_DEPTH: Final = 32
 
@@ -33,11 +33,6 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))")
-# What YAML 1.2 section 5.1 does not let a stream hold. Said as what is allowed, the same set
-# takes ten times as long to compile.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
-)
 _TAG = "tag:yaml.org,2002:"
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     _TAG + "str": (str,),
@@ -151,19 +146,9 @@ class Document:
 def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
     """Parse the bytes of a file called ``name``. Never raises; see ``Document.problems``."""
     document = Document(name, None, [])
-    if len(data) > MAX_BYTES:
-        _report(document, Place(name), "the file is too large; expected at most 4 MiB")
-        return document
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
-        _report(document, _place_of(before, name), "not UTF-8; expected a text file in UTF-8")
-        return document
-    bad = _UNPRINTABLE.search(text)
-    if bad:
-        what = f"character {quoted(bad[0])} is not allowed in YAML; expected printable text"
-        _report(document, _place_of(text[: bad.start()], name), what)
+    text = read_text(data, name)
+    if isinstance(text, Problem):
+        document.problems.append(text)
         return document
     composer = _Composer(document, yaml.parse(text, Loader=loader))
     try:
@@ -181,10 +166,6 @@ def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
 
 def _report(document: Document, place: Place, text: str, loc: Loc = ()) -> None:
     document.problems.append(Problem(place, path_text(loc), text))
-
-
-def _place_of(before: str, name: str) -> Place:
-    return Place(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def _syntax_text(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
