@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from extauthz.core.claims import claim_path
 
 from .issuer import IssuerSettings
+from .parse import Entry
 from .problems import Fault, Loc
 from .urls import is_plain_http, split_url, url_host
 from .values import shown
@@ -16,23 +17,26 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def check_issuer_settings(
-    issuer: IssuerSettings, at: Loc, metadata_url: str | None = None
+    entry: Entry[IssuerSettings], at: Loc, metadata_url: str | None = None
 ) -> Iterator[Fault]:
     """Every contradiction in one issuer; ``metadata_url`` as in ``checks.check``."""
-    yield from _key_source(issuer, at, metadata_url)
-    yield from _plain_http(issuer, at)
-    yield from _tenants(issuer, at)
+    yield from _key_source(entry, at, metadata_url)
+    yield from _plain_http(entry, at)
+    yield from _tenants(entry, at)
 
 
-def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> Iterator[Fault]:
-    given = issuer.jwks_uri or issuer.jwks_file or metadata_url
-    if issuer.jwks_uri and issuer.jwks_file:
+def _key_source(entry: Entry[IssuerSettings], at: Loc, metadata_url: str | None) -> Iterator[Fault]:
+    issuer = entry.settings
+    uri = issuer.jwks_uri or entry.lacks("jwks_uri")
+    file = issuer.jwks_file or entry.lacks("jwks_file")
+    given = uri or file or metadata_url
+    if uri and file:
         what = "given beside jwks_uri; expected only one source of keys"
         yield Fault((*at, "jwks_file"), what)
     if issuer.discovery == "off" and not given:
         what = "off leaves no source of keys; expected jwks_uri or jwks_file beside it"
         yield Fault((*at, "discovery"), what)
-    if split_url(issuer.issuer) is None:
+    if split_url(issuer.issuer) is None and not entry.lacks("issuer"):
         if not given:
             what = f"{shown(issuer.issuer)} is no URL, so there is no discovery"
             yield Fault((*at, "issuer"), f"{what}; expected jwks_uri or jwks_file beside it")
@@ -41,7 +45,10 @@ def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> It
             yield Fault((*at, "advertised_issuer"), what)
 
 
-def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+def _plain_http(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    issuer = entry.settings
+    if entry.lacks("allow_http_hosts"):
+        return  # what was meant may allow it
     urls: list[tuple[Loc, str | None]] = [
         ((*at, "issuer"), issuer.issuer),
         *(((*at, "accepted_issuers", i), v) for i, v in enumerate(issuer.accepted_issuers)),
@@ -58,16 +65,19 @@ def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
             yield Fault(loc, f"{what}; expected https, or its host in the file's allow_http_hosts")
 
 
-def _tenants(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+def _tenants(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    issuer = entry.settings
     if not issuer.templates:
         return
     conditions = {claim_path(name): (name, v) for name, v in issuer.required_claims.items()}
     if ("tid",) not in conditions:
+        if entry.lacks("required_claims", "tid") or entry.lacks("required_claims", "/tid"):
+            return
         what = "no tid; a template in accepted_issuers takes every tenant of the provider"
         yield Fault((*at, "required_claims"), f"{what}; expected tid: [the tenants that may call]")
         return
     name, tenants = conditions["tid",]
-    for tenant in tenants:
+    for position, tenant in enumerate(tenants):
         if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
             what = f"{shown(tenant)} is no tenant; expected a GUID"
-            yield Fault((*at, "required_claims", name), what)
+            yield Fault((*at, "required_claims", name, position), what)

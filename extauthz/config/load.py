@@ -183,14 +183,16 @@ def _placed(faults: Iterable[Fault], given: Given, document: Document | None) ->
 
 
 def _as_written(loc: Loc, document: Document) -> Loc:
-    """``loc`` without the steps that the short form of a rule leaves out.
+    """``loc`` without the steps that the short form of a rule or a list leaves out.
 
-    ``add: [scope]`` means ``add: {scopes: [scope]}``, and pydantic speaks of the latter.
+    ``add: [scope]`` means ``add: {scopes: [scope]}``, and pydantic speaks of the latter; so
+    it does of ``tid: [mine]`` where ``tid: mine`` was written.
     """
     written: Loc = ()
     for part in loc:
         holder = document.find(written)
-        if isinstance(part, str) and holder is not None and not isinstance(holder.value, dict):
+        expected = dict if isinstance(part, str) else list
+        if holder is not None and not isinstance(holder.value, expected):
             continue
         written = (*written, part)
     return written
