@@ -142,6 +142,25 @@ def test_other_unknown_variables_are_mistakes(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EXTAUTHZ_HOST", "HOST, without the prefix"),
+        ("EXTAUTHZ_OAUTH_ISSUER", "OAUTH_ISSUER, without the prefix"),
+        ("EXTAUTHZ_OAUTH_ISUER", "OAUTH_ISSUER?"),
+        ("EXTAUTHZ_POT", "PORT?"),
+        ("EXTAUTHZ_RESOURCES", "EXTAUTHZ_RESOURCE?"),
+        ("EXTAUTHZ_WORKER", "EXTAUTHZ_WORKERS?"),
+    ],
+)
+def test_what_is_suggested_instead_is_a_name_that_is_read(
+    desk: Desk, name: str, meant: str
+) -> None:
+    assert desk.problems(SERVERS, environ={name: "x"}) == [
+        f"environment: {name}: unknown variable; expected {meant}"
+    ]
+
+
 def test_where_the_file_is_looked_for(desk: Desk) -> None:
     places = ["/etc/extauthz/extauthz.yaml", "./extauthz.yaml", "by-variable", "by-flag"]
     environ: dict[str, str] = {}
