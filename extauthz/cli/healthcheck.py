@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from extauthz.config import names
 
+from .arguments import seconds
+
 DEFAULT: Final = "127.0.0.1:9090"
 SEARCHED: Final = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
 DOTENV: Final = ".env"
@@ -42,12 +44,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--admin",
+        type=_address,
         metavar="ADDRESS",
         help="host:port, unix:/path, or a URL (default: listen.admin of the configuration)",
     )
     parser.add_argument("--config", metavar="FILE", help="the configuration file of the service")
     parser.add_argument(
-        "--timeout", type=float, default=3.0, metavar="SECONDS", help="default: 3 seconds"
+        "--timeout", type=seconds, default=3.0, metavar="SECONDS", help="default: 3 seconds"
     )
 
 
@@ -60,6 +63,15 @@ def run(args: argparse.Namespace) -> int:
         print(reason, file=sys.stderr)
         return 1
     return 0
+
+
+def _address(text: str) -> str:
+    if text != "off" and not text.startswith("unix:"):
+        try:
+            _host_and_port(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _read(path: str) -> bytes:
@@ -132,6 +144,18 @@ def ask(address: str, timeout: float) -> str:
 def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
     if address.startswith("unix:"):
         return _UnixConnection(address.removeprefix("unix:"), timeout)
+    try:
+        scheme, host, port = _host_and_port(address)
+    except ValueError as error:
+        raise NotReadyError(str(error)) from None
+    # What listens everywhere is asked on loopback.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    return kind(host, port, timeout=timeout)
+
+
+def _host_and_port(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of ``host:port`` or a URL. Raises ValueError for anything else."""
     is_url = "://" in address
     try:
         url = urlsplit(address if is_url else f"http://{address}")
@@ -139,13 +163,9 @@ def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
     except ValueError:
         scheme, host, port = "", None, None
     if not host or scheme not in ("http", "https") or not (port or is_url):
-        raise NotReadyError(
-            f"{address} is no address; expected host:port, unix:/path, or an http(s) URL"
-        )
-    # What listens everywhere is asked on loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-    return kind(host, port, timeout=timeout)
+        what = f"{address} is no address; expected host:port, unix:/path, or an http(s) URL"
+        raise ValueError(what)
+    return scheme, host, port
 
 
 class _UnixConnection(http.client.HTTPConnection):
