@@ -69,6 +69,9 @@ def _run(arguments: list[str]) -> int:
         else:
             commands.add_parser(name, help=purpose)
     options = parser.parse_args(arguments)
+    if getattr(options, "config", None) == "":
+        # As from an unset shell variable: another file in its place would be no kindness.
+        parser.error("argument --config: found an empty path; expected the path of a file")
     return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
 
 

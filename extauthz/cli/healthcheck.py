@@ -57,7 +57,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the reason in one line; 0 when ready, 1 when not."""
     try:
-        address = args.admin or admin_address(args.config, os.environ, _read)
+        address = args.admin
+        if address is None:
+            address = admin_address(args.config, os.environ, _read)
         print(ask(address, args.timeout))
     except NotReadyError as reason:
         print(reason, file=sys.stderr)
@@ -85,12 +87,12 @@ def admin_address(config: str | None, environ: Mapping[str, str], read: Reader) 
     """
     if value := environ.get(_ADMIN):
         return value
-    named = config or environ.get(names.CONFIG)
-    for path in (named,) if named else SEARCHED:
+    named = (environ.get(names.CONFIG) or None) if config is None else config
+    for path in SEARCHED if named is None else (named,):
         try:
             return _from_file(path, read(path))
         except OSError as error:
-            if named:
+            if named is not None:
                 raise NotReadyError(f"cannot read {path}: {error.strerror}") from None
     try:
         return _from_dotenv(read(DOTENV))

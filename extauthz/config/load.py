@@ -16,7 +16,7 @@ from .model import Settings
 from .parse import parse_settings
 from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
 from .risks import risks
-from .variables import ENVIRONMENT, Given, Variables
+from .variables import COMMAND_LINE, ENVIRONMENT, Given, Variables
 from .yaml_source import Document, parse_yaml
 from .yaml_text import MAX_BYTES
 
@@ -71,6 +71,9 @@ def load(
 def _find(
     config: str | None, environ: Mapping[str, str], read: Reader
 ) -> tuple[str | None, bytes | None]:
+    if config == "":
+        what = "is empty; expected the path of a file"
+        raise ConfigError([Problem(COMMAND_LINE, "--config", what)])
     named = config or environ.get(names.CONFIG)
     for path in (named,) if named else SEARCHED:
         try:

@@ -196,6 +196,14 @@ def test_a_named_file_must_be_there(
     assert desk.problems(config=config, environ=environ) == [problem]
 
 
+def test_an_empty_path_is_a_mistake_and_an_empty_variable_is_none(desk: Desk) -> None:
+    desk.files["./extauthz.yaml"] = SERVERS
+    assert desk.problems(config="") == [
+        "command line: --config: is empty; expected the path of a file"
+    ]
+    assert desk.load(environ={"EXTAUTHZ_CONFIG": ""}).source == "./extauthz.yaml"
+
+
 def test_a_file_that_cannot_be_read_is_not_passed_over(desk: Desk) -> None:
     desk.files["./extauthz.yaml"] = PermissionError(13, "Permission denied")
     desk.files["/etc/extauthz/extauthz.yaml"] = SERVERS
