@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ _OUTPUT = frozenset({errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _write_anything()
     try:
         try:
             return _run(arguments)
@@ -73,6 +75,13 @@ def _run(arguments: list[str]) -> int:
         # As from an unset shell variable: another file in its place would be no kindness.
         parser.error("argument --config: found an empty path; expected the path of a file")
     return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
+
+
+def _write_anything() -> None:
+    """Escape characters that the encoding of a terminal or pipe does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _write_no_more() -> None:

@@ -1,4 +1,4 @@
-"""Where output goes that nobody can take: an exit code and one line, no noise."""
+"""Output that cannot go where it should: an exit code and one line at most, no noise."""
 
 from __future__ import annotations
 
@@ -47,3 +47,19 @@ def test_a_full_disk_is_exit_code_1_and_one_line(command: list[str]) -> None:
         os.close(full)
     assert done.returncode == 1
     assert done.stderr == "extauthz: cannot write the output: No space left on device\n"
+
+
+def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
+    file = tmp_path / "extauthz.yaml"
+    file.write_text("version: 1\ngrüße: 1\n", encoding="utf-8")
+    done = run(
+        "validate",
+        "--config",
+        str(file),
+        stdout=subprocess.PIPE,
+        environ={"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 1
+    assert "gr\\xfc\\xdfe" in done.stdout
+    assert done.stdout.endswith("not usable: 3 problems\n")
+    assert done.stderr == ""
