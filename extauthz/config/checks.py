@@ -14,29 +14,26 @@ from .checks_references import check_references
 from .checks_server import check_server_settings
 from .issuer import IssuerSettings
 from .parse import Entry, Parsed
-from .problems import Fault, quoted
+from .problems import Fault, Loc, quoted
 from .salvage import as_given
 from .server import ServerSettings
 from .urls import exact_origin
 from .values import MAX_NAME
 
 
-def check(
-    parsed: Parsed, *, without_file: bool = False, metadata_url: str | None = None
-) -> Iterator[Fault]:
+def check(parsed: Parsed, *, without_file: bool = False) -> Iterator[Fault]:
     """Every contradiction, except those that may follow from a fault found before.
 
-    ``without_file`` tells the environment-only mode, whose server is no setting;
-    ``metadata_url`` is where its issuer's metadata is, if that was said.
+    ``without_file`` tells the environment-only mode, whose server is no setting.
     """
     known = parsed.lost.union(fault.loc for fault in parsed.faults)
-    for fault in _all(parsed, without_file, metadata_url):
+    for fault in _all(parsed, without_file):
         loc = as_given(fault.loc, parsed.kept)
         if not any(loc[:end] in known for end in range(len(loc) + 1)):
             yield replace(fault, loc=loc)
 
 
-def _all(parsed: Parsed, without_file: bool, metadata_url: str | None) -> Iterator[Fault]:
+def _all(parsed: Parsed, without_file: bool) -> Iterator[Fault]:
     yield from _listeners(parsed)
     if not parsed.issuers and "issuers" not in parsed.unread:
         yield Fault(("issuers",), "no issuer; expected at least one, whose tokens are taken")
@@ -50,7 +47,8 @@ def _all(parsed: Parsed, without_file: bool, metadata_url: str | None) -> Iterat
     yield from _unique_names("servers", servers)
     yield from _unique_matches(servers)
     for issuer in parsed.issuers:
-        yield from check_issuer_settings(issuer, ("issuers", issuer.index), metadata_url)
+        at: Loc = ("issuers", issuer.index)
+        yield from check_issuer_settings(issuer, at, without_file=without_file)
     for server in parsed.servers:
         at = ("servers", server.index)
         yield from check_server_settings(server, at)
@@ -87,9 +85,11 @@ def _tls(
     cert = tls.cert_file or parsed.lacks(*at, "cert_file")
     key = tls.key_file or parsed.lacks(*at, "key_file")
     if cert and not key:
-        yield Fault((*at, "key_file"), "missing; expected the key of cert_file")
+        what = "missing; expected the key of cert_file"
+        yield Fault((*at, "key_file"), what, because=(*at, "cert_file"))
     if key and not cert:
-        yield Fault((*at, "cert_file"), "missing; expected the certificate of key_file")
+        what = "missing; expected the certificate of key_file"
+        yield Fault((*at, "cert_file"), what, because=(*at, "key_file"))
     if isinstance(tls, TlsSettings) and tls.client_ca_file and not cert:
         what = "client certificates need TLS; expected cert_file and key_file beside it"
         yield Fault((*at, "client_ca_file"), what)

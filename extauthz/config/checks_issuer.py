@@ -17,19 +17,28 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def check_issuer_settings(
-    entry: Entry[IssuerSettings], at: Loc, metadata_url: str | None = None
+    entry: Entry[IssuerSettings], at: Loc, *, without_file: bool = False
 ) -> Iterator[Fault]:
-    """Every contradiction in one issuer; ``metadata_url`` as in ``checks.check``."""
-    yield from _key_source(entry, at, metadata_url)
-    yield from _plain_http(entry, at)
+    """Every contradiction in one issuer; ``without_file`` as in ``checks.check``."""
+    yield from _no_url(entry, at) if without_file else _key_source(entry, at)
+    yield from _plain_http(entry, at, without_file)
     yield from _tenants(entry, at)
 
 
-def _key_source(entry: Entry[IssuerSettings], at: Loc, metadata_url: str | None) -> Iterator[Fault]:
+def _no_url(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    """Without a file nothing else can say where clients log in."""
+    issuer = entry.settings.issuer
+    if split_url(issuer) is None and not entry.lacks("issuer"):
+        what = f"{shown(issuer)} is no URL, so clients cannot be told where to log in"
+        expected = "the https URL of the issuer, or a configuration file with advertised_issuer"
+        yield Fault((*at, "issuer"), f"{what}; expected {expected}")
+
+
+def _key_source(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
     issuer = entry.settings
     uri = issuer.jwks_uri or entry.lacks("jwks_uri")
     file = issuer.jwks_file or entry.lacks("jwks_file")
-    given = uri or file or metadata_url
+    given = uri or file
     if uri and file:
         what = "given beside jwks_uri; expected only one source of keys"
         yield Fault((*at, "jwks_file"), what)
@@ -45,7 +54,7 @@ def _key_source(entry: Entry[IssuerSettings], at: Loc, metadata_url: str | None)
             yield Fault((*at, "advertised_issuer"), what)
 
 
-def _plain_http(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+def _plain_http(entry: Entry[IssuerSettings], at: Loc, without_file: bool) -> Iterator[Fault]:
     issuer = entry.settings
     if entry.lacks("allow_http_hosts"):
         return  # what was meant may allow it
@@ -62,7 +71,9 @@ def _plain_http(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
             and (url_host(url) or "").strip("[]") not in issuer.allow_http_hosts
         ):
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
-            yield Fault(loc, f"{what}; expected https, or its host in the file's allow_http_hosts")
+            of = "allow_http_hosts of a configuration file"
+            of = of if without_file else "the file's allow_http_hosts"
+            yield Fault(loc, f"{what}; expected https, or its host in {of}")
 
 
 def _tenants(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from .yaml_source import Plain
 
 _SECONDS = re.compile(r"[0-9]{1,8}")
 _PORT = re.compile(r"[0-9]{1,5}")
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +110,14 @@ class _Assembly:
         keys: dict[str, Plain] = {}
         if refresh is not None:
             sources["issuers", 0, "keys", "refresh"] = refresh
-            if _SECONDS.fullmatch(refresh.value):
-                keys["refresh"] = f"{refresh.value}s"
-            else:
+            if not _SECONDS.fullmatch(refresh.value):
                 what = f"{shown(refresh.value)} is not a time; expected whole seconds such as 600"
                 self._problems.append(refresh.problem(what))
+            elif not 1 <= int(refresh.value) <= _DAY:
+                what = f"{refresh.value} is out of range; expected 1 to {_DAY} seconds"
+                self._problems.append(refresh.problem(what))
+            else:
+                keys["refresh"] = f"{refresh.value}s"
         self._given.values["issuers"] = ({**values, "keys": keys},)
 
     def _audiences(self) -> tuple[str, ...] | None:

@@ -84,6 +84,8 @@ def _plain_list(text: str) -> str:
 
 
 def _unknown_key(loc: Loc, model: type[BaseModel]) -> str:
+    if loc[-1] == "<<":
+        return "YAML 1.2 has no merge keys; expected the keys themselves"
     general = tuple("*" if isinstance(part, int) else part for part in loc)
     if len(general) == 5 and general[-1] == "when":
         general = (*general[:3], "*", "when")

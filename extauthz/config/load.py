@@ -101,7 +101,8 @@ def _from_file(
     plain = document.root.plain()
     given = Given(plain if isinstance(plain, dict) else {})
     given.override(variables, flags)
-    parsed = parse_settings(given.values)
+    broken = (loc for loc in document.broken() if given.source(loc) is None)
+    parsed = parse_settings(given.values, broken)
     faults = [*parsed.faults, *check(parsed)]
     problems += _placed(faults, given, document)
     if problems:
@@ -146,7 +147,7 @@ def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read
     given, mode = assembled.given, assembled.mode
     given.override(variables, flags)
     parsed = parse_settings(given.values)
-    faults = [*parsed.faults, *check(parsed, without_file=True, metadata_url=mode.metadata_url)]
+    faults = [*parsed.faults, *check(parsed, without_file=True)]
     # The other spelling of the issuer is ours: what is wrong with it is said of the first.
     problems += _placed((f for f in faults if "accepted_issuers" not in f.loc), given, None)
     if problems:
@@ -174,8 +175,13 @@ def _placed(faults: Iterable[Fault], given: Given, document: Document | None) ->
     problems = []
     for fault in faults:
         variable = given.source(fault.loc)
+        asking = given.source(fault.because)
         if variable is not None:
             problems.append(variable.problem(fault.text))
+        elif asking is not None:
+            setting = ".".join(map(str, fault.loc))
+            what = f"{setting} is {fault.text} (variable {names.variable(setting)})"
+            problems.append(asking.problem(what))
         elif document is None:
             problems.append(Problem(ENVIRONMENT, path_text(fault.loc), fault.text))
         else:

@@ -26,12 +26,14 @@ class Place:
 class Fault:
     """One thing wrong at ``loc``, before it is known where that was written.
 
-    ``on_key`` says that the key is at fault and not its value.
+    ``on_key`` says that the key is at fault and not its value, ``because`` which setting asks
+    for one that is missing.
     """
 
     loc: Loc
     text: str
     on_key: bool = False
+    because: Loc = ()
 
 
 @dataclass(frozen=True, slots=True)

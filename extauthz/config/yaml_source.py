@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from .problems import Loc, Place, Problem, path_text, quoted
+from .yaml_syntax import syntax_problem
 from .yaml_text import read_text
 
 MAX_VALUES: Final = 500_000
@@ -70,7 +71,8 @@ def resolve_scalar(text: str) -> str | int | float | bool | None:
 class Node:
     """A value and where it begins. ``keys`` are the places of a mapping's keys.
 
-    ``size`` counts values with aliases written out, ``depth`` the levels below.
+    ``size`` counts values with aliases written out, ``depth`` the levels below. What is
+    ``broken`` has been reported, and its value means nothing.
     """
 
     place: Place
@@ -78,6 +80,7 @@ class Node:
     keys: dict[str, Place] = field(default_factory=dict)
     size: int = 1
     depth: int = 0
+    broken: bool = False
 
     def plain(self) -> Plain:
         """The value without places."""
@@ -117,6 +120,10 @@ class Document:
                 return None
         return node
 
+    def broken(self) -> tuple[Loc, ...]:
+        """Where something stands that was reported and is no value."""
+        return tuple(_broken(self.root, ())) if self.root and self.problems else ()
+
     def place(self, loc: Loc) -> Place:
         """Where the value at ``loc`` stands, or as much of the way as there is.
 
@@ -143,6 +150,17 @@ class Document:
         return place
 
 
+def _broken(node: Node, at: Loc) -> Iterator[Loc]:
+    if node.broken:
+        yield at
+    elif isinstance(node.value, list):
+        for index, item in enumerate(node.value):
+            yield from _broken(item, (*at, index))
+    elif isinstance(node.value, dict):
+        for key, item in node.value.items():
+            yield from _broken(item, (*at, key))
+
+
 def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
     """Parse the bytes of a file called ``name``. Never raises; see ``Document.problems``."""
     document = Document(name, None, [])
@@ -154,9 +172,7 @@ def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
     try:
         document.root = composer.compose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
-        _report(document, place, _syntax_text(error, text, mark))
+        document.problems.append(syntax_problem(error, text, name))
     except yaml.YAMLError:
         _report(document, Place(name, 1, 1), "not YAML; expected text that YAML 1.2 allows")
     except _TooMuchError as error:
@@ -166,16 +182,6 @@ def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
 
 def _report(document: Document, place: Place, text: str, loc: Loc = ()) -> None:
     document.problems.append(Problem(place, path_text(loc), text))
-
-
-def _syntax_text(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
-    if mark is not None:
-        lines = text.splitlines()
-        line = lines[mark.line] if mark.line < len(lines) else ""
-        if "\t" in line[: mark.column + 1]:
-            return "a tab; expected spaces, since YAML does not indent with tabs"
-    what = (error.problem or "not YAML").removeprefix("found ")
-    return f"YAML syntax: {what}" + (f" ({error.context})" if error.context else "")
 
 
 class _TooMuchError(Exception):
@@ -230,7 +236,9 @@ class _Composer:
         if anchor is not None:
             self._anchors[anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(place, self._scalar(event, place, loc))
+            before = len(self._document.problems)
+            value = self._scalar(event, place, loc)
+            node = Node(place, value, broken=len(self._document.problems) > before)
             self._count(1, place)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(event, place, loc)
@@ -249,8 +257,9 @@ class _Composer:
     def _alias(self, event: yaml.AliasEvent, place: Place, loc: Loc) -> Node:
         name = str(event.anchor)
         if name not in self._anchors:
-            self._fault(place, f"alias *{name} is unknown; expected an anchor &{name} above", loc)
-            return Node(place, None)
+            what = f"alias *{name} is unknown; expected an anchor &{name} above, "
+            self._fault(place, f'{what}or text in quotes: "*{name}"', loc)
+            return Node(place, None, broken=True)
         node = self._anchors[name]
         if node is None:
             raise _TooMuchError(place, f"alias *{name} stands inside the value it names")
@@ -326,6 +335,10 @@ class _Composer:
         return node
 
     def _key(self, event: yaml.Event, place: Place, loc: Loc) -> str | None:
+        if isinstance(event, yaml.AliasEvent):
+            what = f"*{event.anchor} is an alias; expected text in quotes: "
+            self._fault(place, f'{what}"*{event.anchor}"', loc)
+            return None
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, (*loc, _ODD))
             self._fault(place, "a key that is not plain text; expected a name", loc)

@@ -108,6 +108,25 @@ def test_mistakes_in_variables_and_flags_name_them(desk: Desk) -> None:
     ]
 
 
+def test_what_a_variable_asks_for_is_asked_of_it_and_not_of_the_file(desk: Desk) -> None:
+    name = "EXTAUTHZ_LISTEN_HTTP_TLS_CERT_FILE"
+    assert desk.problems(SERVERS, environ={name: "a"}) == [
+        (
+            f"environment: {name}: listen.http_tls.key_file is missing; expected the key of "
+            "cert_file (variable EXTAUTHZ_LISTEN_HTTP_TLS_KEY_FILE)"
+        )
+    ]
+    flag = "listen.http_tls.cert_file"
+    (problem,) = desk.problems(SERVERS, flags={flag: "a"})
+    assert problem.startswith("command line: --listen-http-tls-cert-file: listen.http_tls.key_file")
+
+
+def test_a_variable_stands_in_for_what_is_no_value_in_the_file(desk: Desk) -> None:
+    text = SERVERS + "workers: *two\n"
+    assert len(desk.problems(text)) == 1
+    assert len(desk.problems(text, environ={"EXTAUTHZ_WORKERS": "many"})) == 2
+
+
 def test_a_setting_that_has_no_flag_is_a_mistake_of_the_program(desk: Desk) -> None:
     with pytest.raises(KeyError):
         desk.load(SERVERS, flags={"version": "1"})

@@ -114,7 +114,11 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
         ("- a", "f:1:1: expected a mapping of settings that begins with: version: 1"),
         ("a: 1\n---\nb: 2", "f:2:1: a second document; expected one per file"),
         ("a:\n\tb: 1", "f:2:1: a tab; expected spaces, since YAML does not indent with tabs"),
-        ("a: *x", "f:1:4: a: alias *x is unknown; expected an anchor &x above"),
+        (
+            "a: *x",
+            ('f:1:4: a: alias *x is unknown; expected an anchor &x above, or text in quotes: "*x"'),
+        ),
+        ("a: {*x: b}", 'f:1:5: a: *x is an alias; expected text in quotes: "*x"'),
         ("a: &x [*x]", "f:1:8: alias *x stands inside the value it names"),
         ("1: a", "f:1:1: the key 1 is not text; expected it in quotes"),
         ("? [a]\n: b", "f:1:3: a key that is not plain text; expected a name"),
@@ -132,6 +136,24 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: str | bytes, problem: str) -> None:
     assert problems(text) == [problem]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    ("text", "place", "meant"),
+    [
+        ("a: {*: allow}", "f:1:5", "*"),
+        ("a: 1\nb:\n  *: allow", "f:3:3", "*"),
+        ("a: [*]", "f:1:5", "*"),
+        ("a: *", "f:1:4", "*"),
+        ("a: [*.example.com, b]", "f:1:5", "*.example.com"),
+    ],
+)
+def test_a_star_without_quotes_is_shown_with_them(
+    loader: Any, text: str, place: str, meant: str
+) -> None:
+    what = "a star without quotes begins an alias; expected quotes around it"
+    assert list(map(str, parse(text, loader).problems)) == [f'{place}: {what}: "{meant}"']
 
 
 @pytest.mark.parametrize("loader", LOADERS)
