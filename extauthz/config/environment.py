@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from . import names
 from .problems import Problem
-from .urls import check_fetched_url, check_resource, default_name, is_plain_http, split_url
+from .urls import check_fetched_url, check_resource, default_name, is_plain_http
 from .values import check_name, check_text, shown
 from .variables import ENVIRONMENT, Given, Variable, Variables
 from .yaml_source import Plain
@@ -152,13 +152,14 @@ class _Assembly:
         if variable is not None:
             return self._checked(variable, check_resource)
         audience = self._variables.first(names.AUDIENCE)
-        if audience is not None and split_url(audience.value) is not None:
-            try:
-                return check_resource(audience.value)
-            except PydanticCustomError:
-                pass
         what = "no public URL of the MCP server, so there is no resource metadata and clients "
         what += "cannot find the authorization server; expected EXTAUTHZ_RESOURCE"
+        if audience is not None and "://" in audience.value:
+            try:
+                return check_resource(audience.value)
+            except PydanticCustomError as error:
+                if audience.value.startswith(("http://", "https://")):
+                    what += f" ({audience.name} is none: {error.message()})"
         name = names.RESOURCE[0]
         self._warnings.append(Variable(name, "", ENVIRONMENT).problem(what))
         return None

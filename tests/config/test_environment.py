@@ -95,6 +95,21 @@ def test_no_resource_means_no_metadata_and_a_warning(desk: Desk, audience: str) 
     assert any("no resource metadata" in str(warning) for warning in loaded.warnings)
 
 
+def test_why_an_audience_is_not_taken_for_the_public_url(desk: Desk) -> None:
+    def said(audience: str) -> str:
+        loaded = desk.load(environ={**LEAST, "OAUTH_AUDIENCE": audience})
+        return next(str(one) for one in loaded.warnings if "no resource metadata" in str(one))
+
+    assert said("http://mcp.example.com/x").endswith(
+        'expected EXTAUTHZ_RESOURCE (OAUTH_AUDIENCE is none: "http://mcp.example.com/x" is plain '
+        "http; expected https; http is for loopback only)"
+    )
+    assert "user name or password" in (told := said("https://me:hunter2@mcp.example.com/x"))
+    assert "hunter2" not in told
+    assert said("api://default").endswith("expected EXTAUTHZ_RESOURCE")
+    assert server(desk.load(environ={**LEAST, "OAUTH_AUDIENCE": "http://localhost/x"})).resource
+
+
 @pytest.mark.parametrize("audience", ["https://mcp.example.com", "https://mcp.example.com/"])
 def test_an_audience_without_path_counts_with_and_without_slash(desk: Desk, audience: str) -> None:
     found = server(desk.load(environ={**LEAST, "OAUTH_AUDIENCE": audience}))
