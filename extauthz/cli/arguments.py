@@ -8,6 +8,11 @@ from typing import Final
 _LONGEST: Final = 300
 
 
+def add_unread_config(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config``, which every command takes, to one that needs no configuration."""
+    parser.add_argument("--config", metavar="FILE", help="taken, and not read by this command")
+
+
 def seconds(text: str) -> float:
     """A number of seconds that somebody may wait."""
     try:

@@ -74,6 +74,22 @@ def test_the_token_stands_alone_on_stdout(
     assert (claims["client_id"], claims["scope"]) == ("script", "read write")
 
 
+def test_an_issuer_may_be_named_as_in_a_file(
+    token: Run, issuer: Issuer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "extauthz.yaml"
+    servers = "servers: [{resource: https://m.example/x}]"
+    file.write_text(f"version: 1\nissuers: [{{name: corp, issuer: '{issuer.url}'}}]\n{servers}\n")
+    assert token("--issuer", "corp", "--config", str(file)) == 0
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["iss"] == issuer.url
+    assert token("--issuer", "nobody", "--config", str(file)) == 1
+    assert "no issuer of" in (told := capsys.readouterr().err)
+    assert "a URL or one of corp" in told
+    assert token("--issuer", "corp", "--config", str(tmp_path / "none")) == 1
+    assert "cannot be read" in capsys.readouterr().err
+
+
 def test_two_resources_are_asked_for_at_once(
     token: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
