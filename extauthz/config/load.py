@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from . import names
 from .checks import check
 from .dotenv import parse_dotenv
 from .environment import EnvironmentMode, assemble
+from .files import unreadable_files
 from .model import Settings
 from .parse import parse_settings
 from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
@@ -43,6 +44,10 @@ class Loaded:
     environment: EnvironmentMode | None = None
 
 
+_Found = tuple[Loaded, Given, Document | None]
+"""Settings without the warnings of ``load``, and what says where each of them stands."""
+
+
 def read_file(path: str) -> bytes:
     """Read a file as far as a configuration may be long, and one byte more."""
     with Path(path).open("rb") as file:
@@ -55,17 +60,24 @@ def load(
     environ: Mapping[str, str],
     flags: Mapping[str, str] | None = None,
     read: Reader = read_file,
+    look_at_files: bool = False,
 ) -> Loaded:
     """Load the settings: flags win over the environment, that over the file.
 
     ``config`` is the path after ``--config``. ``flags`` maps settings such as
     ``listen.grpc`` to text (``names.SETTINGS`` are those that have a flag).
+    With ``look_at_files`` files that the settings name and that cannot be read are warned of.
     Raises ConfigError with every problem there is.
     """
     path, data = _find(config, environ, read)
     if path is None or data is None:
-        return _from_environment(environ, flags or {}, read)
-    return _from_file(path, data, environ, flags or {}, read)
+        loaded, given, document = _from_environment(environ, flags or {}, read)
+    else:
+        loaded, given, document = _from_file(path, data, environ, flags or {}, read)
+    risky = [*risks(loaded.settings)]
+    if look_at_files:
+        risky += unreadable_files(loaded.settings, read)
+    return replace(loaded, warnings=(*_placed(risky, given, document), *loaded.warnings))
 
 
 def _find(
@@ -92,7 +104,7 @@ def _find(
 
 def _from_file(
     path: str, data: bytes, environ: Mapping[str, str], flags: Mapping[str, str], read: Reader
-) -> Loaded:
+) -> _Found:
     document = parse_yaml(data, path)
     variables = Variables.of(environ)
     problems = [*document.problems, *variables.unknown()]
@@ -107,22 +119,23 @@ def _from_file(
     problems += _placed(faults, given, document)
     if problems:
         raise ConfigError(problems)
-    warnings = [*_placed(risks(parsed.settings), given, document)]
+    warnings = []
     unread = [name for name in names.WITHOUT_FILE if name in variables.by_name]
     if _exists(DOTENV, read):
         unread.append(DOTENV)
     if unread:
         what = f"not read, since there is a configuration file: {', '.join(unread)}"
         warnings.append(Problem(ENVIRONMENT, "", what))
-    return Loaded(
+    loaded = Loaded(
         settings=parsed.settings,
         source=path,
         digest=hashlib.sha256(data).hexdigest(),
         warnings=tuple(warnings),
     )
+    return loaded, given, document
 
 
-def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read: Reader) -> Loaded:
+def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read: Reader) -> _Found:
     problems: list[Problem] = []
     try:
         dotenv = parse_dotenv(read(DOTENV), DOTENV)
@@ -153,13 +166,14 @@ def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read
     if problems:
         raise ConfigError(problems)
     told = json.dumps([given.values, asdict(mode)], sort_keys=True)
-    return Loaded(
+    loaded = Loaded(
         settings=parsed.settings,
         source=None,
         digest=hashlib.sha256(told.encode()).hexdigest(),
-        warnings=(*assembled.warnings, *_placed(risks(parsed.settings), given, None)),
+        warnings=tuple(assembled.warnings),
         environment=mode,
     )
+    return loaded, given, None
 
 
 def _exists(path: str, read: Reader) -> bool:
