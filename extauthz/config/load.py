@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .parse import parse_settings
 from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
 from .risks import risks
 from .variables import COMMAND_LINE, ENVIRONMENT, Given, Variables
-from .yaml_source import Document, parse_yaml
+from .yaml_source import Document, Plain, parse_yaml
 from .yaml_text import MAX_BYTES
 
 SEARCHED = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
@@ -111,12 +111,14 @@ def _from_file(
     if document.root is None:
         raise ConfigError(problems)
     plain = document.root.plain()
-    given = Given(plain if isinstance(plain, dict) else {})
+    written = plain if isinstance(plain, dict) else {}
+    given = Given(dict(written))
     given.override(variables, flags)
     broken = (loc for loc in document.broken() if given.source(loc) is None)
     parsed = parse_settings(given.values, broken)
     faults = [*parsed.faults, *check(parsed)]
     problems += _placed(faults, given, document)
+    problems += _placed(_overridden(written, given, document), Given({}), document)
     if problems:
         raise ConfigError(problems)
     warnings = []
@@ -133,6 +135,16 @@ def _from_file(
         warnings=tuple(warnings),
     )
     return loaded, given, document
+
+
+def _overridden(written: dict[str, Plain], given: Given, document: Document) -> Iterator[Fault]:
+    """What is wrong with values of the file that a variable or a flag wins over."""
+    masked = [loc for loc in given.sources if document.find(loc) is not None]
+    if masked:
+        outside = {**written, "issuers": (), "servers": ()}
+        for fault in parse_settings(outside, document.broken()).faults:
+            if any(fault.loc[: len(loc)] == loc for loc in masked):
+                yield fault
 
 
 def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read: Reader) -> _Found:

@@ -108,6 +108,18 @@ def test_mistakes_in_variables_and_flags_name_them(desk: Desk) -> None:
     ]
 
 
+def test_what_a_variable_wins_over_must_be_good_all_the_same(desk: Desk) -> None:
+    """Else it would come to light on the day when the variable goes."""
+    text = SERVERS + "log: {level: loud}\nlisten: {trusted_proxies: [x], http: 5}\nworkers: *two\n"
+    environ = {"EXTAUTHZ_LOG_LEVEL": "debug", "EXTAUTHZ_LISTEN_TRUSTED_PROXIES": "::1"}
+    problems = desk.problems(text, environ={**environ, "EXTAUTHZ_WORKERS": "2"}, flags={})
+    assert problems == desk.problems(text)
+    assert len(problems) == 4
+    assert problems[0].startswith("6:14: log.level: found")
+    good = SERVERS + "log: {level: info}\nlisten: {trusted_proxies: ['::1'], http: off}\n"
+    desk.load(good, environ=environ, flags={"listen.http": "127.0.0.1:1"})
+
+
 def test_what_a_variable_asks_for_is_asked_of_it_and_not_of_the_file(desk: Desk) -> None:
     name = "EXTAUTHZ_LISTEN_HTTP_TLS_CERT_FILE"
     assert desk.problems(SERVERS, environ={name: "a"}) == [
