@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -34,6 +35,10 @@ def _as_values(value: object) -> object:
 def _claim_value(value: object) -> object:
     if not isinstance(value, str | int | float):
         raise wrong(f"found {shown(value)}", "text, a number, true or false, or a list of such")
+    if isinstance(value, float) and math.isnan(value):
+        raise wrong(
+            f"found {shown(value)}, which no claim equals", "a number that a token can hold"
+        )
     return value
 
 

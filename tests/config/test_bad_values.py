@@ -122,6 +122,8 @@ ISSUER = {
     "text, a number, true or false, or a list of such",
     "required_claims: {a: []}": "4:26: issuers[0].required_claims.a: found an empty list; "
     "expected at least one value that would do",
+    "required_claims: {a: [1, .nan]}": "4:30: issuers[0].required_claims.a[1]: found the number "
+    "nan, which no claim equals; expected a number that a token can hold",
     "required_claims: {a: {b: c}}": "4:26: issuers[0].required_claims.a: found a mapping; "
     "expected text, a number, true or false, or a list of such",
     "leeway: 30": "4:13: issuers[0].leeway: found the number 30; expected a duration such as "
