@@ -6,7 +6,11 @@ Exit codes: 0 good, 1 the thing checked is bad or failed at run time, 2 usage.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -25,9 +29,36 @@ COMMANDS = {
 }
 
 
+# Why output may end before we do. What else goes wrong in a command is said by the command.
+_OUTPUT = frozenset({errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _write_anything()
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # Left to the interpreter, what fails here would end in noise and exit code 120.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _write_no_more()
+        return 1
+    except OSError as error:
+        if error.errno not in _OUTPUT or error.filename is not None:
+            raise
+        _write_no_more()
+        with contextlib.suppress(OSError):
+            print(f"extauthz: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="extauthz",
         description="External authorization for MCP servers behind Envoy, nginx and others.",
@@ -40,9 +71,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             commands.add_parser(name, help=purpose)
     options = parser.parse_args(arguments)
-    try:
-        return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        return 1
+    if getattr(options, "config", None) == "":
+        # As from an unset shell variable: another file in its place would be no kindness.
+        parser.error("argument --config: found an empty path; expected the path of a file")
+    return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
+
+
+def _write_anything() -> None:
+    """Escape characters that the encoding of a terminal or pipe does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _write_no_more() -> None:
+    """Let what is still to be written to stdout vanish."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

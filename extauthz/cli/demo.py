@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from .arguments import add_unread_config
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command and its options."""
@@ -32,6 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="folder for configuration and logs (default: .demo)",
     )
+    add_unread_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:

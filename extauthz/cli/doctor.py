@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from .arguments import seconds
 from .options import add_settings, load_or_complain
 
 if TYPE_CHECKING:
     from extauthz.doctor.edge import Edge
     from extauthz.doctor.expectations import Expectations
-
-
-_LONGEST = 300
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--ca-file", metavar="FILE", help="private authorities, PEM")
     parser.add_argument(
-        "--timeout", type=_seconds, default=10.0, help="seconds for an answer; default: %(default)g"
+        "--timeout", type=seconds, default=10.0, help="seconds for an answer; default: %(default)g"
     )
     parser.add_argument(
         "--only",
@@ -122,16 +120,6 @@ def _load(edge: Edge) -> None:
     except OSError as error:
         what = error.strerror or str(error)
         raise ValueError(f"--ca-file {edge.ca_file}: {what}; expected PEM") from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"expected more than 0 and at most {_LONGEST} seconds")
-    return number
 
 
 def _address(text: str | None) -> tuple[str, int] | None:

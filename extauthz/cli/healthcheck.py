@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from extauthz.config import names
 
+from .arguments import seconds
+
 DEFAULT: Final = "127.0.0.1:9090"
 SEARCHED: Final = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
 DOTENV: Final = ".env"
@@ -42,24 +44,36 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "--admin",
+        type=_address,
         metavar="ADDRESS",
         help="host:port, unix:/path, or a URL (default: listen.admin of the configuration)",
     )
     parser.add_argument("--config", metavar="FILE", help="the configuration file of the service")
     parser.add_argument(
-        "--timeout", type=float, default=3.0, metavar="SECONDS", help="default: 3 seconds"
+        "--timeout", type=seconds, default=3.0, metavar="SECONDS", help="default: 3 seconds"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print the reason in one line; 0 when ready, 1 when not."""
     try:
-        address = args.admin or admin_address(args.config, os.environ, _read)
+        address = args.admin
+        if address is None:
+            address = admin_address(args.config, os.environ, _read)
         print(ask(address, args.timeout))
     except NotReadyError as reason:
         print(reason, file=sys.stderr)
         return 1
     return 0
+
+
+def _address(text: str) -> str:
+    if text != "off" and not text.startswith("unix:"):
+        try:
+            _host_and_port(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _read(path: str) -> bytes:
@@ -73,12 +87,12 @@ def admin_address(config: str | None, environ: Mapping[str, str], read: Reader) 
     """
     if value := environ.get(_ADMIN):
         return value
-    named = config or environ.get(names.CONFIG)
-    for path in (named,) if named else SEARCHED:
+    named = (environ.get(names.CONFIG) or None) if config is None else config
+    for path in SEARCHED if named is None else (named,):
         try:
             return _from_file(path, read(path))
         except OSError as error:
-            if named:
+            if named is not None:
                 raise NotReadyError(f"cannot read {path}: {error.strerror}") from None
     try:
         return _from_dotenv(read(DOTENV))
@@ -132,6 +146,18 @@ def ask(address: str, timeout: float) -> str:
 def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
     if address.startswith("unix:"):
         return _UnixConnection(address.removeprefix("unix:"), timeout)
+    try:
+        scheme, host, port = _host_and_port(address)
+    except ValueError as error:
+        raise NotReadyError(str(error)) from None
+    # What listens everywhere is asked on loopback.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+    return kind(host, port, timeout=timeout)
+
+
+def _host_and_port(address: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of ``host:port`` or a URL. Raises ValueError for anything else."""
     is_url = "://" in address
     try:
         url = urlsplit(address if is_url else f"http://{address}")
@@ -139,13 +165,9 @@ def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
     except ValueError:
         scheme, host, port = "", None, None
     if not host or scheme not in ("http", "https") or not (port or is_url):
-        raise NotReadyError(
-            f"{address} is no address; expected host:port, unix:/path, or an http(s) URL"
-        )
-    # What listens everywhere is asked on loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-    return kind(host, port, timeout=timeout)
+        what = f"{address} is no address; expected host:port, unix:/path, or an http(s) URL"
+        raise ValueError(what)
+    return scheme, host, port
 
 
 class _UnixConnection(http.client.HTTPConnection):

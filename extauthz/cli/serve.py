@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 
 from extauthz.service.garbage import begin_start
@@ -25,11 +26,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(options: argparse.Namespace) -> int:
     """Serve."""
     begin_start()
-    # By itself it would end us. What it asks for is about to be read, and looked at again later.
-    signal.signal(signal.SIGHUP, lambda *_: None)
+    _mind_signals()
     loaded = load_or_complain(options)
     if loaded is None:
         return 1
     from extauthz.service.run import serve  # noqa: PLC0415  everything else is imported here
 
     return serve(loaded, lambda: load_again(options))
+
+
+def _mind_signals() -> None:
+    """Until the service minds them itself: what takes half a second is still to be imported."""
+    # By itself it would end us. What it asks for is about to be read, and looked at again later.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    # As process 1 of a container SIGTERM would be lost, elsewhere it would end us as if we had
+    # failed. Nothing is open or under way yet, and an exception could end up anywhere.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))

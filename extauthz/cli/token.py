@@ -16,6 +16,7 @@ from pathlib import Path
 from extauthz.config.urls import check_url, is_plain_http
 
 from . import token_cache
+from .options import load_or_complain
 from .token_request import TokenError, TokenQuestion, request_token
 
 
@@ -28,7 +29,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         'curl -H "Authorization: Bearer $(extauthz token ...)" URL',
     )
     parser.add_argument(
-        "--issuer", required=True, type=_issuer, metavar="URL", help="the issuer identifier"
+        "--issuer",
+        required=True,
+        type=_issuer,
+        metavar="URL",
+        help="the issuer identifier, or with --config the name of an issuer there",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="the configuration file that names the issuer"
     )
     parser.add_argument("--client-id", required=True, metavar="ID")
     parser.add_argument(
@@ -57,12 +65,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--fresh", action="store_true", help="ask the issuer even if a token is remembered"
     )
+    parser.set_defaults(refuse=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the token; 0, or 1 with the cause on stderr."""
+    if "://" not in args.issuer and args.config is None:
+        what = f"{args.issuer} is no URL; expected one, or the name of an issuer in a --config file"
+        args.refuse(f"argument --issuer: {what}")
+    issuer = args.issuer if "://" in args.issuer else _named(args)
+    if issuer is None:
+        return 1
     question = TokenQuestion(
-        issuer=args.issuer,
+        issuer=issuer,
         client_id=args.client_id,
         scopes=tuple(" ".join(args.scope).split()),
         resources=tuple(args.resource),
@@ -106,7 +121,25 @@ def _secret(name: str) -> str:
     return secret
 
 
+def _named(args: argparse.Namespace) -> str | None:
+    """The URL of the issuer with this name, or None after the cause was written to stderr."""
+    loaded = load_or_complain(args)
+    if loaded is None:
+        return None
+    urls = {issuer.name: issuer.advertised for issuer in loaded.settings.issuers}
+    try:
+        return _issuer(urls[args.issuer])
+    except KeyError:
+        what = f"no issuer of {args.config}; expected a URL or one of {', '.join(urls)}"
+    except argparse.ArgumentTypeError as error:
+        what = str(error)
+    print(f"extauthz token: --issuer {args.issuer}: {what}", file=sys.stderr)
+    return None
+
+
 def _issuer(text: str) -> str:
+    if "://" not in text:
+        return text
     try:
         check_url(text)
     except ValueError as error:

@@ -29,6 +29,7 @@ MAX_BYTES = 1024 * 1024
 
 _LONGEST_LIFE = 366 * 86_400
 _B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 section 2.1
+_DIGITS = re.compile(r"[0-9]{1,9}")
 _NOT_QUOTABLE = re.compile(r"[^ !#-\[\]-~]")  # RFC 6749 section 5.2, of error_description
 
 
@@ -194,7 +195,9 @@ def _json_object(body: bytes) -> Mapping[str, object] | None:
 
 
 def _seconds(value: object) -> float | None:
-    """A lifetime; None for anything that is no sensible number."""
+    """A lifetime; None for anything that is no sensible number. Some issuers send it as text."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= _LONGEST_LIFE else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 
 from extauthz.config.compile import compile_policy
-from extauthz.config.load import Loaded
+from extauthz.config.load import Loaded, load
 from extauthz.config.problems import ConfigError
 
-from .options import add_config, add_settings, load_again
+from .options import add_config, add_settings, given_settings
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Print what was found, one thing a line."""
     try:
-        loaded = load_again(args)
+        flags = given_settings(args)
+        loaded = load(args.config, environ=os.environ, flags=flags, look_at_files=True)
     except ConfigError as error:
         for problem in error.problems:
             print(problem)

@@ -6,10 +6,15 @@ import argparse
 
 from extauthz import __version__
 
+from .arguments import add_unread_config
+
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command; it has no options."""
-    subparsers.add_parser("version", help="print the version", description="Print the version.")
+    """Add the command and its options."""
+    parser = subparsers.add_parser(
+        "version", help="print the version", description="Print the version."
+    )
+    add_unread_config(parser)
 
 
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001  every command takes its options

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from .values import ClaimName, Text, shown, wrong
 
@@ -24,20 +25,27 @@ class Part(BaseModel):
     )
 
 
-def _claim_values(value: object) -> object:
+def _as_values(value: object) -> object:
     values = value if isinstance(value, tuple) else (value,)
     if not values:
         raise wrong("found an empty list", "at least one value that would do")
-    for one in values:
-        if not isinstance(one, str | int | float):
-            raise wrong(f"found {shown(one)}", "text, a number, true or false, or a list of such")
     return values
+
+
+def _claim_value(value: object) -> object:
+    if not isinstance(value, str | int | float):
+        raise wrong(f"found {shown(value)}", "text, a number, true or false, or a list of such")
+    if isinstance(value, float) and math.isnan(value):
+        raise wrong(
+            f"found {shown(value)}, which no claim equals", "a number that a token can hold"
+        )
+    return value
 
 
 # Left as they are: in a union pydantic would try every member and report every failure.
 ClaimValues = Annotated[
-    tuple[object, ...],
-    BeforeValidator(_claim_values, json_schema_input_type=Scalar | list[Scalar]),
+    tuple[Annotated[object, AfterValidator(_claim_value)], ...],
+    BeforeValidator(_as_values, json_schema_input_type=Scalar | list[Scalar]),
 ]
 ClaimConditions = dict[ClaimName, ClaimValues]
 

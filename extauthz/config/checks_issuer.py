@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from extauthz.core.claims import claim_path
 
 from .issuer import IssuerSettings
+from .parse import Entry
 from .problems import Fault, Loc
 from .urls import is_plain_http, split_url, url_host
 from .values import shown
@@ -16,23 +17,35 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def check_issuer_settings(
-    issuer: IssuerSettings, at: Loc, metadata_url: str | None = None
+    entry: Entry[IssuerSettings], at: Loc, *, without_file: bool = False
 ) -> Iterator[Fault]:
-    """Every contradiction in one issuer; ``metadata_url`` as in ``checks.check``."""
-    yield from _key_source(issuer, at, metadata_url)
-    yield from _plain_http(issuer, at)
-    yield from _tenants(issuer, at)
+    """Every contradiction in one issuer; ``without_file`` as in ``checks.check``."""
+    yield from _no_url(entry, at) if without_file else _key_source(entry, at)
+    yield from _plain_http(entry, at, without_file)
+    yield from _tenants(entry, at)
 
 
-def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> Iterator[Fault]:
-    given = issuer.jwks_uri or issuer.jwks_file or metadata_url
-    if issuer.jwks_uri and issuer.jwks_file:
+def _no_url(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    """Without a file nothing else can say where clients log in."""
+    issuer = entry.settings.issuer
+    if split_url(issuer) is None and not entry.lacks("issuer"):
+        what = f"{shown(issuer)} is no URL, so clients cannot be told where to log in"
+        expected = "the https URL of the issuer, or a configuration file with advertised_issuer"
+        yield Fault((*at, "issuer"), f"{what}; expected {expected}")
+
+
+def _key_source(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    issuer = entry.settings
+    uri = issuer.jwks_uri or entry.lacks("jwks_uri")
+    file = issuer.jwks_file or entry.lacks("jwks_file")
+    given = uri or file
+    if uri and file:
         what = "given beside jwks_uri; expected only one source of keys"
         yield Fault((*at, "jwks_file"), what)
     if issuer.discovery == "off" and not given:
         what = "off leaves no source of keys; expected jwks_uri or jwks_file beside it"
         yield Fault((*at, "discovery"), what)
-    if split_url(issuer.issuer) is None:
+    if split_url(issuer.issuer) is None and not entry.lacks("issuer"):
         if not given:
             what = f"{shown(issuer.issuer)} is no URL, so there is no discovery"
             yield Fault((*at, "issuer"), f"{what}; expected jwks_uri or jwks_file beside it")
@@ -41,7 +54,10 @@ def _key_source(issuer: IssuerSettings, at: Loc, metadata_url: str | None) -> It
             yield Fault((*at, "advertised_issuer"), what)
 
 
-def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+def _plain_http(entry: Entry[IssuerSettings], at: Loc, without_file: bool) -> Iterator[Fault]:
+    issuer = entry.settings
+    if entry.lacks("allow_http_hosts"):
+        return  # what was meant may allow it
     urls: list[tuple[Loc, str | None]] = [
         ((*at, "issuer"), issuer.issuer),
         *(((*at, "accepted_issuers", i), v) for i, v in enumerate(issuer.accepted_issuers)),
@@ -55,19 +71,24 @@ def _plain_http(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
             and (url_host(url) or "").strip("[]") not in issuer.allow_http_hosts
         ):
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
-            yield Fault(loc, f"{what}; expected https, or its host in the file's allow_http_hosts")
+            of = "allow_http_hosts of a configuration file"
+            of = of if without_file else "the file's allow_http_hosts"
+            yield Fault(loc, f"{what}; expected https, or its host in {of}")
 
 
-def _tenants(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
+def _tenants(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
+    issuer = entry.settings
     if not issuer.templates:
         return
     conditions = {claim_path(name): (name, v) for name, v in issuer.required_claims.items()}
     if ("tid",) not in conditions:
+        if entry.lacks("required_claims", "tid") or entry.lacks("required_claims", "/tid"):
+            return
         what = "no tid; a template in accepted_issuers takes every tenant of the provider"
         yield Fault((*at, "required_claims"), f"{what}; expected tid: [the tenants that may call]")
         return
     name, tenants = conditions["tid",]
-    for tenant in tenants:
+    for position, tenant in enumerate(tenants):
         if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
             what = f"{shown(tenant)} is no tenant; expected a GUID"
-            yield Fault((*at, "required_claims", name), what)
+            yield Fault((*at, "required_claims", name, position), what)

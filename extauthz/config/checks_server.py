@@ -9,6 +9,7 @@ from extauthz.core.identity import folded
 from extauthz.core.paths import is_inside
 from extauthz.core.rules import Glob, globs_overlap
 
+from .parse import Entry
 from .problems import Fault, Loc, quoted
 from .server import Rules, ServerSettings
 
@@ -23,12 +24,13 @@ _RULED_ELSEWHERE = {
 _NEVER_RULED = frozenset({"initialize", "server/discover", "ping"})
 
 
-def check_server_settings(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+def check_server_settings(entry: Entry[ServerSettings], at: Loc) -> Iterator[Fault]:
     """Every contradiction in one server."""
+    server = entry.settings
     for kind in KINDS:
         yield from _ties(getattr(server, kind), (*at, kind))
     yield from _rules_without_effect(server, at)
-    yield from _public_paths(server, at)
+    yield from _public_paths(entry, at)
     yield from _forwarded(server, at)
 
 
@@ -64,7 +66,10 @@ def _rules_without_effect(server: ServerSettings, at: Loc) -> Iterator[Fault]:
             yield Fault(loc, what, True)
 
 
-def _public_paths(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+def _public_paths(entry: Entry[ServerSettings], at: Loc) -> Iterator[Fault]:
+    server = entry.settings
+    if entry.lacks("match", "paths") or (entry.lacks("resource") and not server.match.paths):
+        return  # it may lie inside what was meant
     prefixes = server.paths
     for position, public in enumerate(server.public_paths):
         path = public.removesuffix("/*") if public.endswith("/*") else public

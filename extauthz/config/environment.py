@@ -13,13 +13,14 @@ from pydantic_core import PydanticCustomError
 
 from . import names
 from .problems import Problem
-from .urls import check_fetched_url, check_resource, default_name, is_plain_http, split_url
+from .urls import check_fetched_url, check_resource, default_name, is_plain_http
 from .values import check_name, check_text, shown
 from .variables import ENVIRONMENT, Given, Variable, Variables
 from .yaml_source import Plain
 
 _SECONDS = re.compile(r"[0-9]{1,8}")
 _PORT = re.compile(r"[0-9]{1,5}")
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +110,14 @@ class _Assembly:
         keys: dict[str, Plain] = {}
         if refresh is not None:
             sources["issuers", 0, "keys", "refresh"] = refresh
-            if _SECONDS.fullmatch(refresh.value):
-                keys["refresh"] = f"{refresh.value}s"
-            else:
+            if not _SECONDS.fullmatch(refresh.value):
                 what = f"{shown(refresh.value)} is not a time; expected whole seconds such as 600"
                 self._problems.append(refresh.problem(what))
+            elif not 1 <= int(refresh.value) <= _DAY:
+                what = f"{refresh.value} is out of range; expected 1 to {_DAY} seconds"
+                self._problems.append(refresh.problem(what))
+            else:
+                keys["refresh"] = f"{refresh.value}s"
         self._given.values["issuers"] = ({**values, "keys": keys},)
 
     def _audiences(self) -> tuple[str, ...] | None:
@@ -148,13 +152,14 @@ class _Assembly:
         if variable is not None:
             return self._checked(variable, check_resource)
         audience = self._variables.first(names.AUDIENCE)
-        if audience is not None and split_url(audience.value) is not None:
-            try:
-                return check_resource(audience.value)
-            except PydanticCustomError:
-                pass
         what = "no public URL of the MCP server, so there is no resource metadata and clients "
         what += "cannot find the authorization server; expected EXTAUTHZ_RESOURCE"
+        if audience is not None and "://" in audience.value:
+            try:
+                return check_resource(audience.value)
+            except PydanticCustomError as error:
+                if audience.value.startswith(("http://", "https://")):
+                    what += f" ({audience.name} is none: {error.message()})"
         name = names.RESOURCE[0]
         self._warnings.append(Variable(name, "", ENVIRONMENT).problem(what))
         return None

@@ -40,15 +40,15 @@ _RESERVED: frozenset[Loc] = frozenset(
 )
 
 
-def faults_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Fault]:
-    """Each failure of ``model`` once."""
+def faults_of(error: ValidationError, model: type[BaseModel], at: Loc = ()) -> Iterator[Fault]:
+    """Each failure of ``model``, or of the part of it at ``at``, once."""
     for failure in error.errors(include_url=False):
         kind = failure["type"]
         if kind == "default_factory_not_called":
             continue  # a default that hangs on a value that is reported itself
         if kind == "too_short" and failure["input"]:
             continue  # its entries were refused one by one
-        loc: Loc = failure["loc"]
+        loc: Loc = at + failure["loc"]
         on_key = kind == "extra_forbidden"
         if loc and loc[-1] == _KEY:
             loc, on_key = loc[:-1], True
@@ -84,6 +84,8 @@ def _plain_list(text: str) -> str:
 
 
 def _unknown_key(loc: Loc, model: type[BaseModel]) -> str:
+    if loc[-1] == "<<":
+        return "YAML 1.2 has no merge keys; expected the keys themselves"
     general = tuple("*" if isinstance(part, int) else part for part in loc)
     if len(general) == 5 and general[-1] == "when":
         general = (*general[:3], "*", "when")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from extauthz.core.policy import SUPPORTED_ALGORITHMS
 
 from .base import ClaimConditions, Part, written
 from .urls import FetchedUrl, IssuerText, Url, check_issuer, default_name
 from .values import (
+    FAULT,
     Algorithm,
     ClaimName,
     Duration,
@@ -30,12 +32,20 @@ TENANT: Final = "{tenantid}"
 """As in ``extauthz.core.token``, which would bring all of cryptography along."""
 
 
+_SOME_TENANT = "tenantid00"
+"""Of the same length, so that a long text is cut short at the same place."""
+
+
 def check_accepted_issuer(text: str) -> str:
     """A further ``iss``, or a template in which ``{tenantid}`` stands once for a GUID."""
     if "{" in text or "}" in text:
         if text.count(TENANT) != 1 or "{" in text.replace(TENANT, "") or text.count("}") != 1:
             raise wrong(f"{shown(text)} is not a template", f"{TENANT} once, and no other braces")
-        check_issuer(text.replace(TENANT, "00000000-0000-0000-0000-000000000000"))
+        try:
+            check_issuer(text.replace(TENANT, _SOME_TENANT))
+        except PydanticCustomError as error:
+            said = error.message().replace(_SOME_TENANT, TENANT)
+            raise PydanticCustomError(FAULT, "{said}", {"said": said}) from None
         return text
     return check_issuer(text)
 

@@ -1,14 +1,11 @@
-"""Plain values to typed settings. What is good is kept beside what is not.
-
-A mistake in one place must not hide another elsewhere: what pydantic refuses is left
-out, and the rest is still typed, so that the checks across settings can run on it.
-"""
+"""Plain values to typed settings. What is good is kept beside what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,89 +13,187 @@ from .faults import faults_of
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc
+from .salvage import Salvaged, is_related, salvage
 from .server import ServerSettings
 from .yaml_source import Plain
 
-_M = TypeVar("_M", bound=BaseModel)
+_M = TypeVar("_M", IssuerSettings, ServerSettings)
+_Part = TypeVar("_Part", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[_M]):
+    """An issuer or a server, with its position in the file, as far as it could be read.
+
+    ``name`` is the one meant, also where it is no good one; None where that cannot be known.
+    ``lost`` holds paths inside the entry: what was given there and could not be read.
+    """
+
+    index: int
+    settings: _M
+    name: str | None
+    lost: frozenset[Loc] = frozenset()
+
+    def lacks(self, *loc: str) -> bool:
+        """Whether what was given at this path, or some of it, could not be read."""
+        return any(is_related(loc, one) for one in self.lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """What could be read. ``settings`` is whole only where ``faults`` is empty.
 
-    ``issuers`` and ``servers`` come with their position in the file; an entry that could
-    not be read at all is left out, and ``lost_issuers`` says that this happened.
+    An entry that could not be read at all is left out, and ``unread`` then names its list.
+    ``kept`` says of lists that lost bad entries which positions are left.
     """
 
     settings: Settings
-    issuers: tuple[tuple[int, IssuerSettings], ...]
-    servers: tuple[tuple[int, ServerSettings], ...]
-    faults: tuple[Fault, ...]
-    lost_issuers: bool = False
+    issuers: tuple[Entry[IssuerSettings], ...]
+    servers: tuple[Entry[ServerSettings], ...]
+    faults: tuple[Fault, ...] = ()
+    lost: frozenset[Loc] = frozenset()
+    unread: frozenset[str] = frozenset()
+    kept: Mapping[Loc, tuple[int, ...]] = field(default_factory=dict)
+
+    def lacks(self, *loc: str) -> bool:
+        """Whether what was given at this path, or some of it, could not be read."""
+        return any(is_related(loc, one) for one in self.lost)
 
 
-def parse_settings(values: dict[str, Plain]) -> Parsed:
-    """Type the settings; never raises for any plain values."""
+def parse_settings(values: dict[str, Plain], broken: Iterable[Loc] = ()) -> Parsed:
+    """Type the settings; never raises for any plain values.
+
+    ``broken`` is where something stands that was reported already and is no value.
+    """
+    broken = tuple(broken)
+    if broken:
+        return _Salvage(values, broken).parsed()
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        return _salvage(values, tuple(faults_of(error, Settings)))
-    return Parsed(
-        settings, tuple(enumerate(settings.issuers)), tuple(enumerate(settings.servers)), ()
-    )
+        parsed = _Salvage(values, ()).parsed()
+        return (
+            parsed if parsed.faults else replace(parsed, faults=tuple(faults_of(error, Settings)))
+        )
+    issuers = (Entry(i, one, one.name) for i, one in enumerate(settings.issuers))
+    servers = (Entry(i, one, one.name) for i, one in enumerate(settings.servers))
+    return Parsed(settings, tuple(issuers), tuple(servers))
 
 
-def _salvage(values: dict[str, Plain], faults: tuple[Fault, ...]) -> Parsed:
-    top: dict[str, Plain] = {**values, "version": 1, "issuers": (), "servers": ()}
-    locs = [fault.loc for fault in faults]
-    settings = _valid(Settings, top, [loc for loc in locs if loc[:1] not in _LISTS])
-    if settings is None:
-        settings = Settings(version=1, issuers=(), servers=())
-    issuers = _valid_entries(IssuerSettings, "issuers", values, locs)
-    servers = _valid_entries(ServerSettings, "servers", values, locs)
-    given = values.get("issuers")
-    lost = not isinstance(given, tuple) or len(issuers) < len(given)
-    return Parsed(settings, issuers, servers, faults, lost)
+class _Salvage:
+    """Puts together what is left of each part."""
+
+    def __init__(self, values: dict[str, Plain], broken: tuple[Loc, ...]) -> None:
+        self._values = values
+        self._broken = broken
+        self._inside_entries: dict[Loc, list[Loc]] = defaultdict(list)
+        for loc in broken:
+            self._inside_entries[loc[:2]].append(loc[2:])
+        self._faults: list[Fault] = []
+        self._lost: set[Loc] = set()
+        self._unread: set[str] = set()
+        self._kept: dict[Loc, tuple[int, ...]] = {}
+
+    def parsed(self) -> Parsed:
+        empty = Settings(version=1, issuers=(), servers=())
+        top: dict[str, Plain] = dict(self._values)
+        for key in ("issuers", "servers"):
+            if isinstance(top.get(key), tuple):
+                top[key] = ()
+        stand_ins: dict[str, Plain] = {"version": 1, "issuers": (), "servers": ()}
+        outside = [loc for loc in self._broken if len(loc) == 1 or loc[0] not in stand_ins]
+        found = salvage(Settings, top, (), Settings, broken=outside, stand_ins=stand_ins)
+        settings = self._noted((), found)
+        return Parsed(
+            settings or empty,
+            self._entries("issuers", self._issuer),
+            self._entries("servers", self._server),
+            tuple(dict.fromkeys(self._faults)),
+            frozenset(self._lost),
+            frozenset(self._unread),
+            self._kept,
+        )
+
+    def _entries(
+        self, key: str, read: Callable[[Plain, int], Entry[_M] | None]
+    ) -> tuple[Entry[_M], ...]:
+        given = self._values.get(key)
+        if not isinstance(given, tuple):
+            self._unread.add(key)
+            return ()
+        entries = [read(value, index) for index, value in enumerate(given)]
+        if None in entries:
+            self._unread.add(key)
+        return tuple(entry for entry in entries if entry is not None)
+
+    def _issuer(self, value: Plain, index: int) -> Entry[IssuerSettings] | None:
+        at: Loc = ("issuers", index)
+        stand_ins: dict[str, Plain] = {
+            "issuer": f"https://stand-in-{index}.invalid",
+            "name": "stand-in",
+        }
+        found = salvage(
+            IssuerSettings,
+            value,
+            at,
+            Settings,
+            broken=self._inside_entries[at],
+            stand_ins=stand_ins,
+        )
+        settings = self._noted(at, found)
+        if settings is None:
+            return None
+        return Entry(index, settings, _name(value, settings.name, found.lost, "issuer"), found.lost)
+
+    def _server(self, value: Plain, index: int) -> Entry[ServerSettings] | None:
+        at: Loc = ("servers", index)
+        stand_ins: dict[str, Plain] = {
+            "resource": f"https://stand-in-{index}.invalid",
+            "name": "stand-in",
+        }
+        found = salvage(
+            ServerSettings,
+            value,
+            at,
+            Settings,
+            broken=self._inside_entries[at],
+            stand_ins=stand_ins,
+            substitute=_harmless,
+        )
+        settings = self._noted(at, found)
+        if settings is None:
+            return None
+        name = _name(value, settings.name, found.lost, "resource")
+        return Entry(index, settings, name, found.lost)
+
+    def _noted(self, at: Loc, found: Salvaged[_Part]) -> _Part | None:
+        self._faults += [replace(fault, loc=at + fault.loc) for fault in found.faults]
+        self._lost |= {at + loc for loc in found.lost}
+        self._kept |= {at + loc: positions for loc, positions in found.kept.items()}
+        return found.settings
 
 
-_LISTS = (("issuers",), ("servers",))
+def _name(value: Plain, read: str, lost: frozenset[Loc], named_after: str) -> str | None:
+    given = value.get("name") if isinstance(value, dict) else None
+    if ("name",) in lost:
+        return given if isinstance(given, str) else None
+    return None if given is None and (named_after,) in lost else read
 
 
-def _valid_entries(
-    model: type[_M], key: str, values: dict[str, Plain], locs: list[Loc]
-) -> tuple[tuple[int, _M], ...]:
-    entries = values.get(key)
-    if not isinstance(entries, tuple):
-        return ()
-    found = []
-    for index, entry in enumerate(entries):
-        inside = [loc[2:] for loc in locs if loc[:2] == (key, index)]
-        valid = _valid(model, entry, inside)
-        if valid is not None:
-            found.append((index, valid))
-    return tuple(found)
+def _harmless(fault: Fault) -> tuple[Loc, Plain] | None:
+    """A rule or a claim that keeps its good key in the file, where its own value is bad."""
+    loc = fault.loc
+    for begin, stand_in in _SUBSTITUTES.items():
+        end = len(begin) + 1
+        if loc[: len(begin)] == begin and len(loc) >= end:
+            return None if fault.on_key and len(loc) == end else (loc[:end], stand_in)
+    return None
 
 
-def _valid(model: type[_M], value: Plain, bad: list[Loc]) -> _M | None:
-    """The value without what is bad in it, or None where that leaves no whole."""
-    try:
-        return model.model_validate(_without(value, bad))
-    except ValidationError:
-        return None
-
-
-def _without(value: Plain, bad: Iterable[Loc]) -> Plain:
-    """A copy that lacks each bad value: its key, or that of the list or part it is in."""
-    bad = [loc for loc in bad if loc]
-    if not bad or not isinstance(value, dict):
-        return value
-    kept: dict[str, Plain] = {}
-    for key, inner in value.items():
-        inside = [loc[1:] for loc in bad if loc[0] == key]
-        if not inside:
-            kept[key] = inner
-        elif isinstance(inner, dict) and all(
-            loc and (len(loc) > 1 or loc[0] in inner) for loc in inside
-        ):
-            kept[key] = _without(inner, inside)
-    return kept
+_SUBSTITUTES: dict[Loc, Plain] = {
+    ("tools",): "deny",
+    ("prompts",): "deny",
+    ("resources",): "deny",
+    ("methods",): "deny",
+    ("forward", "headers"): "sub",
+}

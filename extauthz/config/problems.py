@@ -26,12 +26,14 @@ class Place:
 class Fault:
     """One thing wrong at ``loc``, before it is known where that was written.
 
-    ``on_key`` says that the key is at fault and not its value.
+    ``on_key`` says that the key is at fault and not its value, ``because`` which setting asks
+    for one that is missing.
     """
 
     loc: Loc
     text: str
     on_key: bool = False
+    because: Loc = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,23 @@ def path_text(loc: Loc) -> str:
     return text
 
 
+# A user name or password in a URL, also where it is no URL only because the password holds a
+# slash or a hash. What is a port, or IPv6, is no password.
+_USER = re.compile(r"(?<=//)(?:[^/?#@:\[\s]*+:(?![0-9]*(?:[/?#]|$))\S*@|[^/?#\s]*@)")
+_LONGEST_URL = 4096
+
+
+def names_user(url: str) -> bool:
+    """Whether a URL holds a user name or password."""
+    return _USER.search(url[:_LONGEST_URL]) is not None
+
+
 def quoted(text: str, limit: int = 60) -> str:
-    """Text in double quotes on one line, cut short where it is long."""
+    """Text in double quotes on one line, cut short where it is long.
+
+    What may be a password in a URL is left out.
+    """
+    text = _USER.sub("", text[:_LONGEST_URL])
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

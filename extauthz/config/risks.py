@@ -97,6 +97,10 @@ def _rules(server: ServerSettings, at: Loc) -> Iterator[Fault]:
             if rule.demands_nothing:
                 what = "demands nothing, which is the same as allow; write allow or deny"
                 yield Fault(loc, what)
+            for word in ("allow", "deny"):
+                if word in (*rule.scopes, *rule.any_scopes):
+                    what = f"a scope named {word} is demanded; for the rule write {word} alone"
+                    yield Fault(loc, what)
             if _OFFLINE in (*rule.scopes, *rule.any_scopes):
                 yield _offline(loc)
 

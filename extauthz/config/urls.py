@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 from extauthz.core.hosts import is_loopback, split_host
 from extauthz.core.paths import canonical_path
 
+from .problems import names_user
 from .values import shown, wrong
 
 _VISIBLE = re.compile(r"[!-\[\]-~]+")  # visible ASCII without the backslash
@@ -69,9 +70,15 @@ def exact_origin(url: str) -> str:
     return f"{parts.scheme}://{host}{at_port}"
 
 
+def _check_no_user(text: str) -> None:
+    if names_user(text):
+        raise wrong(f"{shown(text)} holds a user name or password", "a URL without them")
+
+
 def check_url(text: str) -> str:
     """An absolute http(s) URL without user, query or fragment."""
     expected = "an absolute URL such as https://host/path"
+    _check_no_user(text)
     if split_url(text) is None:
         raise wrong(f"{shown(text)} is not an http(s) URL", expected)
     if "?" in text or "#" in text:
@@ -81,6 +88,7 @@ def check_url(text: str) -> str:
 
 def check_fetched_url(text: str) -> str:
     """An absolute http(s) URL to fetch; it may have a query (Entra's ``?appid=``)."""
+    _check_no_user(text)
     if split_url(text) is None or "#" in text:
         expected = "an absolute URL without fragment"
         raise wrong(f"{shown(text)} is not an http(s) URL", expected)
@@ -120,6 +128,7 @@ def check_origin(text: str) -> str:
     """A serialized origin (RFC 6454 section 6.2), or ``*``."""
     if text == "*":
         return text
+    _check_no_user(text)
     scheme, separator, rest = text.partition("://")
     try:
         exact = exact_origin(text.removesuffix("/"))

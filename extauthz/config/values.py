@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, PlainValidator, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from extauthz.core.claims import claim_path
@@ -78,15 +78,16 @@ def parse_size(value: object) -> int:
 _N = TypeVar("_N", int, float)
 
 
-def within(least: str, most: str, parse: Callable[[object], _N]) -> AfterValidator:
+def within(least: str, most: str, parse: Callable[[object], _N]) -> WrapValidator:
     """Bounds, written as the reader would write the value."""
 
-    def check(value: _N) -> _N:
-        if not parse(least) <= value <= parse(most):
-            raise wrong("out of range", f"{least} to {most}")
-        return value
+    def check(value: object, read: Callable[[object], _N]) -> _N:
+        number = read(value)
+        if not parse(least) <= number <= parse(most):
+            raise wrong(f"{shown(value)} is out of range", f"{least} to {most}")
+        return number
 
-    return AfterValidator(check)
+    return WrapValidator(check)
 
 
 def _pattern(expression: re.Pattern[str]) -> WithJsonSchema:
@@ -104,6 +105,7 @@ Size = Annotated[
     _pattern(_SIZE),
 ]
 
+MAX_NAME: Final = 253
 _NAME = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._~:/\[\]@%+-]{0,252}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")

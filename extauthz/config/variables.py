@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -64,11 +64,18 @@ class Variables:
         for name, one in self.by_name.items():
             if not name.startswith(names.PREFIX) or name in known or names.is_injected(name):
                 continue
-            # Compared without the prefix, which alone would make any two names look alike.
-            ends = [other.removeprefix(names.PREFIX) for other in known]
-            near = get_close_matches(name.removeprefix(names.PREFIX), ends, n=1, cutoff=0.7)
-            hint = f"{names.PREFIX}{near[0]}?" if near else "a setting's path in upper case"
-            yield one.problem(f"unknown variable; expected {hint}")
+            yield one.problem(f"unknown variable; expected {_meant(name, known)}")
+
+
+def _meant(unknown: str, known: Iterable[str]) -> str:
+    """The variable that may have been meant; never one that would be passed over as well."""
+    rest = unknown.removeprefix(names.PREFIX)
+    if rest in known:
+        return f"{rest}, without the prefix"
+    # Compared without the prefix, which alone would make any two names look alike.
+    ends = {name.removeprefix(names.PREFIX): name for name in known}
+    near = get_close_matches(rest, ends, n=1, cutoff=0.7)
+    return f"{ends[near[0]]}?" if near else "a setting's path in upper case"
 
 
 @dataclass(slots=True)

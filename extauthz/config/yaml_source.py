@@ -15,8 +15,9 @@ from typing import Any, Final
 import yaml
 
 from .problems import Loc, Place, Problem, path_text, quoted
+from .yaml_syntax import syntax_problem
+from .yaml_text import read_text
 
-MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_VALUES: Final = 500_000
 MAX_DEPTH: Final = 32
 
@@ -33,11 +34,6 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))")
-# What YAML 1.2 section 5.1 does not let a stream hold. Said as what is allowed, the same set
-# takes ten times as long to compile.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]"
-)
 _TAG = "tag:yaml.org,2002:"
 _KINDS: Final[dict[str, tuple[type, ...]]] = {
     _TAG + "str": (str,),
@@ -75,7 +71,8 @@ def resolve_scalar(text: str) -> str | int | float | bool | None:
 class Node:
     """A value and where it begins. ``keys`` are the places of a mapping's keys.
 
-    ``size`` counts values with aliases written out, ``depth`` the levels below.
+    ``size`` counts values with aliases written out, ``depth`` the levels below. What is
+    ``broken`` has been reported, and its value means nothing.
     """
 
     place: Place
@@ -83,6 +80,7 @@ class Node:
     keys: dict[str, Place] = field(default_factory=dict)
     size: int = 1
     depth: int = 0
+    broken: bool = False
 
     def plain(self) -> Plain:
         """The value without places."""
@@ -122,6 +120,10 @@ class Document:
                 return None
         return node
 
+    def broken(self) -> tuple[Loc, ...]:
+        """Where something stands that was reported and is no value."""
+        return tuple(_broken(self.root, ())) if self.root and self.problems else ()
+
     def place(self, loc: Loc) -> Place:
         """Where the value at ``loc`` stands, or as much of the way as there is.
 
@@ -148,30 +150,29 @@ class Document:
         return place
 
 
+def _broken(node: Node, at: Loc) -> Iterator[Loc]:
+    if node.broken:
+        yield at
+    elif isinstance(node.value, list):
+        for index, item in enumerate(node.value):
+            yield from _broken(item, (*at, index))
+    elif isinstance(node.value, dict):
+        for key, item in node.value.items():
+            yield from _broken(item, (*at, key))
+
+
 def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
     """Parse the bytes of a file called ``name``. Never raises; see ``Document.problems``."""
     document = Document(name, None, [])
-    if len(data) > MAX_BYTES:
-        _report(document, Place(name), "the file is too large; expected at most 4 MiB")
-        return document
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8", "replace")
-        _report(document, _place_of(before, name), "not UTF-8; expected a text file in UTF-8")
-        return document
-    bad = _UNPRINTABLE.search(text)
-    if bad:
-        what = f"character {quoted(bad[0])} is not allowed in YAML; expected printable text"
-        _report(document, _place_of(text[: bad.start()], name), what)
+    text = read_text(data, name)
+    if isinstance(text, Problem):
+        document.problems.append(text)
         return document
     composer = _Composer(document, yaml.parse(text, Loader=loader))
     try:
         document.root = composer.compose()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(name, mark.line + 1, mark.column + 1) if mark else Place(name, 1, 1)
-        _report(document, place, _syntax_text(error, text, mark))
+        document.problems.append(syntax_problem(error, text, name))
     except yaml.YAMLError:
         _report(document, Place(name, 1, 1), "not YAML; expected text that YAML 1.2 allows")
     except _TooMuchError as error:
@@ -181,20 +182,6 @@ def parse_yaml(data: bytes, name: str, *, loader: Any = _LOADER) -> Document:
 
 def _report(document: Document, place: Place, text: str, loc: Loc = ()) -> None:
     document.problems.append(Problem(place, path_text(loc), text))
-
-
-def _place_of(before: str, name: str) -> Place:
-    return Place(name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-
-
-def _syntax_text(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
-    if mark is not None:
-        lines = text.splitlines()
-        line = lines[mark.line] if mark.line < len(lines) else ""
-        if "\t" in line[: mark.column + 1]:
-            return "a tab; expected spaces, since YAML does not indent with tabs"
-    what = (error.problem or "not YAML").removeprefix("found ")
-    return f"YAML syntax: {what}" + (f" ({error.context})" if error.context else "")
 
 
 class _TooMuchError(Exception):
@@ -249,7 +236,9 @@ class _Composer:
         if anchor is not None:
             self._anchors[anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(place, self._scalar(event, place, loc))
+            before = len(self._document.problems)
+            value = self._scalar(event, place, loc)
+            node = Node(place, value, broken=len(self._document.problems) > before)
             self._count(1, place)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self._sequence(event, place, loc)
@@ -268,8 +257,9 @@ class _Composer:
     def _alias(self, event: yaml.AliasEvent, place: Place, loc: Loc) -> Node:
         name = str(event.anchor)
         if name not in self._anchors:
-            self._fault(place, f"alias *{name} is unknown; expected an anchor &{name} above", loc)
-            return Node(place, None)
+            what = f"alias *{name} is unknown; expected an anchor &{name} above, "
+            self._fault(place, f'{what}or text in quotes: "*{name}"', loc)
+            return Node(place, None, broken=True)
         node = self._anchors[name]
         if node is None:
             raise _TooMuchError(place, f"alias *{name} stands inside the value it names")
@@ -345,6 +335,10 @@ class _Composer:
         return node
 
     def _key(self, event: yaml.Event, place: Place, loc: Loc) -> str | None:
+        if isinstance(event, yaml.AliasEvent):
+            what = f"*{event.anchor} is an alias; expected text in quotes: "
+            self._fault(place, f'{what}"*{event.anchor}"', loc)
+            return None
         if not isinstance(event, yaml.ScalarEvent):
             self._node(event, (*loc, _ODD))
             self._fault(place, "a key that is not plain text; expected a name", loc)

@@ -133,6 +133,33 @@ def test_what_is_no_address_is_said_to_be_none(address: str) -> None:
         ask(address, 1)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--timeout", "-1", "expected more than 0 and at most 300 seconds"),
+        ("--timeout", "0", "expected more than 0 and at most 300 seconds"),
+        ("--timeout", "300.1", "expected more than 0 and at most 300 seconds"),
+        ("--timeout", "1e30", "expected more than 0 and at most 300 seconds"),
+        ("--timeout", "nan", "expected more than 0 and at most 300 seconds"),
+        ("--admin", "foo", "foo is no address; expected host:port, unix:/path, or an http(s) URL"),
+        ("--admin", "", "is no address; expected host:port"),
+    ],
+)
+def test_an_argument_without_meaning_is_a_mistake_in_the_call(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["healthcheck", "--admin", "off", f"{option}={value}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: " in (told := capsys.readouterr().err)
+    assert said in told
+
+
+@pytest.mark.parametrize("value", ["0.001", "300"])
+def test_the_shortest_and_the_longest_wait_are_taken(value: str) -> None:
+    assert main(["healthcheck", "--admin", "off", "--timeout", value]) == 1
+
+
 def test_a_listener_that_is_off_cannot_be_asked() -> None:
     with pytest.raises(NotReadyError, match=r"listen\.admin"):
         ask("off", 1)

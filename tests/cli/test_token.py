@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,6 +75,22 @@ def test_the_token_stands_alone_on_stdout(
     assert err == ""
     assert (claims["iss"], claims["aud"]) == (issuer.url, RESOURCE)
     assert (claims["client_id"], claims["scope"]) == ("script", "read write")
+
+
+def test_an_issuer_may_be_named_as_in_a_file(
+    token: Run, issuer: Issuer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "extauthz.yaml"
+    servers = "servers: [{resource: https://m.example/x}]"
+    file.write_text(f"version: 1\nissuers: [{{name: corp, issuer: '{issuer.url}'}}]\n{servers}\n")
+    assert token("--issuer", "corp", "--config", str(file)) == 0
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["iss"] == issuer.url
+    assert token("--issuer", "nobody", "--config", str(file)) == 1
+    assert "no issuer of" in (told := capsys.readouterr().err)
+    assert "a URL or one of corp" in told
+    assert token("--issuer", "corp", "--config", str(tmp_path / "none")) == 1
+    assert "cannot be read" in capsys.readouterr().err
 
 
 def test_two_resources_are_asked_for_at_once(
@@ -271,6 +290,47 @@ def test_an_issuer_that_is_no_https_url_is_a_usage_error(
         main(["token", "--issuer", url, "--client-id", "a", "--client-secret-file", "-"])
     assert caught.value.code == 2
     assert "argument --issuer: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("said", "lifetime"),
+    [
+        (3600, 3600),
+        ("3600", 3600),
+        (0.5, 0.5),
+        (31_622_400, 31_622_400),
+        ("31622400", 31_622_400),
+        (31_622_401, None),
+        ("31622401", None),
+        ("0", None),
+        ("-1", None),
+        ("1e3", None),
+        ("", None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_a_lifetime_may_be_a_number_or_its_digits(
+    issuer: Issuer, said: object, lifetime: float | None
+) -> None:
+    answer = {"access_token": "a", "token_type": "Bearer", "expires_in": said}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answer).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        issuer.metadata = {"token_endpoint": f"http://127.0.0.1:{server.server_port}/"}
+        question = TokenQuestion(issuer=issuer.url, client_id="script")
+        assert request_token(question, "s").lifetime == lifetime
+        thread.join()
 
 
 def test_metadata_is_looked_for_where_mcp_clients_look() -> None:

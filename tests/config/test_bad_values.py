@@ -8,6 +8,7 @@ from tests.config.desk import SERVERS, Desk, at_issuer, at_server
 
 TOP = {
     "lisen: {}": "6:1: lisen: unknown key; expected listen?",
+    "<<: {}": '6:1: ["<<"]: YAML 1.2 has no merge keys; expected the keys themselves',
     "zzz: 1": "6:1: zzz: unknown key; expected one of version, listen, issuers, servers, edge, "
     "tokens, state_dir, workers, drain, log",
     "revocation: {}": "6:1: revocation: reserved for a later version; expected it to be absent",
@@ -44,7 +45,8 @@ TOP = {
     "size such as 16KiB or 1MiB",
     "tokens: {max_bytes: 16KB}": '6:21: tokens.max_bytes: "16KB" is not a size; expected a size '
     "such as 16KiB or 1MiB",
-    "tokens: {max_bytes: 2MiB}": "6:21: tokens.max_bytes: out of range; expected 1KiB to 1MiB",
+    "tokens: {max_bytes: 2MiB}": '6:21: tokens.max_bytes: "2MiB" is out of range; expected '
+    "1KiB to 1MiB",
     "tokens: {cache_entries: -1}": "6:25: tokens.cache_entries: found the number -1; expected at "
     "least 0",
     "tokens: {cache_entries: 1.5}": "6:25: tokens.cache_entries: found the number 1.5; expected a "
@@ -60,7 +62,7 @@ TOP = {
     "24h",
     "drain: 1d": '6:8: drain: "1d" is not a duration; expected a duration such as 500ms, 30s, 10m '
     "or 24h",
-    "drain: 11s": "6:8: drain: out of range; expected 0s to 10s",
+    "drain: 11s": '6:8: drain: "11s" is out of range; expected 0s to 10s',
     "log: {level: trace}": '6:14: log.level: found "trace"; expected one of debug, info, warning, '
     "error",
     "log: {allow_sample: 1.1}": "6:21: log.allow_sample: found the number 1.1; expected at most "
@@ -76,6 +78,9 @@ ISSUER = {
     "._~:/@%+- (write a name where the default has others)",
     "accepted_issuers: ['https://x/{tenant}/']": "4:24: issuers[0].accepted_issuers[0]: "
     '"https://x/{tenant}/" is not a template; expected {tenantid} once, and no other braces',
+    "accepted_issuers: ['https://x/{tenantid}/?a']": "4:24: issuers[0].accepted_issuers[0]: "
+    '"https://x/{tenantid}/?a" has a query or a fragment; expected an absolute URL such as '
+    "https://host/path",
     "accepted_issuers: ['https://x/{tenantid}/']": "3:5: issuers[0].required_claims: no tid; a "
     "template in accepted_issuers takes every tenant of the provider; expected tid: [the tenants "
     "that may call]",
@@ -104,6 +109,9 @@ ISSUER = {
     "of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519",
     "algorithms: []": "4:17: issuers[0].algorithms: found an empty list; expected at least one "
     "entry",
+    "algorithms: *nope": "4:17: issuers[0].algorithms: alias *nope is unknown; expected an anchor "
+    '&nope above, or text in quotes: "*nope"',
+    "leeway: !!int 1s": '4:13: issuers[0].leeway: "1s" does not fit its tag !!int',
     "algorithms: RS256": '4:17: issuers[0].algorithms: found "RS256"; expected a list',
     "token_types: ['']": '4:19: issuers[0].token_types[0]: "" is not a token type; expected a '
     "JOSE typ such as at+jwt or JWT",
@@ -114,13 +122,16 @@ ISSUER = {
     "text, a number, true or false, or a list of such",
     "required_claims: {a: []}": "4:26: issuers[0].required_claims.a: found an empty list; "
     "expected at least one value that would do",
+    "required_claims: {a: [1, .nan]}": "4:30: issuers[0].required_claims.a[1]: found the number "
+    "nan, which no claim equals; expected a number that a token can hold",
     "required_claims: {a: {b: c}}": "4:26: issuers[0].required_claims.a: found a mapping; "
     "expected text, a number, true or false, or a list of such",
     "leeway: 30": "4:13: issuers[0].leeway: found the number 30; expected a duration such as "
     "500ms, 30s, 10m or 24h",
     "allow_http_hosts: ['a:80']": '4:24: issuers[0].allow_http_hosts[0]: "a:80" is not a host; '
     "expected one exact host, without scheme and port",
-    "keys: {refresh: 0s}": "4:21: issuers[0].keys.refresh: out of range; expected 1s to 24h",
+    "keys: {refresh: 0s}": '4:21: issuers[0].keys.refresh: "0s" is out of range; expected '
+    "1s to 24h",
     "keys: {refesh: 1s}": "4:12: issuers[0].keys.refesh: unknown key; expected refresh?",
 }
 

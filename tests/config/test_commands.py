@@ -14,7 +14,7 @@ import pytest
 
 from extauthz.cli import main
 from extauthz.config.schema import schema_text
-from tests.config.desk import SERVERS, at_server
+from tests.config.desk import SERVERS, at_issuer, at_server
 from tests.keys.issuer_keys import ec_key, jwk
 
 Capture = pytest.CaptureFixture[str]
@@ -52,6 +52,31 @@ def test_warnings_do_not_fail(folder: Path, capsys: Capture) -> None:
             "only logged"
         ),
         "ok: mine.yaml: 1 issuer, 1 server, 0 rules, 1 warning",
+    ]
+
+
+def test_files_that_are_not_here_are_warnings_since_they_may_be_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    tls = "listen: {http_tls: {cert_file: c.pem, key_file: k.pem}}\n"
+    (folder / "extauthz.yaml").write_text(at_issuer("jwks_file: j.json\nca_file: .") + tls)
+    monkeypatch.setenv("EXTAUTHZ_LISTEN_HTTP_TLS_KEY_FILE", "other.pem")
+    (folder / "c.pem").touch()
+    assert main(["validate"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        (
+            'warning: environment: EXTAUTHZ_LISTEN_HTTP_TLS_KEY_FILE: "other.pem" cannot be read '
+            "here: No such file or directory; serve will need it"
+        ),
+        (
+            'warning: ./extauthz.yaml:4:16: issuers[0].jwks_file: "j.json" cannot be read here: No '
+            "such file or directory; serve will need it"
+        ),
+        (
+            'warning: ./extauthz.yaml:5:14: issuers[0].ca_file: "." cannot be read here: Is a '
+            "directory; serve will need it"
+        ),
+        "ok: ./extauthz.yaml: 1 issuer, 1 server, 0 rules, 3 warnings",
     ]
 
 

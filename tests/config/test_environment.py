@@ -95,6 +95,21 @@ def test_no_resource_means_no_metadata_and_a_warning(desk: Desk, audience: str) 
     assert any("no resource metadata" in str(warning) for warning in loaded.warnings)
 
 
+def test_why_an_audience_is_not_taken_for_the_public_url(desk: Desk) -> None:
+    def said(audience: str) -> str:
+        loaded = desk.load(environ={**LEAST, "OAUTH_AUDIENCE": audience})
+        return next(str(one) for one in loaded.warnings if "no resource metadata" in str(one))
+
+    assert said("http://mcp.example.com/x").endswith(
+        'expected EXTAUTHZ_RESOURCE (OAUTH_AUDIENCE is none: "http://mcp.example.com/x" is plain '
+        "http; expected https; http is for loopback only)"
+    )
+    assert "user name or password" in (told := said("https://me:hunter2@mcp.example.com/x"))
+    assert "hunter2" not in told
+    assert said("api://default").endswith("expected EXTAUTHZ_RESOURCE")
+    assert server(desk.load(environ={**LEAST, "OAUTH_AUDIENCE": "http://localhost/x"})).resource
+
+
 @pytest.mark.parametrize("audience", ["https://mcp.example.com", "https://mcp.example.com/"])
 def test_an_audience_without_path_counts_with_and_without_slash(desk: Desk, audience: str) -> None:
     found = server(desk.load(environ={**LEAST, "OAUTH_AUDIENCE": audience}))
@@ -102,9 +117,10 @@ def test_an_audience_without_path_counts_with_and_without_slash(desk: Desk, audi
     assert found.audiences == frozenset({"https://mcp.example.com", "https://mcp.example.com/"})
 
 
-def test_key_refresh_is_in_seconds(desk: Desk) -> None:
-    loaded = desk.load(environ={**LEAST, "OAUTH2_JWKS_CACHE_TTL": "3600"})
-    assert loaded.settings.issuers[0].keys.refresh == 3600
+@pytest.mark.parametrize("seconds", ["1", "3600", "86400"])
+def test_key_refresh_is_in_seconds(desk: Desk, seconds: str) -> None:
+    loaded = desk.load(environ={**LEAST, "OAUTH2_JWKS_CACHE_TTL": seconds})
+    assert loaded.settings.issuers[0].keys.refresh == int(seconds)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +208,11 @@ def test_any_audience_must_be_said_out_loud(desk: Desk) -> None:
         ),
         (
             {"OAUTH2_JWKS_CACHE_TTL": "0"},
-            "OAUTH2_JWKS_CACHE_TTL: out of range; expected 1s to 24h",
+            "OAUTH2_JWKS_CACHE_TTL: 0 is out of range; expected 1 to 86400 seconds",
+        ),
+        (
+            {"OAUTH2_JWKS_CACHE_TTL": "86401"},
+            "OAUTH2_JWKS_CACHE_TTL: 86401 is out of range; expected 1 to 86400 seconds",
         ),
         ({"PORT": "http"}, 'PORT: "http" is not a port; expected a number up to 65535'),
         (
@@ -203,7 +223,23 @@ def test_any_audience_must_be_said_out_loud(desk: Desk) -> None:
             {"OAUTH_ISSUER": "http://idp.example.com"},
             (
                 'OAUTH_ISSUER: "http://idp.example.com" is plain http, whose answers anyone on the '
-                "way can forge; expected https, or its host in the file's allow_http_hosts"
+                "way can forge; expected https, or its host in allow_http_hosts of a configuration "
+                "file"
+            ),
+        ),
+        (
+            {"OAUTH_ISSUER": "foo"},
+            (
+                'OAUTH_ISSUER: "foo" is no URL, so clients cannot be told where to log in; '
+                "expected the https URL of the issuer, or a configuration file with "
+                "advertised_issuer"
+            ),
+        ),
+        (
+            {"EXTAUTHZ_LISTEN_GRPC_TLS_KEY_FILE": "k"},
+            (
+                "EXTAUTHZ_LISTEN_GRPC_TLS_KEY_FILE: listen.grpc_tls.cert_file is missing; expected "
+                "the certificate of key_file (variable EXTAUTHZ_LISTEN_GRPC_TLS_CERT_FILE)"
             ),
         ),
     ],

@@ -108,6 +108,37 @@ def test_mistakes_in_variables_and_flags_name_them(desk: Desk) -> None:
     ]
 
 
+def test_what_a_variable_wins_over_must_be_good_all_the_same(desk: Desk) -> None:
+    """Else it would come to light on the day when the variable goes."""
+    text = SERVERS + "log: {level: loud}\nlisten: {trusted_proxies: [x], http: 5}\nworkers: *two\n"
+    environ = {"EXTAUTHZ_LOG_LEVEL": "debug", "EXTAUTHZ_LISTEN_TRUSTED_PROXIES": "::1"}
+    problems = desk.problems(text, environ={**environ, "EXTAUTHZ_WORKERS": "2"}, flags={})
+    assert problems == desk.problems(text)
+    assert len(problems) == 4
+    assert problems[0].startswith("6:14: log.level: found")
+    good = SERVERS + "log: {level: info}\nlisten: {trusted_proxies: ['::1'], http: off}\n"
+    desk.load(good, environ=environ, flags={"listen.http": "127.0.0.1:1"})
+
+
+def test_what_a_variable_asks_for_is_asked_of_it_and_not_of_the_file(desk: Desk) -> None:
+    name = "EXTAUTHZ_LISTEN_HTTP_TLS_CERT_FILE"
+    assert desk.problems(SERVERS, environ={name: "a"}) == [
+        (
+            f"environment: {name}: listen.http_tls.key_file is missing; expected the key of "
+            "cert_file (variable EXTAUTHZ_LISTEN_HTTP_TLS_KEY_FILE)"
+        )
+    ]
+    flag = "listen.http_tls.cert_file"
+    (problem,) = desk.problems(SERVERS, flags={flag: "a"})
+    assert problem.startswith("command line: --listen-http-tls-cert-file: listen.http_tls.key_file")
+
+
+def test_a_variable_stands_in_for_what_is_no_value_in_the_file(desk: Desk) -> None:
+    text = SERVERS + "workers: *two\n"
+    assert len(desk.problems(text)) == 1
+    assert len(desk.problems(text, environ={"EXTAUTHZ_WORKERS": "many"})) == 2
+
+
 def test_a_setting_that_has_no_flag_is_a_mistake_of_the_program(desk: Desk) -> None:
     with pytest.raises(KeyError):
         desk.load(SERVERS, flags={"version": "1"})
@@ -139,6 +170,25 @@ def test_other_unknown_variables_are_mistakes(desk: Desk) -> None:
     assert desk.problems(SERVERS, environ=environ) == [
         "environment: EXTAUTHZ_LOG_LEVL: unknown variable; expected EXTAUTHZ_LOG_LEVEL?",
         "environment: EXTAUTHZ_FOO: unknown variable; expected a setting's path in upper case",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EXTAUTHZ_HOST", "HOST, without the prefix"),
+        ("EXTAUTHZ_OAUTH_ISSUER", "OAUTH_ISSUER, without the prefix"),
+        ("EXTAUTHZ_OAUTH_ISUER", "OAUTH_ISSUER?"),
+        ("EXTAUTHZ_POT", "PORT?"),
+        ("EXTAUTHZ_RESOURCES", "EXTAUTHZ_RESOURCE?"),
+        ("EXTAUTHZ_WORKER", "EXTAUTHZ_WORKERS?"),
+    ],
+)
+def test_what_is_suggested_instead_is_a_name_that_is_read(
+    desk: Desk, name: str, meant: str
+) -> None:
+    assert desk.problems(SERVERS, environ={name: "x"}) == [
+        f"environment: {name}: unknown variable; expected {meant}"
     ]
 
 
@@ -175,6 +225,14 @@ def test_a_named_file_must_be_there(
 ) -> None:
     desk.files["./extauthz.yaml"] = SERVERS
     assert desk.problems(config=config, environ=environ) == [problem]
+
+
+def test_an_empty_path_is_a_mistake_and_an_empty_variable_is_none(desk: Desk) -> None:
+    desk.files["./extauthz.yaml"] = SERVERS
+    assert desk.problems(config="") == [
+        "command line: --config: is empty; expected the path of a file"
+    ]
+    assert desk.load(environ={"EXTAUTHZ_CONFIG": ""}).source == "./extauthz.yaml"
 
 
 def test_a_file_that_cannot_be_read_is_not_passed_over(desk: Desk) -> None:

@@ -67,6 +67,13 @@ SERVER = {
             "any access token: demanding it may refuse everybody"
         )
     ],
+    "tools: {a: [deny], b: {any_scopes: [x, allow]}, c: deny, d: [denied]}": [
+        ("6:16: servers[0].tools.a: a scope named deny is demanded; for the rule write deny alone"),
+        (
+            "6:27: servers[0].tools.b: a scope named allow is demanded; for the rule write allow "
+            "alone"
+        ),
+    ],
     "tools: {a: [], b: {}}": [
         (
             "6:16: servers[0].tools.a: demands nothing, which is the same as allow; write allow "

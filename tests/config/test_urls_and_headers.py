@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.desk import HEAD, TAIL, Desk, at_server
+from tests.config.desk import HEAD, TAIL, Desk, at_issuer, at_server
 
 
 @pytest.mark.requirement("R1", "R12")
@@ -15,7 +15,7 @@ from tests.config.desk import HEAD, TAIL, Desk, at_server
         ("/x", "is not an http(s) URL; expected an absolute URL such as https://host/path"),
         (
             "https://u:p@m.example/x",
-            ("is not an http(s) URL; expected an absolute URL such as https://host/path"),
+            '"https://m.example/x" holds a user name or password; expected a URL without them',
         ),
         (
             "https://m.example/x#y",
@@ -157,3 +157,41 @@ def test_headers_that_claims_must_not_reach(desk: Desk, name: str) -> None:
 @pytest.mark.parametrize("name", ["x-user-email", "x-auth-email", "contents", "x_groups"])
 def test_headers_that_claims_may_reach(desk: Desk, name: str) -> None:
     desk.load(at_server(f"forward: {{headers: {{{name}: sub}}}}"))
+
+
+SECRETS = {
+    "https://user:hunter2@idp.example/k": "https://idp.example/k",
+    "https://hunter2@idp.example/k": "https://idp.example/k",
+    "https://user:hunter2@[::1]:80/k": "https://[::1]:80/k",
+    "https://user:1234@idp.example": "https://idp.example",
+    "https://user:hun/ter2@idp.example/k": "https://idp.example/k",
+    "https://user:hun@ter2@idp.example/k#x": "https://idp.example/k#x",
+}
+
+
+@pytest.mark.parametrize(("url", "shown"), SECRETS.items())
+def test_a_password_in_a_url_is_refused_and_never_repeated(
+    desk: Desk, url: str, shown: str
+) -> None:
+    said = f'"{shown}" holds a user name or password; expected a URL without them'
+    for line in ("jwks_uri", "advertised_issuer"):
+        (problem,) = desk.problems(at_issuer(f'{line}: "{url}"'))
+        assert problem.endswith(said)
+    (problem,) = desk.problems(HEAD.replace("https://a.example", f'"{url}"') + TAIL)
+    assert problem.endswith(said)
+    for line in (f'upstream: "{url}"', f'origins: ["{url}"]'):
+        (problem,) = desk.problems(at_server(line))
+        assert problem.endswith(said)
+    (problem,) = desk.problems(at_server(f'issuers: ["{url}"]'))
+    assert f'"{shown}" is no issuer' in problem
+    environ = {"OAUTH_ISSUER": "https://a.example", "OAUTH_AUDIENCE": "x"}
+    for name in ("OAUTH_JWKS_URL", "OAUTH_WELL_KNOWN_URL", "EXTAUTHZ_RESOURCE"):
+        desk.files.clear()
+        assert desk.problems(environ={**environ, name: url}) == [f"environment: {name}: {said}"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example/x@y", "https://a.example:80/x:y@z", "https://[::1]:80/x@y"]
+)
+def test_a_path_may_hold_what_a_password_ends_with(desk: Desk, url: str) -> None:
+    desk.load(at_issuer(f'jwks_uri: "{url}"'))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from extauthz.config.yaml_source import MAX_BYTES, Document, parse_yaml
+from extauthz.config.yaml_source import Document, parse_yaml
+from extauthz.config.yaml_text import MAX_BYTES
 
 LOADERS = [
     pytest.param(yaml.SafeLoader, id="python"),
@@ -113,7 +114,11 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
         ("- a", "f:1:1: expected a mapping of settings that begins with: version: 1"),
         ("a: 1\n---\nb: 2", "f:2:1: a second document; expected one per file"),
         ("a:\n\tb: 1", "f:2:1: a tab; expected spaces, since YAML does not indent with tabs"),
-        ("a: *x", "f:1:4: a: alias *x is unknown; expected an anchor &x above"),
+        (
+            "a: *x",
+            ('f:1:4: a: alias *x is unknown; expected an anchor &x above, or text in quotes: "*x"'),
+        ),
+        ("a: {*x: b}", 'f:1:5: a: *x is an alias; expected text in quotes: "*x"'),
         ("a: &x [*x]", "f:1:8: alias *x stands inside the value it names"),
         ("1: a", "f:1:1: the key 1 is not text; expected it in quotes"),
         ("? [a]\n: b", "f:1:3: a key that is not plain text; expected a name"),
@@ -124,12 +129,48 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
         ("a: b: c", "f:1:5: YAML syntax: mapping values are not allowed in this context"),
         ("a: 1\nb: \x07", f'f:2:4: character "{BELL}" is not allowed in YAML; {PRINTABLE}'),
         (b"a: \xff", "f:1:4: not UTF-8; expected a text file in UTF-8"),
+        (b"a: 1\rb: 2\r\nc: \xff", "f:3:4: not UTF-8; expected a text file in UTF-8"),
         ("a: " + "[" * 50, "f:1:36: nested too deeply; expected at most 32 levels"),
         ("? " * 50, "f:1:67: nested too deeply; expected at most 32 levels"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: str | bytes, problem: str) -> None:
     assert problems(text) == [problem]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    ("text", "place", "meant"),
+    [
+        ("a: {*: allow}", "f:1:5", "*"),
+        ("a: 1\nb:\n  *: allow", "f:3:3", "*"),
+        ("a: [*]", "f:1:5", "*"),
+        ("a: *", "f:1:4", "*"),
+        ("a: [*.example.com, b]", "f:1:5", "*.example.com"),
+    ],
+)
+def test_a_star_without_quotes_is_shown_with_them(
+    loader: Any, text: str, place: str, meant: str
+) -> None:
+    what = "a star without quotes begins an alias; expected quotes around it"
+    assert list(map(str, parse(text, loader).problems)) == [f'{place}: {what}: "{meant}"']
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("code", ["0085", "2028", "2029"])
+def test_what_only_yaml_1_1_takes_for_a_line_break_stands_in_double_quotes_or_nowhere(
+    loader: Any, code: str
+) -> None:
+    """Else the rest of a comment could be live settings (YAML 1.2.2 section 5.4)."""
+    character = chr(int(code, 16))
+    found = parse(f"a: 1 # hi\nb: 2 # hi{character}c: 3", loader)
+    (problem,) = map(str, found.problems)
+    assert problem.startswith(f"f:2:10: character U+{code} ends a line for some programs")
+    assert problem.endswith(f'expected a plain line break, or "\\u{code}" inside double quotes')
+    assert found.root is None
+    escaped = parse(f'a: "x\\u{code}y"', loader)
+    assert escaped.root is not None
+    assert escaped.root.plain() == {"a": f"x{character}y"}
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

@@ -226,6 +226,14 @@ class TestPort:
         router = Router((_server("any", ["a"], [""]), _server("named", ["a:81"], [""])))
         assert [_led(router, host) for host in ("a:81", "a:82", "a")] == ["named", "any", "any"]
 
+    def test_a_named_port_counts_before_the_length_of_the_path(self):
+        """As section 11 of the contract says of hosts."""
+        servers = (_server("port", ["a:81"], ["/x"]), _server("path", ["a"], ["/x/y", "/z"]))
+        router = Router(servers)
+        assert _led(router, "a:81", "/x/y/z") == "port"
+        assert _led(router, "a", "/x/y/z") == "path"
+        assert _led(router, "a:81", "/z") == "path"
+
     def test_metadata_of_a_resource_on_loopback_is_found_by_its_port(self):
         resource = "http://127.0.0.1:8443/mcp"
         router = Router((replace(_server("one", ["a"], ["/mcp"]), resource=resource),))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.demo.issuer import Fault, Issuer
@@ -54,6 +55,24 @@ def test_a_second_sigterm_ends_at_once(service: Running) -> None:
     until(lambda: service.ready() == 503)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(2) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["extauthz.config.load.load", "extauthz.service.run._serve"])
+def test_a_signal_before_there_is_a_service_ends_with_0(
+    tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    """The first moment is before the configuration is read, the last before the loop begins."""
+    running = Running(tmp_path)
+    code = (
+        "import importlib, os, sys; from extauthz.cli import main\n"
+        f"module, _, name = '{moment}'.rpartition('.')\n"
+        f"signalled = lambda *_, **__: os.kill(os.getpid(), {int(number)})\n"
+        "setattr(importlib.import_module(module), name, signalled)\n"
+        f"sys.exit(main(['serve', '--config', '{running.file}']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert ended.returncode == 0
 
 
 def test_it_starts_while_the_issuer_is_down_and_becomes_ready_by_itself(tmp_path: Path) -> None:
