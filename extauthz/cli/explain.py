@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .options import add_config, add_settings, load_or_complain
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from extauthz.core.explain import Explanation
     from extauthz.core.model import Decision, Step
+
+_NAMELESS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
+_HTTP_METHODS: Final = _NAMELESS | {"PATCH", "POST", "PUT"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,11 +63,15 @@ def run(options: argparse.Namespace) -> int:
     from extauthz.core.explain import explain, question  # noqa: PLC0415
     from extauthz.service.keys_once import fetch_keys_once  # noqa: PLC0415
 
+    misuse = _misuse(options)
+    if misuse is not None:
+        print(f"extauthz explain: {misuse}", file=sys.stderr)
+        return 2
     loaded = load_or_complain(options)
     if loaded is None:
         return 1
     policy = compile_policy(loaded)
-    if options.url:
+    if options.url is not None:
         parts = urlsplit(options.url)
         options.host, options.path = parts.netloc, parts.path or "/"
     if (options.host is None or options.path is None) and len(policy.servers) == 1:
@@ -95,6 +102,25 @@ def run(options: argparse.Namespace) -> int:
     )
     (_print_json if options.json else _print_text)(explained, failed)
     return 0 if explained.allowed else 1
+
+
+def _misuse(options: argparse.Namespace) -> str | None:
+    """What is wrong with the question: it would be answered, but not as it was meant."""
+    from extauthz.config.urls import split_url  # noqa: PLC0415
+    from extauthz.core.calls import NAMED_BY  # noqa: PLC0415
+
+    method: str | None = options.method
+    if options.url is not None and split_url(options.url) is None:
+        return "--url is no absolute http(s) URL"
+    if method is None:
+        return None
+    if method != method.upper() and method.upper() in _HTTP_METHODS:
+        return f"HTTP methods are written in capitals: --method {method.upper()}"
+    if options.tool is not None and method in _NAMELESS:
+        return f"--tool is for a POST; expected no --method {method}"
+    if options.tool is not None and method != method.upper() and method not in NAMED_BY:
+        return f"{method} names no tool; expected --tool with one of {', '.join(NAMED_BY)}"
+    return None
 
 
 def _print_text(explained: Explanation, failed: Mapping[str, str]) -> None:

@@ -78,7 +78,7 @@ def question(
     ``tools/call`` where a ``tool`` is named, else a GET. ``calls`` says what the proxy tells of
     the call: ``mcp`` is Envoy with its MCP filter, ``none`` any that sees no more than headers.
     """
-    call = "tools/call" if tool else None
+    call = "tools/call" if tool is not None else None
     if method is not None and _HTTP_METHOD.fullmatch(method) is None:
         method, call = None, method
     headers = {"accept": "application/json, text/event-stream"}

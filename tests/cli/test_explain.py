@@ -103,3 +103,42 @@ def test_programs_are_told_of_an_allow_what_the_server_is_sent(explained: Explai
     assert "authorization" in told["removed"]
     assert told["answer"][0] == "to the server calculator:"
     assert {step["hint"] for step in told["steps"]} >= {""}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--method", "GET", "--tool", "add"),
+        ("--method", "DELETE", "--tool", "add"),
+        ("--method", "post", "--tool", "add"),
+        ("--method", "Post"),
+        ("--method", "ping", "--tool", "add"),
+        ("--method", "call", "--tool", "add"),
+        ("--url", "https://["),
+        ("--url", "calculator"),
+        ("--url", ""),
+    ],
+)
+def test_a_question_that_would_be_another_one_is_a_mistake_in_the_call(
+    explained: Explained, options: tuple[str, ...]
+) -> None:
+    assert explained(*options) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--method", "POST", "--tool", "add"),
+        ("--method", "PUT", "--tool", "add"),
+        ("--method", "tools/call", "--tool", "add"),
+        ("--method", "ping"),
+        ("--method", "GET"),
+    ],
+)
+def test_methods_that_fit(explained: Explained, options: tuple[str, ...]) -> None:
+    assert explained(*options)[0] == 0
+
+
+def test_an_empty_tool_is_a_tool(explained: Explained) -> None:
+    """As ``--tool "$TOOL"`` gives where nothing is set."""
+    assert "tools/call, as Envoy's MCP filter tells it" in explained("--tool", "")[1]
