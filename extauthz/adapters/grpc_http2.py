@@ -62,30 +62,29 @@ _NOT_ONE: Final = failure(StatusCode.UNIMPLEMENTED, "expected one message")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a call's headers say: which method, for how many seconds, in which trace.
+    """What a call's headers say: which method, for how many seconds, in which trace."""
 
-    ``refusal`` is the whole answer where nothing else is possible.
+    method: int
+    timeout: float | None
+    traceparent: str | None
+
+
+def call_of(headers: Headers, methods: Mapping[bytes, int], *, max_bytes: int) -> Call | bytes:
+    """Read the headers of a request; ``methods`` are those there are, by path.
+
+    Headers where nothing else can be answered.
     """
-
-    method: int = -1
-    timeout: float | None = None
-    traceparent: str | None = None
-    refusal: bytes | None = None
-
-
-def call_of(headers: Headers, methods: Mapping[bytes, int], *, max_bytes: int) -> Call:
-    """Read the headers of a request; ``methods`` are those there are, by path."""
     if sum(len(name) + len(value) + _ENTRY for name, value in headers) > max_bytes:
-        return Call(refusal=_LONG)
+        return _LONG
     said = dict(headers)
     if said[b":method"] != b"POST":
-        return Call(refusal=_NO_POST)
+        return _NO_POST
     kind = said.get(b"content-type")
     if kind is None or not kind.startswith(b"application/grpc"):
-        return Call(refusal=_NO_GRPC)
+        return _NO_GRPC
     method = methods.get(said[b":path"])
     if method is None:
-        return Call(refusal=_UNKNOWN)
+        return _UNKNOWN
     timeout, traceparent = said.get(b"grpc-timeout"), said.get(b"traceparent")
     return Call(
         method,

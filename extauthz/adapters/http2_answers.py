@@ -37,7 +37,7 @@ class Stream:
         self.length = length
         self.window = answers.stream_window
         self.body: bytes | bytearray = b""
-        self.whole = False
+        self.whole: bool
         self.counted = 0
         self.since = since
         self.pending = b""
@@ -121,14 +121,8 @@ class Answers:
 
     def raised(self, stream: Stream | None = None) -> None:
         """Go on with what was held back, of one stream or of all."""
-        if stream is not None:
-            if stream.number in self._held:
-                self._push(stream)
-            return
-        for held in tuple(self._held.values()):
+        for held in tuple(self._held.values()) if stream is None else (stream,):
             self._push(held)
-            if not self.window:
-                return
 
     def forget(self, stream: Stream) -> None:
         """Send no more of an answer."""

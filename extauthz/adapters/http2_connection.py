@@ -274,7 +274,8 @@ class Http2Connection(asyncio.Protocol):
         else:
             stream = Stream(self._answers, number, head, length, self._heard)
             self._streams[number] = stream
-            if flags & END_STREAM:
+            stream.whole = bool(flags & END_STREAM)
+            if stream.whole:
                 self._complete(stream)
 
     def control(self, kind: int, number: int, flags: int, payload: bytes) -> None:

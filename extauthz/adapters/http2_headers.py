@@ -74,7 +74,7 @@ def _length(headers: Headers) -> int:
 class _Table(HeaderTable):
     """Tells whether something was added."""
 
-    changed = False
+    changed: bool
 
     def add(self, name: bytes, value: bytes) -> None:
         self.changed = True

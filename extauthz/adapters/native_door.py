@@ -157,15 +157,15 @@ class NativeDoor:
         self._made += 1
         return self._limits.connection_age * (0.9 + 0.2 * (self._made * _GOLDEN % 1))
 
-    def read_head(self, headers: Headers) -> Call:
+    def read_head(self, headers: Headers) -> Call | bytes:
         """What a call is about."""
         return call_of(headers, _METHODS, max_bytes=self._limits.metadata_bytes)
 
     def requested(self, stream: Stream) -> None:
         """Answer a call."""
-        call: Call = stream.head
-        if call.refusal is not None:
-            stream.finish(call.refusal)
+        call: Call | bytes = stream.head
+        if isinstance(call, bytes):
+            stream.finish(call)
             return
         message = message_in(stream.body)
         if message is None:

@@ -114,6 +114,7 @@ class Transport:
     paused: bool = False
 
     def write(self, data: bytes) -> None:
+        assert data
         assert not self.is_closing()
         self.written += data
         self.writes += 1

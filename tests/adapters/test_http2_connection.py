@@ -487,8 +487,28 @@ def test_an_old_connection_without_calls_ends_at_once():
     client = Client(Service(OLD))
     client.clock.after(1010.0)
     assert client.heard()[-2].kind == GOAWAY
-    client.send(frame(PING, ACK, 0, bytes(8)) + frame(PUSH_PROMISE))
+    client.send(frame(PING, ACK, 0, bytes(8)))
     assert client.transport.closed
+
+
+def test_after_the_end_nothing_is_read_nor_sent():
+    client = Client(Service(OLD))
+    client.service.answer = wait
+    client.send(client.request(1, b"x"))
+    client.connection.close()
+    heard = client.heard()
+    for sent in (frame(PUSH_PROMISE), b"part of a frame", client.request(3, b"x")):
+        assert client.send(sent) == []
+    assert client.connection._reader._part == b""
+    echo(client.service.streams[0])
+    assert client.heard() == heard
+    assert len(client.clock.due) == 1
+
+
+def test_what_comes_with_the_end_is_not_read():
+    client = Client(Service(OLD))
+    client.clock.after(1010.0)
+    client.send(frame(PING, ACK, 0, bytes(8)) + frame(PUSH_PROMISE))
     assert len(client.clock.due) == 1
 
 
