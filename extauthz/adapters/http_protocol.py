@@ -34,7 +34,9 @@ _FAILED: Final = HttpResponse.make(500, _JSON, b'{"error":"internal_error"}')
 class HttpLimits:
     """What one client may take of us. Sizes are in bytes, times in seconds.
 
-    ``head_bytes`` and ``header_lines`` are for the head and the trailers together.
+    ``head_bytes`` and ``header_lines`` are for the head and the trailers together. What
+    chunks add to a body may be as long as the longest body: one in chunks of five bytes and
+    more may be as long as any.
     ``read_seconds`` is how long a request may take to arrive; a connection without one is
     closed after ``idle_seconds``, which should be longer than a proxy keeps idle
     connections to us.
@@ -116,7 +118,7 @@ class HttpConnection(asyncio.Protocol):
         self._lines_left = 0
         self._trailers_left = 0
         self._trailer_bytes = 0
-        self._body = b""
+        self._body: bytes | bytearray = b""
         self._method = ""
         self._last = False
 
@@ -157,8 +159,8 @@ class HttpConnection(asyncio.Protocol):
             _log.debug("not an HTTP request: %s", type(fault).__name__)
             self._refuse(_BAD_REQUEST)
         else:
-            if self._in_head and self._unread > self._limits.head_bytes:
-                self._refuse(_HEAD_TOO_LARGE)
+            if self._unread > self._limits.head_bytes:
+                self._refuse_if_too_long()
 
     def pause_writing(self) -> None:
         """Take no requests from a client that does not take our answers."""
@@ -228,7 +230,12 @@ class HttpConnection(asyncio.Protocol):
         """A part of the body."""
         if self._closing:
             return
-        self._body += body
+        if not self._body:
+            self._body = body
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
         if len(self._body) > self._limits.body_bytes:
             self._refuse(_TOO_LARGE)
 
@@ -249,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             self._headers,
             frozenset(self._repeated) if self._repeated else _NONE,
             self._peer,
-            self._body,
+            bytes(self._body),
         )
         try:
             answer = self._host.handler(request)
@@ -289,6 +296,13 @@ class HttpConnection(asyncio.Protocol):
         if now > self._deadline:
             self._deadline = _NEVER
             self.abort()
+
+    def _refuse_if_too_long(self) -> None:
+        """Refuse a request that is not whole yet and has already had all the bytes it may have."""
+        if self._in_head:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif self._unread > self._limits.head_bytes + 2 * self._limits.body_bytes:
+            self._refuse(_TOO_LARGE)
 
     def _on_further_line(self, name: bytes, value: bytes) -> None:
         """A line too many, or a trailer: no header, but it counts (RFC 9110 section 6.5.1)."""

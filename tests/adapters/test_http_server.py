@@ -184,41 +184,6 @@ async def test_a_head_has_a_number_of_lines(end: bytes):
         assert statuses(await exchange(server, LAST[:-2] + line * 9 + b"\r\n")) == [431]
 
 
-CHUNKED = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX-A: 1\r\n"
-
-
-async def test_what_comes_after_the_body_is_no_header():
-    """RFC 9110 section 6.5.1."""
-    echo = Echo()
-    async with running(echo) as server:
-        trailers = b"X-A: 2\r\nAuthorization: x\r\nX-Last: 3\r\n\r\n"
-        sent = CHUNKED + b"\r\n1\r\nx\r\n0\r\n" + trailers
-        assert statuses(await exchange(server, sent + sent + LAST)) == [200] * 3
-    for asked in echo.asked[:2]:
-        assert asked.headers == {"transfer-encoding": "chunked", "x-a": "1"}
-        assert asked.repeated == frozenset()
-    assert echo.asked[2].headers == {"host": "h", "connection": "close"}
-
-
-@pytest.mark.parametrize("end", [b"\r\n" + LAST, b"a: b\r\n" * 9], ids=["whole", "without an end"])
-async def test_head_and_trailers_together_have_a_number_of_lines(end: bytes):
-    line = b"a: b\r\n"
-    async with running(limits=HttpLimits(header_lines=10)) as server, asyncio.timeout(4):
-        sent = CHUNKED + b"\r\n0\r\n"
-        assert statuses(await exchange(server, sent + line * 8 + b"\r\n" + LAST)) == [200, 200]
-        assert statuses(await exchange(server, sent + line * 9 + end)) == [431]
-
-
-async def test_head_and_trailers_together_have_a_size():
-    async with running(limits=HttpLimits(head_bytes=4000)) as server:
-        for head, trailer, status in (
-            (0, 3900, 200), (0, 4000, 431), (1900, 2000, 200), (2000, 2000, 431),
-        ):  # fmt: skip
-            padding = b"Connection: close\r\nX: %b\r\n" % (b"x" * head)
-            sent = CHUNKED + padding + b"\r\n0\r\nt: " + b"x" * trailer + b"\r\n\r\n"
-            assert statuses(await exchange(server, sent)) == [status]
-
-
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("size", "status"), [(1000, 200), (1001, 413)])
 async def test_a_body_has_a_size(chunked: bool, size: int, status: int):
