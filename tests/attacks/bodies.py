@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from extauthz.core.model import Reason
-from tests.attacks.table import ALLOW, WITH_BODY, Case, Sent, Stage, asked, row
+from tests.attacks.table import ALLOW, FORWARD, NGINX, Case, Sent, Stage, asked, row
 from tests.policies import MODERN, SERVERS, document
 from tests.tokens import CALCULATOR
 
@@ -33,7 +33,7 @@ def posted(stage: Stage, body: object, label: object, *expected: str, **more: An
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     sent = Sent(token=token(stage), target="/calculator/mcp", body=body, **more)
-    return asked(str(label), sent, *expected, doors=WITH_BODY)
+    return asked(str(label), sent, *expected)
 
 
 @row(117, "batches")
@@ -98,9 +98,9 @@ def names(stage: Stage) -> Iterator[Case]:
     config = document(servers=listed)
     for other in ("Safe", "safe ", " safe", "safe\0", "sаfe", "safe/../x", "", "other"):
         case = posted(stage, call(other), f"not listed {other!r}", DENIED)
-        yield asked(case.label, case.sent, DENIED, doors=WITH_BODY, config=config)
+        yield asked(case.label, case.sent, DENIED, config=config)
     case = posted(stage, call("safe"), "listed")
-    yield asked(case.label, case.sent, ALLOW, doors=WITH_BODY, config=config)
+    yield asked(case.label, case.sent, ALLOW, config=config)
 
 
 @row(121, "a body of which the proxy sent only the beginning")
@@ -110,8 +110,8 @@ def partial(stage: Stage) -> Iterator[Case]:
     yield posted(stage, cut, "cut", REQUEST, truncated=True)
     own = (("X-Envoy-Auth-Partial-Body", "true"),)
     case = posted(stage, call(), "the client says so", REQUEST, headers=own)
-    # Envoy overwrites what the client says.
-    yield replace(case, at={"real envoy-body": frozenset({ALLOW})})
+    # Envoy overwrites what the client says, and others do not speak of parts.
+    yield replace(case, at=dict.fromkeys(("real envoy-body", NGINX, FORWARD), frozenset({ALLOW})))
 
 
 @row(122, "two documents, other encodings, packed bodies")
@@ -194,4 +194,5 @@ def unseen(stage: Stage) -> Iterator[Case]:
             token=good, target="/calculator/mcp", body=body,
             headers=(*lines[:2], ("Mcp-Name", name)),
         )  # fmt: skip
-        yield asked(f"body and {name}", differing, MISMATCH, doors=WITH_BODY)
+        yield asked(f"body and {name}", differing, MISMATCH)
+        yield asked(f"body and trusted {name}", differing, MISMATCH, config=config)
