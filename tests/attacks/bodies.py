@@ -170,8 +170,16 @@ def unseen(stage: Stage) -> Iterator[Case]:
         "bad base64": (*lines[:2], ("Mcp-Name", "=?base64?!!!?=")),
         "unpadded base64": (*lines[:2], ("Mcp-Name", "=?base64?c2FmZQ?=")),
         "no name": lines[:2],
+        "a name in raw UTF-8": (*lines[:2], ("Mcp-Name", "sàfe")),
+        "a method in raw UTF-8": (lines[0], ("Mcp-Method", "pîng"), lines[2]),
+        "a method in bad base64": (
+            lines[0], ("Mcp-Method", "=?base64?dG9vbHMvY2FsbA?="), lines[2],
+        ),
+        "a method in some base64": (
+            lines[0], ("Mcp-Method", "=?BASE64?dG9vbHMvY2FsbA==?="), lines[2],
+        ),
         "case": (lines[0], ("Mcp-Method", "TOOLS/CALL"), lines[2]),
-    }
+    }  # fmt: skip
     for label, headers in odd.items():
         odd_lines = Sent(token=good, target="/calculator/mcp", headers=headers)
         yield asked(label, odd_lines, REQUEST, config=config)
@@ -183,11 +191,23 @@ def unseen(stage: Stage) -> Iterator[Case]:
     }.items():
         unknown = Sent(token=good, target="/calculator/mcp", headers=headers)
         yield asked(label, unknown, UNVERIFIED, config=config)
-    for name in ("danger_x", "=?base64?ZGFuZ2VyX3g=?="):
-        denied = Sent(
-            token=good, target="/calculator/mcp", headers=(*lines[:2], ("Mcp-Name", name))
-        )
-        yield asked(name, denied, DENIED, config=config)
+    for method in ("tools/call", "=?base64?dG9vbHMvY2FsbA==?="):
+        for name in ("danger_x", "=?base64?ZGFuZ2VyX3g=?="):
+            named = (lines[0], ("Mcp-Method", method), ("Mcp-Name", name))
+            denied = Sent(token=good, target="/calculator/mcp", headers=named)
+            yield asked(f"{method} {name}", denied, DENIED, config=config)
+    exact = [one | {"tools": {"é": "deny", "*": "allow"}} for one in trusting]
+    for name, reason in (("é", REQUEST), ("=?base64?w6k=?=", DENIED)):
+        named = (*lines[:2], ("Mcp-Name", name))
+        sent = Sent(token=good, target="/calculator/mcp", headers=named)
+        yield asked(f"ruled {name}", sent, reason, config=document(servers=exact))
+    body = json.dumps(call("é")).encode()
+    for name, verdict in (("é", MISMATCH), ("=?base64?w6k=?=", ALLOW)):
+        sent = Sent(
+            token=good, target="/calculator/mcp", body=body,
+            headers=(*lines[:2], ("Mcp-Name", name)),
+        )  # fmt: skip
+        yield asked(f"body and {name}", sent, verdict)
     body = json.dumps(call("safe")).encode()
     for name in ("danger_x", "add", "Safe"):
         differing = Sent(
