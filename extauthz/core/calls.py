@@ -182,15 +182,16 @@ def _from_headers(request: Request, versions: frozenset[str]) -> Call | Refusal 
     method = decode_sentinel(method)
     if not method:
         return _malformed("Mcp-Method is empty, or neither ASCII nor valid base64 of UTF-8")
+    name = headers.get("mcp-name")
+    if name is not None:
+        if _several(request, "mcp-name", name):
+            return _malformed("Mcp-Name must occur once")
+        name = decode_sentinel(name)
+        if name is None:
+            return _malformed("Mcp-Name is neither ASCII nor valid base64 of UTF-8")
     if method not in NAMED_BY:
         return Call(method)
-    name = headers.get("mcp-name")
-    if name is None or _several(request, "mcp-name", name):
-        return _malformed("Mcp-Name must occur once for this method")
-    decoded = decode_sentinel(name)
-    if decoded is None:
-        return _malformed("Mcp-Name is neither ASCII nor valid base64 of UTF-8")
-    return Call(method, decoded)
+    return _malformed("this method needs Mcp-Name") if name is None else Call(method, name)
 
 
 def _several(request: Request, name: str, value: str) -> bool:

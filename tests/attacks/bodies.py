@@ -170,6 +170,12 @@ def unseen(stage: Stage) -> Iterator[Case]:
         "bad base64": (*lines[:2], ("Mcp-Name", "=?base64?!!!?=")),
         "unpadded base64": (*lines[:2], ("Mcp-Name", "=?base64?c2FmZQ?=")),
         "no name": lines[:2],
+        "two names where none is needed": (
+            lines[0], ("Mcp-Method", "tools/list"), lines[2], ("Mcp-Name", "danger_x"),
+        ),
+        "bad base64 where no name is needed": (
+            lines[0], ("Mcp-Method", "tools/list"), ("Mcp-Name", "=?base64?!!!!?="),
+        ),
         "a name in raw UTF-8": (*lines[:2], ("Mcp-Name", "sàfe")),
         "a method in raw UTF-8": (lines[0], ("Mcp-Method", "pîng"), lines[2]),
         "a method in bad base64": (

@@ -215,6 +215,19 @@ class TestHeaders:
         found = _find(headers=headers, joined=True, server=self.server)
         assert found is Reason.MALFORMED_REQUEST
 
+    @pytest.mark.requirement("M21")
+    def test_a_name_that_is_not_needed_occurs_once_and_decodes_too(self):
+        listing = _sent("safe", "tools/list")
+        assert _find(headers=listing, server=self.server) == Call("tools/list")
+        found = _find(headers=listing, repeated=["mcp-name"], server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+        for odd in ("=?base64?c2FmZQ?=", "é"):
+            found = _find(headers=_sent(odd, "tools/list"), server=self.server)
+            assert found is Reason.MALFORMED_REQUEST
+        joined = _sent("safe,danger", "tools/list")
+        assert _find(headers=joined, server=self.server) == Call("tools/list")
+        assert _find(headers=joined, joined=True, server=self.server) is Reason.MALFORMED_REQUEST
+
     def test_a_named_call_needs_its_name(self):
         headers = {k: v for k, v in _sent().items() if k != "mcp-name"}
         assert _find(headers=headers, server=self.server) is Reason.MALFORMED_REQUEST
