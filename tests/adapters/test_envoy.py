@@ -119,8 +119,32 @@ class TestHeaders:
             {"accept": "Bearer a"},
         ):
             assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
+        twice = check(lines=lines, headers={"Authorization": "Bearer a", "authorization": "b"})
+        assert refused(twice) is Reason.MALFORMED_REQUEST
         hidden = check(lines=[("accept", b"x")], headers={"authorization": "Bearer a"})
         assert refused(hidden) is Reason.MALFORMED_REQUEST
+
+    def test_what_only_one_of_both_forms_tells_is_told(self):
+        lines = [("accept", b"a"), ("x-a", b"1,2")]
+        request = read(lines=lines, headers={"Origin": " o", "x-a": "1,2", ":path": "/evil"})
+        assert dict(request.headers) == {"accept": "a", "x-a": "1,2", "origin": "o"}
+        assert request.joined
+        request = read(lines=[*lines, ("x-a", b"3")], headers={"x-a": "1,2,3"})
+        assert dict(request.headers) == {"accept": "a", "x-a": "1,2,3"}
+        assert (request.joined, request.repeated) == (False, frozenset({"x-a"}))
+
+    def test_both_forms_must_not_differ_about_any_header(self):
+        lines = [("accept", b"a"), ("x-a", "é".encode())]
+        for other in ({"accept": "b"}, {"accept": "a,a"}, {"Accept": ""}, {"x-a": "é"}):
+            assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
+
+    def test_no_lookalike_hides_in_one_of_both_forms(self, engine: Engine):
+        token = f"Bearer {mint()}"
+        told = {"authorization": token, "x_auth_subject": "mallory"}
+        request = read(lines=[("authorization", token.encode())], headers=told)
+        decision = engine.decide(request, key_sets(), now=NOW)
+        assert isinstance(decision, Allow)
+        assert "x_auth_subject" in decision.remove
 
 
 class TestBody:
