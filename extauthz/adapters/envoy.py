@@ -102,7 +102,11 @@ def to_request(
         if http.raw_body and http.body and http.raw_body != http.body.encode():
             return _TWO_BODIES
         body = http.raw_body or http.body.encode()
-        truncated = headers.get(_PARTIAL_BODY, "false") != "false" or http.size > len(body)
+        truncated = (
+            headers.get(_PARTIAL_BODY, "false") != "false"
+            or http.size > len(body)
+            or _is_longer(headers.get("content-length"), len(body))
+        )
     said: Mapping[str, Struct] = {}
     if attributes.HasField("metadata_context"):
         said = attributes.metadata_context.filter_metadata
@@ -166,6 +170,13 @@ def _map(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[st
             text = f"{headers[key]},{text}"
         headers[key] = text
     return headers, frozenset(repeated)
+
+
+def _is_longer(length: str | None, size: int) -> bool:
+    """Whether a Content-Length says more than ``size`` octets, or nothing that can be read."""
+    if length is None:
+        return False
+    return not (length.isascii() and length.isdigit() and len(length) < 19) or int(length) > size
 
 
 def _both(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str] | None:

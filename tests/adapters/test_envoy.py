@@ -172,6 +172,22 @@ class TestBody:
         request = read(raw_body=b"{}", size=size, headers={"x-envoy-auth-partial-body": marker})
         assert request.body_truncated is truncated
 
+    @pytest.mark.parametrize("form", ["headers", "lines"])
+    @pytest.mark.parametrize(
+        ("length", "truncated"),
+        [
+            ("2", False), ("0", False), ("02", False), ("3", True), ("9" * 5000, True), ("", True),
+            ("2,2", True), ("-1", True), ("0x2", True), ("\u00b2", True),
+            ("0" * 17 + "2", False), ("0" * 18 + "2", True),
+        ],
+    )  # fmt: skip
+    def test_a_length_of_more_than_came_makes_it_a_part(self, form, length, truncated):
+        given_ = [("content-length", length.encode("latin-1"))]
+        told: Any = {"content-length": length} if form == "headers" else given_
+        request = read(raw_body=b"{}", size=-1, **{form: told})
+        assert (request.body, request.body_truncated) == (b"{}", truncated)
+        assert read(**{form: told}).body is None
+
 
 class TestMetadata:
     def said(self, members: dict[str, Any], namespace: str = MCP_NAMESPACE) -> Any:

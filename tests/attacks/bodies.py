@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from extauthz.core.model import Reason
-from tests.attacks.table import ALLOW, FORWARD, NGINX, Case, Sent, Stage, asked, row
+from tests.attacks.table import ALLOW, FORWARD, GRPC, NGINX, Case, Sent, Stage, asked, row
 from tests.policies import MODERN, SERVERS, document
 from tests.tokens import CALCULATOR
 
@@ -108,6 +108,12 @@ def partial(stage: Stage) -> Iterator[Case]:
     yield posted(stage, call(), "whole to the eye", REQUEST, truncated=True)
     cut = json.dumps(call("danger_x")).encode()[:-10]
     yield posted(stage, cut, "cut", REQUEST, truncated=True)
+    whole = json.dumps(call()).encode()
+    for more, verdict in ((0, ALLOW), (1, REQUEST)):
+        length = (("Content-Length", str(len(whole) + more)),)
+        told = replace(posted(stage, whole, f"{more} more told", verdict, headers=length))
+        # Elsewhere HTTP itself sees to it, or nobody tells.
+        yield replace(told, doors=(GRPC,))
     own = (("X-Envoy-Auth-Partial-Body", "true"),)
     case = posted(stage, call(), "the client says so", REQUEST, headers=own)
     # Envoy overwrites what the client says, and others do not speak of parts.
