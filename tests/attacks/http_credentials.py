@@ -17,7 +17,7 @@ from tests.attacks.table import (
     asked,
     row,
 )  # fmt: skip
-from tests.policies import ORIGIN
+from tests.policies import ORIGIN, SERVERS, document
 from tests.tokens import CALCULATOR
 
 MISSING = Reason.MISSING_TOKEN
@@ -171,6 +171,13 @@ def methods(stage: Stage) -> Iterator[Case]:
                    f"{ORIGIN}, https://evil.example", "http://app.example.com"):  # fmt: skip
         sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
         yield asked(f"origin {origin}", sent, Reason.BAD_ORIGIN)
+    anywhere = document(servers=[SERVERS[0] | {"origins": ["*"]}, *SERVERS[1:]])
+    for origin in ("https://any.example", "null", "chrome-extension://x", "!", "~"):
+        sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
+        yield asked(f"any origin: {origin}", sent, ALLOW, config=anywhere)
+    for origin in ("", "https://a.example\r\nX: y", "a\n", "a\0", "a b", "a\tb", "\x7f", "é"):
+        sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
+        yield asked(f"no origin: {origin!r}", sent, Reason.BAD_ORIGIN, config=anywhere)
     # Rules for tools hold whatever the method is called.
     token = stage.mint({"aud": CALCULATOR, "scope": "calculator"})
     for method in ("post", "Post", "PUT", "PATCH", "TRACE", "FOO", "QUERY"):
