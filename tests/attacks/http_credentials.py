@@ -108,7 +108,8 @@ def elsewhere(stage: Stage) -> Iterator[Case]:
     body = f"access_token={token}".encode()
     form = Sent(headers=(("Content-Type", "application/x-www-form-urlencoded"),), body=body)
     yield asked("body", form, MISSING)
-    for query in (f"access_token={token}", "access_token=", f"a=b&access_token={token}"):
+    for query in (f"access_token={token}", "access_token=", f"a=b&access_token={token}",
+                  f"access%5Ftoken={token}", f"a=b&%61ccess%5ftoken={token}"):  # fmt: skip
         both = Sent(token=token, target=f"/notes/mcp?{query}")
         yield asked(f"header and query {query[:14]}", both, REQUEST)
 
