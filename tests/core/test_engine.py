@@ -202,7 +202,7 @@ class TestAnswers:
         notes = next(one for one in engine.policy.servers if one.name == "notes")
         gate = Gate(notes, Lookalikes(()))
         assert gate.origin_allowed("https://any.example")
-        assert not gate.origin_allowed(None)
+        assert gate.origin_allowed(None) is False
         assert decided(engine, asking(mint())).client_headers == ()
 
     @pytest.mark.parametrize("odd", ["", " ", "a b", "a\r\nx-evil: 1", "a\n", "a\0", "\x7f", "é"])

@@ -137,6 +137,7 @@ class TestChecksWithoutKey:
         assert judged(mint({"client_id": ABSENT}), issuer=issuer) is Reason.MISSING_CLAIM
         assert judged(mint({"client_id": "x"}), issuer=issuer) is Reason.WRONG_AUDIENCE
         nested = replace(CORP, audience_claim=("ctx", "aud"))
+        assert judged(mint({"ctx": {"aud": [7]}}), issuer=nested) is Reason.MALFORMED_TOKEN
         assert judged(mint({"ctx": {"aud": ["notes"]}}), issuer=nested) is None
         for context in (ABSENT, {}, {"aud": None}, "notes"):
             assert judged(mint({"ctx": context}), issuer=nested) is Reason.MISSING_CLAIM
@@ -245,7 +246,8 @@ class TestSignature:
         assert (facts.issuer, facts.issuer_value, facts.tenant) == (CORP, ISSUER, TENANT)
         assert (facts.expires, facts.not_before, facts.issued_at) == (NOW + 300, NOW - 5, NOW - 10)
         assert (facts.audiences, facts.scopes) == (("x", NOTES), ("a", "b"))
-        assert facts.aud == ("x", NOTES)
+        # One and the same where it is remembered, too.
+        assert facts.aud is facts.audiences
         assert (facts.subject, facts.client_id, facts.token_id) == ("alice", "inspector", "token-1")
         assert facts.claims["scope"] == "a b"
 
