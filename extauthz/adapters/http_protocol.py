@@ -192,8 +192,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line. The parser refuses control characters, obsolete folds and the like."""
-        self._lines_left -= 1
-        if self._lines_left < 0:
+        left = self._lines_left = self._lines_left - 1
+        if left < 0:
             self._on_further_line(name, value)
             return
         key = _NAMES.get(name) or _name(name)

@@ -206,7 +206,7 @@ def decode_sentinel(value: str) -> str | None:
     """
     if not value.isascii():
         return None
-    if not (value.startswith("=?") and value.endswith("?=")):
+    if value[:2] != "=?" or value[-2:] != "?=":
         return value
     match = _SENTINEL.fullmatch(value)
     if match is None:
@@ -223,8 +223,13 @@ def decode_sentinel(value: str) -> str | None:
 def _contradicted(request: Request, call: Call) -> Refusal | None:
     """Untrusted ``Mcp-*`` headers are never a source, but must not tell another story."""
     method = request.headers.get("mcp-method")
+    # A known one that is told as it is, as nearly all are, needs no decoding.
     if method is not None and (
-        "mcp-method" in request.repeated or decode_sentinel(method) != call.method
+        "mcp-method" in request.repeated
+        or (
+            (method != call.method or method not in KNOWN_METHODS)
+            and decode_sentinel(method) != call.method
+        )
     ):
         return Refusal(Reason.SOURCE_MISMATCH, "Mcp-Method differs from the message")
     name = request.headers.get("mcp-name")
