@@ -42,13 +42,20 @@ def cases(*names: str) -> pytest.MarkDecorator:
 
 
 every_case = cases(*CASES)
-# Proxies other than Envoy over gRPC send no body and no metadata; only nginx names a server.
-of_headers = cases(*(name for name, (asked, _) in CASES.items() if asked.by_headers))
-of_headers_alone = cases(
+# Proxies other than Envoy over gRPC send no metadata, and whole bodies; only nginx names a server.
+by_http = cases(*(name for name, (asked, _) in CASES.items() if asked.by_http))
+by_forwarder = cases(
     *(
         name
         for name, (asked, _) in CASES.items()
-        if asked.by_headers and asked.server is None and asked.method != "HEAD"
+        if asked.by_http and asked.server is None and asked.method != "HEAD"
+    )
+)
+by_envoy_over_http = cases(
+    *(
+        name
+        for name, (asked, _) in CASES.items()
+        if asked.mcp is None and asked.server is None and asked.method != "HEAD"
     )
 )
 
@@ -111,7 +118,7 @@ def test_the_grpc_door(doors: Doors, case: tuple[Asked, Want], raw: bool):
     assert reply.status.code == GRPC_CODES[denied.status.code]
 
 
-@of_headers
+@by_http
 def test_nginx(doors: Doors, case: tuple[Asked, Want]):
     """200, 401 and 403 only; what else was wanted stands in two headers."""
     asked, want = case
@@ -132,13 +139,13 @@ def test_nginx(doors: Doors, case: tuple[Asked, Want]):
     _is_a_refusal(want, status, dict(answer.headers))
 
 
-@of_headers_alone
+@by_forwarder
 def test_forward_auth(doors: Doors, case: tuple[Asked, Want]):
     asked, want = case
     _is_a_plain_verdict(doors.forward(asked), want)
 
 
-@of_headers_alone
+@by_envoy_over_http
 def test_envoys_http_flavour(doors: Doors, case: tuple[Asked, Want]):
     asked, want = case
     answer = doors.envoy(asked)
@@ -150,7 +157,7 @@ def test_envoys_http_flavour(doors: Doors, case: tuple[Asked, Want]):
         assert set_ | removed >= set(IDENTITY_HEADERS)
 
 
-@of_headers
+@by_http
 def test_the_http_listener_itself_answers_documents_and_preflights_only(
     doors: Doors, case: tuple[Asked, Want]
 ):

@@ -54,9 +54,7 @@ _CODES: Final = {401: 16, 403: _PERMISSION_DENIED, 400: 3, 503: 14}
 _OVERWRITE: Final = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 _NO_HTTP: Final = Refusal(Reason.MALFORMED_REQUEST, "the check says nothing of an HTTP request")
-_TWO_TALES: Final = Refusal(
-    Reason.MALFORMED_REQUEST, "headers and header_map differ about authorization"
-)
+_TWO_TALES: Final = Refusal(Reason.MALFORMED_REQUEST, "headers and header_map differ")
 _TWO_BODIES: Final = Refusal(Reason.MALFORMED_REQUEST, "body and raw_body differ")
 
 
@@ -91,15 +89,24 @@ def to_request(
             headers = _Lines(by_name)
         else:
             headers, repeated = _map((line.key, _text(line)) for line in lines)
-        if http.headers and _differ(headers, http.headers):
-            return _TWO_TALES
+        if http.headers:
+            both = _both(headers, http.headers)
+            if both is None:
+                return _TWO_TALES
+            # What only the second form tells may be several lines, joined.
+            joined = len(both) > len(headers)
+            headers = both
     body: bytes | None = None
     truncated = False
     if http.raw_body or http.body or _PARTIAL_BODY in headers:
         if http.raw_body and http.body and http.raw_body != http.body.encode():
             return _TWO_BODIES
         body = http.raw_body or http.body.encode()
-        truncated = headers.get(_PARTIAL_BODY, "false") != "false" or http.size > len(body)
+        truncated = (
+            headers.get(_PARTIAL_BODY, "false") != "false"
+            or http.size > len(body)
+            or _is_longer(headers.get("content-length"), len(body))
+        )
     said: Mapping[str, Struct] = {}
     if attributes.HasField("metadata_context"):
         said = attributes.metadata_context.filter_metadata
@@ -165,10 +172,23 @@ def _map(lines: Iterable[tuple[str, str]]) -> tuple[dict[str, str], frozenset[st
     return headers, frozenset(repeated)
 
 
-def _differ(headers: Mapping[str, str], others: Mapping[str, str]) -> bool:
-    other = next((v for name, v in others.items() if name.lower() == "authorization"), None)
-    mine = headers.get("authorization")
-    return mine != (None if other is None else other.strip(_BLANKS))
+def _is_longer(length: str | None, size: int) -> bool:
+    """Whether a Content-Length says more than ``size`` octets, or nothing that can be read."""
+    if length is None:
+        return False
+    return not (length.isascii() and length.isdigit() and len(length) < 19) or int(length) > size
+
+
+def _both(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str] | None:
+    """Headers that were told in both forms; None where these differ, or one has no credentials."""
+    more, _ = _map(others.items())
+    if headers.get("authorization") != more.get("authorization"):
+        return None
+    both = dict(headers)
+    for name, value in more.items():
+        if both.setdefault(name, value) != value:
+            return None
+    return both
 
 
 def _members(struct: Struct) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """HTTP auth sub-requests as pure functions: what nginx, Traefik, Caddy, HAProxy and Envoy ask.
 
-docs/contract.md, section 7. Each flavour reads its own headers and no other's.
+docs/contract.md, section 7. Each flavour reads its own headers and no other's. A body, where
+there is one, is the original request's; HTTP has no way of sending the beginning of one, so only
+Envoy's word can say that it is not whole.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ _FORWARDED_METHOD: Final = "x-forwarded-method"
 _FORWARDED_HOST: Final = "x-forwarded-host"
 _FORWARDED_TARGET: Final = "x-forwarded-uri"
 _FORWARDED_PROTO: Final = "x-forwarded-proto"
+_PARTIAL_BODY: Final = "x-envoy-auth-partial-body"
 
 _NGINX: Final = frozenset({_TARGET, _METHOD, _HOST})
 _FORWARDED: Final = frozenset(
@@ -65,6 +68,7 @@ def from_nginx(asked: HttpRequest) -> Request | Refusal:
         server=headers.get(_SERVER),
         headers=_others(headers),
         repeated=asked.repeated,
+        body=asked.body or None,
         refuse_lookalikes=True,
         in_band=False,
     )
@@ -86,6 +90,7 @@ def from_forwarder(asked: HttpRequest) -> Request | Refusal:
         target=headers[_FORWARDED_TARGET],
         headers=_others(headers),
         repeated=asked.repeated,
+        body=asked.body or None,
         refuse_lookalikes=True,
         in_band=False,
     )
@@ -94,9 +99,15 @@ def from_forwarder(asked: HttpRequest) -> Request | Refusal:
 def from_envoy(asked: HttpRequest, target: str) -> Request | Refusal:
     """What Envoy's ``http_service`` asks: the original request, less the path prefix.
 
-    ``target`` is what follows the prefix. Envoy joins repeated lines before it asks.
+    ``target`` is what follows the prefix. Envoy joins repeated lines before it asks. Where it is
+    told to send bodies, it says of each whether it is a part of one.
     """
-    return _as_it_is(asked, target, joined=True, in_band=False)
+    request = _as_it_is(asked, target, joined=True, in_band=False)
+    partial = asked.headers.get(_PARTIAL_BODY)
+    if (asked.body or partial is not None) and isinstance(request, Request):
+        request.body = asked.body
+        request.body_truncated = partial not in (None, "false")
+    return request
 
 
 def from_client(asked: HttpRequest) -> Request | Refusal:

@@ -34,6 +34,9 @@ _FAILED: Final = HttpResponse.make(500, _JSON, b'{"error":"internal_error"}')
 class HttpLimits:
     """What one client may take of us. Sizes are in bytes, times in seconds.
 
+    ``head_bytes`` and ``header_lines`` are for the head and the trailers together. What
+    chunks add to a body may be as long as the longest body: one in chunks of five bytes and
+    more may be as long as any.
     ``read_seconds`` is how long a request may take to arrive; a connection without one is
     closed after ``idle_seconds``, which should be longer than a proxy keeps idle
     connections to us.
@@ -105,11 +108,17 @@ class HttpConnection(asyncio.Protocol):
         self._reading = False
         self._in_head = True
         self._unread = 0
+        self._fed = 0
+        # Of what came with the end of the request before, how much may be of this one.
+        self._uncounted = 0
         self._url = b""
         self._headers: dict[str, str] = {}
         self._repeated: set[str] | None = None
-        self._lines = 0
-        self._body = b""
+        # How many more header lines are taken as such; of trailers, none.
+        self._lines_left = 0
+        self._trailers_left = 0
+        self._trailer_bytes = 0
+        self._body: bytes | bytearray = b""
         self._method = ""
         self._last = False
 
@@ -139,7 +148,8 @@ class HttpConnection(asyncio.Protocol):
         """Read on; the parser's calls answer whatever is whole."""
         if self._closing:
             return
-        self._unread += len(data)
+        self._fed = len(data)
+        self._unread += self._fed
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -149,8 +159,8 @@ class HttpConnection(asyncio.Protocol):
             _log.debug("not an HTTP request: %s", type(fault).__name__)
             self._refuse(_BAD_REQUEST)
         else:
-            if self._in_head and self._unread > self._limits.head_bytes:
-                self._refuse(_HEAD_TOO_LARGE)
+            if self._unread > self._limits.head_bytes:
+                self._refuse_if_too_long()
 
     def pause_writing(self) -> None:
         """Take no requests from a client that does not take our answers."""
@@ -171,7 +181,7 @@ class HttpConnection(asyncio.Protocol):
         self._url = b""
         self._headers = {}
         self._repeated = None
-        self._lines = 0
+        self._lines_left = self._limits.header_lines
         self._body = b""
         self._reading = True
         self._deadline = self._host.tick + self._limits.read_seconds
@@ -182,10 +192,13 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line. The parser refuses control characters, obsolete folds and the like."""
+        left = self._lines_left = self._lines_left - 1
+        if left < 0:
+            self._on_further_line(name, value)
+            return
         key = _NAMES.get(name) or _name(name)
         text = str(value, "latin-1").strip(_BLANKS)
         headers = self._headers
-        self._lines += 1
         if key in headers:
             text = f"{headers[key]},{text}"
             if self._repeated is None:
@@ -196,12 +209,14 @@ class HttpConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The end of the head."""
         parser, limits = self._parser, self._limits
-        if self._lines > limits.header_lines or (
-            self._unread > limits.head_bytes and self._head_size() > limits.head_bytes
+        if (
+            self._unread + self._uncounted > limits.head_bytes
+            and self._head_size() > limits.head_bytes
         ):
             self._refuse(_HEAD_TOO_LARGE)
             return
         self._in_head = False
+        self._trailers_left, self._lines_left, self._trailer_bytes = self._lines_left, 0, 0
         self._method = parser.get_method().decode("ascii")
         self._last = (
             not parser.should_keep_alive()
@@ -215,13 +230,19 @@ class HttpConnection(asyncio.Protocol):
         """A part of the body."""
         if self._closing:
             return
-        self._body += body
+        if not self._body:
+            self._body = body
+        else:
+            if isinstance(self._body, bytes):
+                self._body = bytearray(self._body)
+            self._body += body
         if len(self._body) > self._limits.body_bytes:
             self._refuse(_TOO_LARGE)
 
     def on_message_complete(self) -> None:
         """A request is whole: answer it, or have it answered in its turn."""
-        self._reading, self._in_head, self._unread = False, True, 0
+        self._reading, self._in_head = False, True
+        self._unread, self._uncounted = 0, self._fed
         if self._closing:
             return
         if self._paused:
@@ -235,7 +256,7 @@ class HttpConnection(asyncio.Protocol):
             self._headers,
             frozenset(self._repeated) if self._repeated else _NONE,
             self._peer,
-            self._body,
+            bytes(self._body),
         )
         try:
             answer = self._host.handler(request)
@@ -275,6 +296,26 @@ class HttpConnection(asyncio.Protocol):
         if now > self._deadline:
             self._deadline = _NEVER
             self.abort()
+
+    def _refuse_if_too_long(self) -> None:
+        """Refuse a request that is not whole yet and has already had all the bytes it may have."""
+        if self._in_head:
+            self._refuse(_HEAD_TOO_LARGE)
+        elif self._unread > self._limits.head_bytes + 2 * self._limits.body_bytes:
+            self._refuse(_TOO_LARGE)
+
+    def _on_further_line(self, name: bytes, value: bytes) -> None:
+        """A line too many, or a trailer: no header, but it counts (RFC 9110 section 6.5.1)."""
+        if self._closing:
+            return
+        if not self._in_head and self._trailers_left > 0:
+            if self._trailer_bytes == 0:
+                self._trailer_bytes = self._head_size()
+            self._trailers_left -= 1
+            self._trailer_bytes += len(name) + len(value) + 4
+            if self._trailer_bytes <= self._limits.head_bytes:
+                return
+        self._refuse(_HEAD_TOO_LARGE)
 
     def _head_size(self) -> int:
         # What lines of one name share is counted once; the count of lines bounds the rest.

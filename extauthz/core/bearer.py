@@ -12,6 +12,10 @@ _TOKEN68_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _JOINED = re.compile(r",[ \t]*bearer(?:[ \t,]|$)", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 
+# The name as it is, or with any of its characters percent-encoded.
+_TOKEN_PARAMETER = re.compile(
+    "(?:^|&)" + "".join(f"(?:{letter}|%(?i:{ord(letter):02x}))" for letter in "access_token") + "="
+)
 _USUAL = frozenset({"Bearer ", "bearer "})
 
 MISSING = Refusal(Reason.MISSING_TOKEN)
@@ -27,7 +31,7 @@ def usual_bearer(request: Request) -> str | None:
         value is None
         or value[:7] not in _USUAL
         or "authorization" in request.repeated
-        or "access_token=" in request.target
+        or ("?" in request.target and _in_query(request.target))
     ):
         return None
     return value[7:]
@@ -56,7 +60,7 @@ def bearer_token(request: Request) -> str | Refusal:
         return MISSING
     if not _is_token68(token):
         return _ODD
-    if "access_token=" in request.target and _in_query(request.target):
+    if _in_query(request.target):
         return _IN_QUERY
     return token
 
@@ -70,5 +74,4 @@ def _is_token68(text: str) -> bool:
 
 
 def _in_query(target: str) -> bool:
-    query = split_target(target)[1]
-    return any(pair.startswith("access_token=") for pair in query.split("&"))
+    return _TOKEN_PARAMETER.search(split_target(target)[1]) is not None

@@ -177,17 +177,21 @@ def _from_headers(request: Request, versions: frozenset[str]) -> Call | Refusal 
     method = headers.get("mcp-method")
     if method is None:
         return None
-    if _several(request, "mcp-method", method) or not method:
+    if _several(request, "mcp-method", method):
         return _malformed("Mcp-Method must occur once")
+    method = decode_sentinel(method)
+    if not method:
+        return _malformed("Mcp-Method is empty, or neither ASCII nor valid base64 of UTF-8")
+    name = headers.get("mcp-name")
+    if name is not None:
+        if _several(request, "mcp-name", name):
+            return _malformed("Mcp-Name must occur once")
+        name = decode_sentinel(name)
+        if name is None:
+            return _malformed("Mcp-Name is neither ASCII nor valid base64 of UTF-8")
     if method not in NAMED_BY:
         return Call(method)
-    name = headers.get("mcp-name")
-    if name is None or _several(request, "mcp-name", name):
-        return _malformed("Mcp-Name must occur once for this method")
-    decoded = decode_sentinel(name)
-    if decoded is None:
-        return _malformed("Mcp-Name is not valid base64 of UTF-8")
-    return Call(method, decoded)
+    return _malformed("this method needs Mcp-Name") if name is None else Call(method, name)
 
 
 def _several(request: Request, name: str, value: str) -> bool:
@@ -195,10 +199,18 @@ def _several(request: Request, name: str, value: str) -> bool:
 
 
 def decode_sentinel(value: str) -> str | None:
-    """Decode ``=?base64?…?=``; other text is itself. None when the base64 is not strict."""
+    """Decode ``=?base64?…?=``; other ASCII text is itself.
+
+    None when the base64 is not strict, when it looks like a sentinel and is none, and for other
+    text: what its octets mean depends on who reads them.
+    """
+    if not value.isascii():
+        return None
+    if value[:2] != "=?" or value[-2:] != "?=":
+        return value
     match = _SENTINEL.fullmatch(value)
     if match is None:
-        return value
+        return None
     try:
         data = base64.b64decode(match[1], validate=True)
         if base64.b64encode(data).decode("ascii") != match[1]:
@@ -211,7 +223,14 @@ def decode_sentinel(value: str) -> str | None:
 def _contradicted(request: Request, call: Call) -> Refusal | None:
     """Untrusted ``Mcp-*`` headers are never a source, but must not tell another story."""
     method = request.headers.get("mcp-method")
-    if method is not None and ("mcp-method" in request.repeated or method != call.method):
+    # A known one that is told as it is, as nearly all are, needs no decoding.
+    if method is not None and (
+        "mcp-method" in request.repeated
+        or (
+            (method != call.method or method not in KNOWN_METHODS)
+            and decode_sentinel(method) != call.method
+        )
+    ):
         return Refusal(Reason.SOURCE_MISMATCH, "Mcp-Method differs from the message")
     name = request.headers.get("mcp-name")
     if name is None or call.name is None:

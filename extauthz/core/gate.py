@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import count
 
@@ -19,6 +20,7 @@ from .verified import Caller, Pass, VerifiedToken
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
 _OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
 _FREE = Rule(key="")
+_VISIBLE = re.compile(r"[!-~]+")
 _NUMBERS = count()
 # Reloads make new gates: what was built for the old ones must not pile up.
 _MAX_PASSES = 16
@@ -71,9 +73,14 @@ class Gate:
         self._has_call_rules = server.has_call_rules
 
     def origin_allowed(self, origin: str | None) -> bool:
-        """Whether a browser page of this origin may call the server (Fetch standard)."""
+        """Whether a browser page of this origin may call the server (Fetch standard).
+
+        Any origin is any that can be sent back in a header as it came.
+        """
         allowed = self.server.origins
-        return origin is not None and (allowed is None or origin in allowed)
+        if origin is None:
+            return False
+        return _VISIBLE.fullmatch(origin) is not None if allowed is None else origin in allowed
 
     def permit(
         self, request: Request, caller: Caller, trace: Trace | None = None

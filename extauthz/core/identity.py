@@ -103,7 +103,7 @@ def identity_headers(facts: TokenFacts, server: Server) -> Headers | Refusal:
 
 def _usual_values(facts: TokenFacts, server: Server) -> Headers | None:
     """The headers where every claim is sent as it is: one look at them all instead of nine."""
-    audiences, scopes = facts.audiences, facts.scopes
+    audiences, scopes = facts.aud, facts.scopes
     expires, issued_at = facts.expires, facts.issued_at
     values = (
         facts.subject or "",
@@ -136,7 +136,7 @@ def _careful_values(facts: TokenFacts, server: Server) -> Headers:
         _text(facts.issuer_value),
         _text(facts.client_id),
         _joined(facts.scopes, " "),
-        _joined(facts.audiences, " "),
+        _joined(facts.aud, " "),
         _text(facts.token_id),
         _whole(facts.issued_at),
         _whole(facts.expires),

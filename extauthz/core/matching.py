@@ -74,9 +74,3 @@ def patterns_of(host: str) -> Iterator[str]:
         yield "*" + host[dot:]
         dot = host.find(".", dot + 1)
     yield "*"
-
-
-def lies_inside(server: Server, host: str, port: int | None) -> bool:
-    """Whether a canonical host is one of those that ``server`` matches."""
-    names = set(patterns_of(host))
-    return any(pattern.host in names and pattern.port in (None, port) for pattern in server.hosts)

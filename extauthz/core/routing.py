@@ -8,14 +8,14 @@ from .documents import Documents
 from .gate import Gate
 from .hosts import split_host
 from .identity import Lookalikes, header_names
-from .matching import ServerIndex, lies_inside
+from .matching import ServerIndex
 from .model import Answer, Reason, Refusal, Request, Trace
-from .paths import canonical_path, is_inside
+from .paths import canonical_path
 from .policy import Server
 
 _NO_SERVER = Refusal(Reason.NO_MATCHING_SERVER, "no server matches host and path")
 _UNKNOWN_NAME = Refusal(Reason.NO_MATCHING_SERVER, "the proxy names a server we do not know")
-_OUTSIDE = Refusal(Reason.NO_MATCHING_SERVER, "outside the match of the server the proxy names")
+_OUTSIDE = Refusal(Reason.NO_MATCHING_SERVER, "host and path are not the named server's")
 _AMBIGUOUS = Refusal(Reason.AMBIGUOUS_PATH, "the path means different things to different servers")
 _BAD_HOST = Refusal(Reason.MALFORMED_REQUEST, "the host is not one host")
 _BAD_METHOD = Refusal(Reason.MALFORMED_REQUEST, "there is no HTTP method")
@@ -93,8 +93,8 @@ class Router:
     def _matching(
         self, host: str, port: int | None, path: str, named: Server | None
     ) -> Server | Refusal:
+        server = self._index.find(host, port, path)
         if named is None:
-            return self._index.find(host, port, path) or _NO_SERVER
-        if lies_inside(named, host, port) and any(is_inside(path, p) for p in named.paths):
-            return named
-        return _OUTSIDE
+            return server or _NO_SERVER
+        # Found as if nobody had named it: within one server's match there may lie another's.
+        return named if server is named else _OUTSIDE

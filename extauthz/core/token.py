@@ -22,6 +22,7 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
 # Not of RFC 7519, which knows no null: some issuers write one where they have no value.
 _PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
+_AUD = ("aud",)
 
 TENANT = "{tenantid}"
 
@@ -197,9 +198,11 @@ def _facts(
     audience = get(path[0]) if len(path) == 1 else claim_at(claims, path)
     if audience is None or audience is MISSING:
         return Refusal(Reason.MISSING_CLAIM, "the audience claim")
-    elements = audience if isinstance(audience, list) else [audience]
-    audiences = tuple([element for element in elements if type(element) is str])
-    if len(audiences) != len(elements):
+    audiences = aud = _texts(audience)
+    if path != _AUD:
+        told = get("aud")
+        aud = () if told is None else _texts(told)
+    if audiences is None or aud is None:
         return Refusal(Reason.MALFORMED_TOKEN, "the audience is not made of strings")
     return TokenFacts(
         issuer,
@@ -208,6 +211,7 @@ def _facts(
         cast("float", not_before) if "nbf" in claims else None,
         cast("float", issued_at) if "iat" in claims else None,
         audiences,
+        aud,
         scope_elements(claims, issuer.scope_claims),
         cast("str | None", get("sub")),
         cast("str | None", get("client_id") or _client(get)),
@@ -215,6 +219,13 @@ def _facts(
         cast("str | None", get("tid")),
         claims,
     )
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A text or a list of them; None for anything else."""
+    elements = value if isinstance(value, list) else [value]
+    texts = tuple([element for element in elements if type(element) is str])
+    return texts if len(texts) == len(elements) else None
 
 
 def _client(get: Callable[[str], object]) -> object:

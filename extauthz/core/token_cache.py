@@ -125,6 +125,7 @@ class TokenCache:
                 facts.not_before,
                 facts.issued_at,
                 facts.audiences,
+                facts.aud,
                 facts.scopes,
                 facts.subject,
                 facts.client_id,

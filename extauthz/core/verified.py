@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 class TokenFacts(NamedTuple):
     """The well-formed claims of a token. By itself it proves nothing.
 
-    Times are seconds since the epoch. ``scopes`` are as the token lists them.
+    Times are seconds since the epoch. ``scopes`` are as the token lists them. ``audiences`` are
+    what it is judged by, ``aud`` is what its claim of that name says: the same, unless the
+    issuer's ``audience_claim`` is another one.
     """
 
     issuer: Issuer
@@ -25,6 +27,7 @@ class TokenFacts(NamedTuple):
     not_before: float | None
     issued_at: float | None
     audiences: tuple[str, ...]
+    aud: tuple[str, ...]
     scopes: tuple[str, ...]
     subject: str | None
     client_id: str | None

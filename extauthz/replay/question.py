@@ -93,7 +93,7 @@ def _body(call: Call) -> bytes:
 
 
 def _headers(call: Call, version: str | None) -> dict[str, str]:
-    headers = {"mcp-method": call.method}
+    headers = {"mcp-method": encode_sentinel(call.method)}
     if version is not None:
         headers["mcp-protocol-version"] = version
     if call.name is not None:
@@ -102,5 +102,5 @@ def _headers(call: Call, version: str | None) -> dict[str, str]:
 
 
 def encode_sentinel(text: str) -> str:
-    """A name as ``Mcp-Name`` carries any text."""
+    """A text as ``Mcp-Method`` and ``Mcp-Name`` carry any."""
     return f"=?base64?{base64.b64encode(text.encode()).decode('ascii')}?="

@@ -28,6 +28,13 @@ EXTRA: list[dict[str, Any]] = [
         "forward": {"token": "keep", "stream_lease": "token"},
     },
     {
+        "name": "inner",
+        "resource": "https://mcp.example.com/stream/inner/mcp",
+        "match": {"hosts": ["mcp.example.com"], "paths": ["/stream/inner"]},
+        "issuers": ["corp"],
+        "scopes": ["inner"],
+    },
+    {
         "name": "alone",
         "resource": "https://alone.example.com",
         "issuers": ["corp"],
@@ -75,6 +82,12 @@ def modern(*lines: tuple[str, str]) -> Asked:
     return Asked((one, ("MCP-Protocol-Version", MODERN), *lines), target="/headers/mcp")
 
 
+def within(server: str | None, *, audience: str = "stream/inner", scope: str = "inner") -> Asked:
+    """A request to the server whose match lies within another server's."""
+    one = good(aud=f"https://mcp.example.com/{audience}/mcp", scope=scope)
+    return Asked((one,), target="/stream/inner/mcp", server=server)
+
+
 GOOD = Asked((good(),))
 OPEN = Asked(target="/notes/health", method="GET")
 TOKEN = GOOD.lines[0][1].removeprefix("Bearer ")
@@ -105,6 +118,8 @@ CASES: dict[str, tuple[Asked, Want]] = {
     ),
     "an odd subject": (Asked((good(sub="zoë, 100%"),)), "notes"),
     "the server named": (Asked(GOOD.lines, server="notes"), "notes"),
+    "a server within another": (within(None), "inner"),
+    "the inner server named": (within("inner"), "inner"),
     "a public path": (OPEN, "notes"),
     "below a public prefix": (Asked(target="/notes/public/a/b", method="GET"), "notes"),
     "a public path with a bad token": (Asked((bearer("x"),), target="/notes/health"), "notes"),
@@ -214,6 +229,11 @@ CASES: dict[str, tuple[Asked, Want]] = {
     "another host": (Asked(GOOD.lines, host="evil.example.com"), R.NO_MATCHING_SERVER),
     "two hosts in one": (Asked(GOOD.lines, host="a.example,b"), R.MALFORMED_REQUEST),
     "the wrong server named": (Asked(GOOD.lines, server="calculator"), R.NO_MATCHING_SERVER),
+    "the outer server named": (within("stream"), R.NO_MATCHING_SERVER),
+    "the outer server named, with its token": (
+        within("stream", audience="stream"),
+        R.NO_MATCHING_SERVER,
+    ),
     "an unknown server named": (Asked(GOOD.lines, server="nobody"), R.NO_MATCHING_SERVER),
     "a server named by nothing": (Asked(GOOD.lines, server=""), R.NO_MATCHING_SERVER),
     # ---- browsers

@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 CHECK = f"/{SERVICE}/Check"
+PARTIAL_BODY = "x-envoy-auth-partial-body"
 
 
 class Keys:
@@ -101,9 +102,9 @@ class Asked:
         return replace(self, lines=(*self.lines, *lines))
 
     @property
-    def by_headers(self) -> bool:
-        """Whether a proxy that sends no body can tell the whole of it."""
-        return self.body is None and self.mcp is None
+    def by_http(self) -> bool:
+        """Whether a proxy can tell the whole of it over HTTP, in words that are no proxy's own."""
+        return self.mcp is None and self.body != b"" and not self.truncated
 
 
 def check_request(asked: Asked, *, raw: bool = True) -> CheckRequest:
@@ -115,7 +116,7 @@ def check_request(asked: Asked, *, raw: bool = True) -> CheckRequest:
     pseudo = {":method": asked.method, ":path": asked.target, ":authority": asked.host}
     lines = [*pseudo.items(), *((name.lower(), value) for name, value in asked.lines)]
     if asked.body is not None:
-        lines.append(("x-envoy-auth-partial-body", "true" if asked.truncated else "false"))
+        lines.append((PARTIAL_BODY, "true" if asked.truncated else "false"))
         http.raw_body = asked.body
     for name, value in lines:
         if raw:
@@ -157,7 +158,8 @@ class Doors:
         ]
         if asked.server is not None:
             lines.append(("X-Mcp-Server", asked.server))
-        return send(self.http_port, "GET", "/auth/nginx", lines, host="127.0.0.1")
+        body = asked.body or b""
+        return send(self.http_port, "GET", "/auth/nginx", lines, body, host="127.0.0.1")
 
     def forward(self, asked: Asked) -> Response:
         lines = [
@@ -167,11 +169,14 @@ class Doors:
             ("X-Forwarded-Host", asked.host),
             ("X-Forwarded-Proto", "https"),
         ]
-        return send(self.http_port, "GET", "/auth/forward", lines, host="127.0.0.1")
+        body = asked.body or b""
+        return send(self.http_port, "GET", "/auth/forward", lines, body, host="127.0.0.1")
 
     def envoy(self, asked: Asked) -> Response:
-        target = "/auth/envoy" + asked.target
-        return send(self.http_port, asked.method, target, asked.lines, host=asked.host)
+        target, lines = "/auth/envoy" + asked.target, list(asked.lines)
+        if asked.body is not None:
+            lines.append((PARTIAL_BODY, "true" if asked.truncated else "false"))
+        return send(self.http_port, asked.method, target, lines, asked.body or b"", host=asked.host)
 
     def direct(self, asked: Asked) -> Response:
         return send(self.http_port, asked.method, asked.target, asked.lines, host=asked.host)

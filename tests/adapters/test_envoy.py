@@ -119,8 +119,32 @@ class TestHeaders:
             {"accept": "Bearer a"},
         ):
             assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
+        twice = check(lines=lines, headers={"Authorization": "Bearer a", "authorization": "b"})
+        assert refused(twice) is Reason.MALFORMED_REQUEST
         hidden = check(lines=[("accept", b"x")], headers={"authorization": "Bearer a"})
         assert refused(hidden) is Reason.MALFORMED_REQUEST
+
+    def test_what_only_one_of_both_forms_tells_is_told(self):
+        lines = [("accept", b"a"), ("x-a", b"1,2")]
+        request = read(lines=lines, headers={"Origin": " o", "x-a": "1,2", ":path": "/evil"})
+        assert dict(request.headers) == {"accept": "a", "x-a": "1,2", "origin": "o"}
+        assert request.joined
+        request = read(lines=[*lines, ("x-a", b"3")], headers={"x-a": "1,2,3"})
+        assert dict(request.headers) == {"accept": "a", "x-a": "1,2,3"}
+        assert (request.joined, request.repeated) == (False, frozenset({"x-a"}))
+
+    def test_both_forms_must_not_differ_about_any_header(self):
+        lines = [("accept", b"a"), ("x-a", "é".encode())]
+        for other in ({"accept": "b"}, {"accept": "a,a"}, {"Accept": ""}, {"x-a": "é"}):
+            assert refused(check(lines=lines, headers=other)) is Reason.MALFORMED_REQUEST
+
+    def test_no_lookalike_hides_in_one_of_both_forms(self, engine: Engine):
+        token = f"Bearer {mint()}"
+        told = {"authorization": token, "x_auth_subject": "mallory"}
+        request = read(lines=[("authorization", token.encode())], headers=told)
+        decision = engine.decide(request, key_sets(), now=NOW)
+        assert isinstance(decision, Allow)
+        assert "x_auth_subject" in decision.remove
 
 
 class TestBody:
@@ -147,6 +171,22 @@ class TestBody:
     def test_a_part_of_a_body_is_known_as_one(self, marker, size, truncated):
         request = read(raw_body=b"{}", size=size, headers={"x-envoy-auth-partial-body": marker})
         assert request.body_truncated is truncated
+
+    @pytest.mark.parametrize("form", ["headers", "lines"])
+    @pytest.mark.parametrize(
+        ("length", "truncated"),
+        [
+            ("2", False), ("0", False), ("02", False), ("3", True), ("9" * 5000, True), ("", True),
+            ("2,2", True), ("-1", True), ("0x2", True), ("\u00b2", True),
+            ("0" * 17 + "2", False), ("0" * 18 + "2", True),
+        ],
+    )  # fmt: skip
+    def test_a_length_of_more_than_came_makes_it_a_part(self, form, length, truncated):
+        given_ = [("content-length", length.encode("latin-1"))]
+        told: Any = {"content-length": length} if form == "headers" else given_
+        request = read(raw_body=b"{}", size=-1, **{form: told})
+        assert (request.body, request.body_truncated) == (b"{}", truncated)
+        assert read(**{form: told}).body is None
 
 
 class TestMetadata:

@@ -190,6 +190,46 @@ def test_each_flavour_tells_the_core_what_it_was_told_and_nothing_of_the_questio
     assert from_client(asked) == Request(**told, target="/asked")
 
 
+PARTIAL = "x-envoy-auth-partial-body"
+
+
+@pytest.mark.parametrize("read", [from_nginx, from_forwarder])
+@pytest.mark.parametrize("lines", [{}, {PARTIAL: "true"}])
+@pytest.mark.parametrize(("sent", "told"), [(b"", None), (b"{}", b"{}")])
+def test_a_body_is_whole_and_one_of_nothing_is_none(read: Any, lines: Any, sent: Any, told: Any):
+    """What Envoy says of parts is here the client's own word."""
+    given = {**NGINX, **FORWARDED, **lines}
+    request = read(HttpRequest("GET", "/", given, frozenset(), None, sent))
+    assert isinstance(request, Request)
+    assert (request.body, request.body_truncated) == (told, False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sent", "told", "truncated"),
+    [
+        ({}, b"", None, False),
+        ({}, b"{}", b"{}", False),
+        ({PARTIAL: "false"}, b"", b"", False),
+        ({PARTIAL: "false"}, b"{}", b"{}", False),
+        ({PARTIAL: "true"}, b"{}", b"{}", True),
+        ({PARTIAL: "false,false"}, b"{}", b"{}", True),
+        ({PARTIAL: ""}, b"", b"", True),
+    ],
+)
+def test_envoy_says_whether_a_body_is_whole(lines: Any, sent: Any, told: Any, truncated: bool):
+    asked = HttpRequest("POST", "/", {"host": "h.example", **lines}, frozenset(), None, sent)
+    request = from_envoy(asked, "/")
+    assert isinstance(request, Request)
+    assert (request.body, request.body_truncated) == (told, truncated)
+    assert isinstance(from_client(asked), Request)
+    assert from_client(asked).body is None
+
+
+def test_a_host_that_is_told_twice_is_refused_with_a_body_too():
+    asked = HttpRequest("POST", "/", {"host": "a,a"}, frozenset({"host"}), None, b"{}")
+    assert isinstance(from_envoy(asked, "/"), Refusal)
+
+
 def test_no_host_is_an_empty_one():
     asked = HttpRequest("GET", "/", {}, frozenset(), None)
     for request in (from_client(asked), from_envoy(asked, "/")):

@@ -168,10 +168,19 @@ async def test_a_head_has_a_size():
         assert statuses(await exchange(server, endless)) == [431]
 
 
-async def test_a_head_has_a_number_of_lines():
-    async with running(limits=HttpLimits(header_lines=10)) as server:
+async def test_a_head_has_a_size_also_when_it_comes_with_the_request_before():
+    async with running(limits=HttpLimits(head_bytes=4000)) as server:
+        assert statuses(await exchange(server, GET + padded(4000))) == [200, 200]
+        assert statuses(await exchange(server, GET + padded(4200))) == [200, 431]
+        assert statuses(await exchange(server, GET * 200 + LAST)) == [200] * 201
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b""], ids=["whole", "without an end"])
+async def test_a_head_has_a_number_of_lines(end: bytes):
+    async with running(limits=HttpLimits(header_lines=10)) as server, asyncio.timeout(4):
         line = b"a: b\r\n"
         assert statuses(await exchange(server, LAST[:-2] + line * 8 + b"\r\n")) == [200]
+        assert statuses(await exchange(server, LAST[:-2] + line * 10 + end)) == [431]
         assert statuses(await exchange(server, LAST[:-2] + line * 9 + b"\r\n")) == [431]
 
 

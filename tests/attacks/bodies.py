@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from extauthz.core.model import Reason
-from tests.attacks.table import ALLOW, WITH_BODY, Case, Sent, Stage, asked, row
+from tests.attacks.table import ALLOW, FORWARD, GRPC, NGINX, Case, Sent, Stage, asked, row
 from tests.policies import MODERN, SERVERS, document
 from tests.tokens import CALCULATOR
 
@@ -33,7 +33,7 @@ def posted(stage: Stage, body: object, label: object, *expected: str, **more: An
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
     sent = Sent(token=token(stage), target="/calculator/mcp", body=body, **more)
-    return asked(str(label), sent, *expected, doors=WITH_BODY)
+    return asked(str(label), sent, *expected)
 
 
 @row(117, "batches")
@@ -98,9 +98,9 @@ def names(stage: Stage) -> Iterator[Case]:
     config = document(servers=listed)
     for other in ("Safe", "safe ", " safe", "safe\0", "sаfe", "safe/../x", "", "other"):
         case = posted(stage, call(other), f"not listed {other!r}", DENIED)
-        yield asked(case.label, case.sent, DENIED, doors=WITH_BODY, config=config)
+        yield asked(case.label, case.sent, DENIED, config=config)
     case = posted(stage, call("safe"), "listed")
-    yield asked(case.label, case.sent, ALLOW, doors=WITH_BODY, config=config)
+    yield asked(case.label, case.sent, ALLOW, config=config)
 
 
 @row(121, "a body of which the proxy sent only the beginning")
@@ -108,10 +108,16 @@ def partial(stage: Stage) -> Iterator[Case]:
     yield posted(stage, call(), "whole to the eye", REQUEST, truncated=True)
     cut = json.dumps(call("danger_x")).encode()[:-10]
     yield posted(stage, cut, "cut", REQUEST, truncated=True)
+    whole = json.dumps(call()).encode()
+    for more, verdict in ((0, ALLOW), (1, REQUEST)):
+        length = (("Content-Length", str(len(whole) + more)),)
+        told = replace(posted(stage, whole, f"{more} more told", verdict, headers=length))
+        # Elsewhere HTTP itself sees to it, or nobody tells.
+        yield replace(told, doors=(GRPC,))
     own = (("X-Envoy-Auth-Partial-Body", "true"),)
     case = posted(stage, call(), "the client says so", REQUEST, headers=own)
-    # Envoy overwrites what the client says.
-    yield replace(case, at={"real envoy-body": frozenset({ALLOW})})
+    # Envoy overwrites what the client says, and others do not speak of parts.
+    yield replace(case, at=dict.fromkeys(("real envoy-body", NGINX, FORWARD), frozenset({ALLOW})))
 
 
 @row(122, "two documents, other encodings, packed bodies")
@@ -170,8 +176,22 @@ def unseen(stage: Stage) -> Iterator[Case]:
         "bad base64": (*lines[:2], ("Mcp-Name", "=?base64?!!!?=")),
         "unpadded base64": (*lines[:2], ("Mcp-Name", "=?base64?c2FmZQ?=")),
         "no name": lines[:2],
+        "two names where none is needed": (
+            lines[0], ("Mcp-Method", "tools/list"), lines[2], ("Mcp-Name", "danger_x"),
+        ),
+        "bad base64 where no name is needed": (
+            lines[0], ("Mcp-Method", "tools/list"), ("Mcp-Name", "=?base64?!!!!?="),
+        ),
+        "a name in raw UTF-8": (*lines[:2], ("Mcp-Name", "sàfe")),
+        "a method in raw UTF-8": (lines[0], ("Mcp-Method", "pîng"), lines[2]),
+        "a method in bad base64": (
+            lines[0], ("Mcp-Method", "=?base64?dG9vbHMvY2FsbA?="), lines[2],
+        ),
+        "a method in some base64": (
+            lines[0], ("Mcp-Method", "=?BASE64?dG9vbHMvY2FsbA==?="), lines[2],
+        ),
         "case": (lines[0], ("Mcp-Method", "TOOLS/CALL"), lines[2]),
-    }
+    }  # fmt: skip
     for label, headers in odd.items():
         odd_lines = Sent(token=good, target="/calculator/mcp", headers=headers)
         yield asked(label, odd_lines, REQUEST, config=config)
@@ -183,15 +203,28 @@ def unseen(stage: Stage) -> Iterator[Case]:
     }.items():
         unknown = Sent(token=good, target="/calculator/mcp", headers=headers)
         yield asked(label, unknown, UNVERIFIED, config=config)
-    for name in ("danger_x", "=?base64?ZGFuZ2VyX3g=?="):
-        denied = Sent(
-            token=good, target="/calculator/mcp", headers=(*lines[:2], ("Mcp-Name", name))
-        )
-        yield asked(name, denied, DENIED, config=config)
+    for method in ("tools/call", "=?base64?dG9vbHMvY2FsbA==?="):
+        for name in ("danger_x", "=?base64?ZGFuZ2VyX3g=?="):
+            named = (lines[0], ("Mcp-Method", method), ("Mcp-Name", name))
+            denied = Sent(token=good, target="/calculator/mcp", headers=named)
+            yield asked(f"{method} {name}", denied, DENIED, config=config)
+    exact = [one | {"tools": {"é": "deny", "*": "allow"}} for one in trusting]
+    for name, reason in (("é", REQUEST), ("=?base64?w6k=?=", DENIED)):
+        named = (*lines[:2], ("Mcp-Name", name))
+        sent = Sent(token=good, target="/calculator/mcp", headers=named)
+        yield asked(f"ruled {name}", sent, reason, config=document(servers=exact))
+    body = json.dumps(call("é")).encode()
+    for name, verdict in (("é", MISMATCH), ("=?base64?w6k=?=", ALLOW)):
+        sent = Sent(
+            token=good, target="/calculator/mcp", body=body,
+            headers=(*lines[:2], ("Mcp-Name", name)),
+        )  # fmt: skip
+        yield asked(f"body and {name}", sent, verdict)
     body = json.dumps(call("safe")).encode()
     for name in ("danger_x", "add", "Safe"):
         differing = Sent(
             token=good, target="/calculator/mcp", body=body,
             headers=(*lines[:2], ("Mcp-Name", name)),
         )  # fmt: skip
-        yield asked(f"body and {name}", differing, MISMATCH, doors=WITH_BODY)
+        yield asked(f"body and {name}", differing, MISMATCH)
+        yield asked(f"body and trusted {name}", differing, MISMATCH, config=config)

@@ -17,7 +17,7 @@ from tests.attacks.table import (
     asked,
     row,
 )  # fmt: skip
-from tests.policies import ORIGIN
+from tests.policies import ORIGIN, SERVERS, document
 from tests.tokens import CALCULATOR
 
 MISSING = Reason.MISSING_TOKEN
@@ -108,7 +108,8 @@ def elsewhere(stage: Stage) -> Iterator[Case]:
     body = f"access_token={token}".encode()
     form = Sent(headers=(("Content-Type", "application/x-www-form-urlencoded"),), body=body)
     yield asked("body", form, MISSING)
-    for query in (f"access_token={token}", "access_token=", f"a=b&access_token={token}"):
+    for query in (f"access_token={token}", "access_token=", f"a=b&access_token={token}",
+                  f"access%5Ftoken={token}", f"a=b&%61ccess%5ftoken={token}"):  # fmt: skip
         both = Sent(token=token, target=f"/notes/mcp?{query}")
         yield asked(f"header and query {query[:14]}", both, REQUEST)
 
@@ -171,6 +172,13 @@ def methods(stage: Stage) -> Iterator[Case]:
                    f"{ORIGIN}, https://evil.example", "http://app.example.com"):  # fmt: skip
         sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
         yield asked(f"origin {origin}", sent, Reason.BAD_ORIGIN)
+    anywhere = document(servers=[SERVERS[0] | {"origins": ["*"]}, *SERVERS[1:]])
+    for origin in ("https://any.example", "null", "chrome-extension://x", "!", "~"):
+        sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
+        yield asked(f"any origin: {origin}", sent, ALLOW, config=anywhere)
+    for origin in ("", "https://a.example\r\nX: y", "a\n", "a\0", "a b", "a\tb", "\x7f", "é"):
+        sent = Sent(token=stage.mint(), headers=(("Origin", origin),))
+        yield asked(f"no origin: {origin!r}", sent, Reason.BAD_ORIGIN, config=anywhere)
     # Rules for tools hold whatever the method is called.
     token = stage.mint({"aud": CALCULATOR, "scope": "calculator"})
     for method in ("post", "Post", "PUT", "PATCH", "TRACE", "FOO", "QUERY"):

@@ -26,7 +26,6 @@ FORWARD: Final = "forward"
 ENVOY_HTTP: Final = "envoy-http"
 DOORS: Final = (ENGINE, GRPC, NGINX, FORWARD, ENVOY_HTTP)
 SUBREQUESTS: Final = (NGINX, FORWARD, ENVOY_HTTP)
-WITH_BODY: Final = (ENGINE, GRPC)
 
 Lines = tuple[tuple[str, str | bytes], ...]
 

@@ -52,10 +52,11 @@ def test_106_no_claim_is_sent_in_a_header_that_proxies_read(name: str) -> None:
 
 # ---- 114
 
-_QUESTION = (
+_TOKEN = b"Authorization: Bearer %b\r\n" % mint().encode()
+_ORIGINAL = (
     b"X-Original-URI: /notes/mcp\r\nX-Original-Method: POST\r\nX-Original-Host: mcp.example.com\r\n"
-    b"Authorization: Bearer %b\r\n" % mint().encode()
 )
+_QUESTION = _ORIGINAL + _TOKEN
 _START = b"GET /auth/nginx HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -111,6 +112,32 @@ async def test_114_a_question_of_one_meaning_is_one_request(start: bytes) -> Non
         answer = await doors.exchange(client.port, start + _QUESTION + b"\r\n")
     assert answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
     assert answer.count(b"HTTP/1.") == 1
+
+
+_CHUNKED = b" HTTP/1.1\r\nHost: mcp.example.com\r\nTransfer-Encoding: chunked\r\n"
+_FORWARDED = _ORIGINAL.replace(b"Original", b"Forwarded") + b"X-Forwarded-Proto: https\r\n"
+_NOBODY = b"\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    ("flavour", "in_head", "as_trailers"),
+    [
+        ("envoy-http", b"POST /auth/envoy/notes/mcp" + _CHUNKED + _TOKEN, b""),
+        ("envoy-http", b"POST /auth/envoy/notes/mcp" + _CHUNKED, _TOKEN),
+        ("nginx", b"GET /auth/nginx" + _CHUNKED + _QUESTION, b""),
+        ("nginx", b"GET /auth/nginx" + _CHUNKED, _QUESTION),
+        ("nginx", b"GET /auth/nginx" + _CHUNKED + _TOKEN, _ORIGINAL),
+        ("nginx", b"GET /auth/nginx" + _CHUNKED + _ORIGINAL, _TOKEN),
+        ("forward", b"GET /auth/forward" + _CHUNKED + _FORWARDED + _TOKEN, b""),
+        ("forward", b"GET /auth/forward" + _CHUNKED + _TOKEN, _FORWARDED),
+    ],
+)
+async def test_114_what_comes_after_the_body_tells_nothing(
+    flavour: str, in_head: bytes, as_trailers: bytes
+) -> None:
+    async with doors.http_door(world(), flavour) as client:
+        answer = await doors.exchange(client.port, in_head + _NOBODY + as_trailers + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200") == (not as_trailers)
 
 
 # ---- 116

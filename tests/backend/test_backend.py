@@ -54,7 +54,7 @@ def _sent() -> dict[str, str]:
         ),
     )
     facts = TokenFacts(
-        issuer, "https://i", 2000.0, None, 1000.0, ("https://n", "b c"), ("r", "w w"),
+        issuer, "https://i", 2000.0, None, 1000.0, ("other",), ("https://n", "b c"), ("r", "w w"),
         NAME, "cli", "j1", None, CLAIMS,
     )  # fmt: skip
     headers = sent_by_the_gateway(facts, server)

@@ -80,7 +80,24 @@ def test_a_token_in_the_query_is_never_used():
     assert _judge(None, target="/?access_token=a.b.c") is Reason.MISSING_TOKEN
     assert _judge("Bearer a", target="/?x=1&access_token=b") is Reason.MALFORMED_REQUEST
     assert _judge("Bearer a", target="/?access_token=b?c") is Reason.MALFORMED_REQUEST
-    assert _judge("Bearer a", target="/?my_access_token=b") == "a"
+    for other in ("my_access_token=b", "access_token", "Access_token=b", "x=?access_token=b"):
+        assert _judge("Bearer a", target=f"/?{other}") == "a"
+    assert _judge("Bearer a", target="/x&access_token=b?y") == "a"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["access%5Ftoken", "access%5ftoken", "%61ccess_token", "acces%73_toke%6E",
+     "".join(f"%{ord(letter):02X}" for letter in "access_token")],
+)  # fmt: skip
+def test_a_token_in_the_query_is_one_however_its_name_is_written(name):
+    for query in (f"{name}=b", f"x=1&{name}=b"):
+        target = f"/?{query}"
+        assert _judge("Bearer a", target=target) is Reason.MALFORMED_REQUEST
+        assert usual_bearer(asking("a", target=target)) is None
+    for other in (f"{name}%3Db", f"x{name}=b", f"{name}", f"%25{name[1:]}=b", f"x={name}"):
+        assert _judge("Bearer a", target=f"/?{other}") == "a"
+        assert usual_bearer(asking("a", target=f"/?{other}")) == "a"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer "])

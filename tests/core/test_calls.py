@@ -215,6 +215,19 @@ class TestHeaders:
         found = _find(headers=headers, joined=True, server=self.server)
         assert found is Reason.MALFORMED_REQUEST
 
+    @pytest.mark.requirement("M21")
+    def test_a_name_that_is_not_needed_occurs_once_and_decodes_too(self):
+        listing = _sent("safe", "tools/list")
+        assert _find(headers=listing, server=self.server) == Call("tools/list")
+        found = _find(headers=listing, repeated=["mcp-name"], server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+        for odd in ("=?base64?c2FmZQ?=", "é"):
+            found = _find(headers=_sent(odd, "tools/list"), server=self.server)
+            assert found is Reason.MALFORMED_REQUEST
+        joined = _sent("safe,danger", "tools/list")
+        assert _find(headers=joined, server=self.server) == Call("tools/list")
+        assert _find(headers=joined, joined=True, server=self.server) is Reason.MALFORMED_REQUEST
+
     def test_a_named_call_needs_its_name(self):
         headers = {k: v for k, v in _sent().items() if k != "mcp-name"}
         assert _find(headers=headers, server=self.server) is Reason.MALFORMED_REQUEST
@@ -232,7 +245,11 @@ class TestHeaders:
             ("=?base64?w6k=?=", "é"),
             ("SGVsbG8=", "SGVsbG8="),
             ("=?base64?SGVsbG8=", "=?base64?SGVsbG8="),
-            ("=?BASE64?SGVsbG8=?=", "=?BASE64?SGVsbG8=?="),
+            ("SGVsbG8=?=", "SGVsbG8=?="),
+            ("=?BASE64?SGVsbG8=?=", None),
+            ("=?base32?SGVsbG8=?=", None),
+            ("=?base64?=", None),
+            ("=??=", None),
             ("=?base64?PT9iYXNlNjQ/eD89?=", "=?base64?x?="),
             ("=?base64?SGVsbG8?=", None),
             ("=?base64?SGVs!!!bG8=?=", None),
@@ -246,6 +263,32 @@ class TestHeaders:
         found = _find(headers=_sent(value), server=self.server)
         expected = Reason.MALFORMED_REQUEST if name is None else Call("tools/call", name)
         assert found == expected
+
+    @pytest.mark.requirement("M24")
+    def test_a_method_may_come_in_base64_too(self):
+        encoded = "=?base64?dG9vbHMvY2FsbA==?="
+        assert _find(headers=_sent(method=encoded), server=self.server) == Call(
+            "tools/call", "safe"
+        )
+        headers = {k: v for k, v in _sent(method=encoded).items() if k != "mcp-name"}
+        assert _find(headers=headers, server=self.server) is Reason.MALFORMED_REQUEST
+        disguised = _sent(method="=?base64?VG9vbHMvQ2FsbA==?=")
+        assert _find(headers=disguised, server=self.server) is Reason.MALFORMED_REQUEST
+
+    @pytest.mark.parametrize(
+        "odd", ["=?base64?dG9vbHMvY2FsbA?=", "=?BASE64?dG9vbHMvY2FsbA==?=", "=?base64??="]
+    )
+    def test_a_method_that_looks_like_base64_and_is_none_is_refused(self, odd):
+        """Decoded to nothing, it would pass for a response."""
+        found = _find(headers=_sent(method=odd), server=self.server)
+        assert found is Reason.MALFORMED_REQUEST
+
+    @pytest.mark.parametrize("odd", ["é", "\u00c3\u00a9", "safe\u00a0", "\u0131"])
+    def test_what_is_not_ascii_is_no_word_of_a_source(self, odd):
+        """Octets read as Latin-1, and as UTF-8, are two names: one of them is not ruled."""
+        for headers in (_sent(odd), _sent(method=odd)):
+            found = _find(headers=headers, server=self.server)
+            assert found is Reason.MALFORMED_REQUEST
 
 
 class TestAgreement:
@@ -264,12 +307,16 @@ class TestAgreement:
         assert same == Call("tools/call", "safe")
         encoded = _find(headers=_sent("=?base64?c2FmZQ==?="), server=server, **source)
         assert encoded == Call("tools/call", "safe")
+        encoded = _sent(method="=?base64?dG9vbHMvY2FsbA==?=")
+        assert _find(headers=encoded, server=server, **source) == Call("tools/call", "safe")
         for headers in (
             _sent("danger"),
             _sent("safe,danger"),
             _sent(method="tools/list"),
             _sent(method="TOOLS/CALL"),
             _sent("=?base64?c2FmZQ?="),
+            _sent(method="=?base64?cGluZw==?="),
+            _sent(method="=?base64?dG9vbHMvY2FsbA?="),
             _sent("danger", version="2025-11-25"),
             {"mcp-name": "danger"},
             {"mcp-method": "ping"},
@@ -277,6 +324,18 @@ class TestAgreement:
             assert _find(headers=headers, server=server, **source) is Reason.SOURCE_MISMATCH
         for name in ("mcp-name", "mcp-method"):
             found = _find(headers=_sent(), repeated=[name], server=server, **source)
+            assert found is Reason.SOURCE_MISMATCH
+
+    def test_a_header_that_is_not_ascii_agrees_with_nothing(self):
+        """One door reads its octets as Latin-1, another as UTF-8."""
+        body = {"method": "tools/call", "params": {"name": "é"}}
+        assert _find(headers=_sent("=?base64?w6k=?="), body=body) == Call("tools/call", "é")
+        for name in ("é", "\u00c3\u00a9"):
+            assert _find(headers=_sent(name), body=body) is Reason.SOURCE_MISMATCH
+        body = {"method": "é"}
+        assert _find(headers={"mcp-method": "=?base64?w6k=?="}, body=body) == Call("é")
+        for method in ("é", "\u00c3\u00a9"):
+            found = _find(headers={"mcp-method": method}, body=body)
             assert found is Reason.SOURCE_MISMATCH
 
     @pytest.mark.parametrize("source", [{"mcp": _said("tools/list")}, {"body": _LISTING}])

@@ -202,8 +202,21 @@ class TestAnswers:
         notes = next(one for one in engine.policy.servers if one.name == "notes")
         gate = Gate(notes, Lookalikes(()))
         assert gate.origin_allowed("https://any.example")
-        assert not gate.origin_allowed(None)
+        assert gate.origin_allowed(None) is False
         assert decided(engine, asking(mint())).client_headers == ()
+
+    @pytest.mark.parametrize("odd", ["", " ", "a b", "a\r\nx-evil: 1", "a\n", "a\0", "\x7f", "é"])
+    def test_any_origin_is_one_that_a_header_can_carry_back(self, odd):
+        """HTTP/1.1 has none of control characters; a proxy may hand on what came another way."""
+        engine = Engine(policy_with("notes", origins=["*"]))
+        for origin in ("https://any.example", "null", "!~"):
+            found = decided(engine, asking(mint(), headers={"origin": origin}))
+            assert dict(found.client_headers)["access-control-allow-origin"] == origin
+        for headers in ({"origin": odd}, PREFLIGHT | {"origin": odd}):
+            method = "OPTIONS" if len(headers) > 1 else "POST"
+            found = decided(engine, asking(mint(), method=method, headers=headers))
+            assert "access-control-allow-origin" not in dict(found.headers)
+            assert found.status == 204 if method == "OPTIONS" else why(found) is Reason.BAD_ORIGIN
 
     def test_a_browser_may_read_what_is_public_and_nobody_passes_for_somebody_there(self, engine):
         headers = {"origin": ORIGIN, "x_auth_subject": "root"}

@@ -137,9 +137,26 @@ class TestChecksWithoutKey:
         assert judged(mint({"client_id": ABSENT}), issuer=issuer) is Reason.MISSING_CLAIM
         assert judged(mint({"client_id": "x"}), issuer=issuer) is Reason.WRONG_AUDIENCE
         nested = replace(CORP, audience_claim=("ctx", "aud"))
+        assert judged(mint({"ctx": {"aud": [7]}}), issuer=nested) is Reason.MALFORMED_TOKEN
         assert judged(mint({"ctx": {"aud": ["notes"]}}), issuer=nested) is None
         for context in (ABSENT, {}, {"aud": None}, "notes"):
             assert judged(mint({"ctx": context}), issuer=nested) is Reason.MISSING_CLAIM
+
+    @pytest.mark.parametrize(
+        ("aud", "told"),
+        [(ABSENT, ()), (None, ()), ([], ()), ("x", ("x",)), (["x", "y"], ("x", "y"))],
+    )
+    def test_where_the_audience_is_in_another_claim_aud_is_still_what_aud_says(self, aud, told):
+        issuer = replace(CORP, audience_claim=("client_id",))
+        found = verified(mint({"aud": aud, "client_id": "notes"}), issuer)
+        assert isinstance(found, VerifiedToken)
+        assert (found.facts.audiences, found.facts.aud) == (("notes",), told)
+
+    @pytest.mark.parametrize("aud", [7, True, {"a": "x"}, ["x", 7], [["x"]], [None]])
+    def test_where_the_audience_is_in_another_claim_aud_is_still_made_of_strings(self, aud):
+        issuer = replace(CORP, audience_claim=("client_id",))
+        found = judged(mint({"aud": aud, "client_id": "notes"}), issuer=issuer)
+        assert found is Reason.MALFORMED_TOKEN
 
     def test_any_audience_will_do_only_where_that_was_asked_for(self):
         anyone = replace(SERVER, audiences=None)
@@ -229,6 +246,8 @@ class TestSignature:
         assert (facts.issuer, facts.issuer_value, facts.tenant) == (CORP, ISSUER, TENANT)
         assert (facts.expires, facts.not_before, facts.issued_at) == (NOW + 300, NOW - 5, NOW - 10)
         assert (facts.audiences, facts.scopes) == (("x", NOTES), ("a", "b"))
+        # One and the same where it is remembered, too.
+        assert facts.aud is facts.audiences
         assert (facts.subject, facts.client_id, facts.token_id) == ("alice", "inspector", "token-1")
         assert facts.claims["scope"] == "a b"
 

@@ -113,6 +113,16 @@ class TestPacked:
         kept = {n: v for n, v in given.token.facts.claims.items() if n in ("email", "groups")}
         assert found.token.facts == given.token.facts._replace(claims=kept)
 
+    def test_what_it_is_judged_by_and_what_its_aud_says_are_kept_apart(self, monkeypatch):
+        monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
+        cache = TokenCache(10)
+        given = caller(TOKENS[0])
+        given.token.facts = given.token.facts._replace(audiences=("a",), aud=("b", "c"), claims={})
+        cache.put(b"x", given)
+        found = cache.get(b"x")
+        assert found is not None
+        assert found.token.facts == given.token.facts
+
     def test_each_token_keeps_its_own_key_and_issuer(self, monkeypatch):
         monkeypatch.setattr(token_cache, "_WARM_ENTRIES", 0)
         cache = TokenCache(100)

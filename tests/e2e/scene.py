@@ -69,7 +69,7 @@ class Scene:
         return Wiring(**ports, grpc=service.grpc, http=service.http)
 
     def edge(self, name: str) -> Edge:
-        """The proxy of that name: a file in ``envoy/``, ``envoy-bare`` or ``nginx``."""
+        """The proxy of that name: a file in ``envoy/``, ``nginx``, or one that ``start`` knows."""
         if name not in self.running:
             starting = start(name, self.wiring(), self.folder / name)
             self.running[name] = self.stack.enter_context(starting)
@@ -94,6 +94,8 @@ def start(name: str, wiring: Wiring, folder: Path, port: int | None = None) -> S
         return edges.nginx(wiring, folder, port)
     if name == "envoy-bare":
         return edges.envoy("envoy.yaml", wiring, folder, port, bare)
+    if name == "envoy-http-body":
+        return edges.envoy("envoy-http.yaml", wiring, folder, port, with_bodies)
     return edges.envoy(f"{name}.yaml", wiring, folder, port)
 
 
@@ -110,6 +112,18 @@ def bare(document: dict[str, Any]) -> None:
     ):
         del manager[key]
     del manager["http_filters"][0]["typed_config"]["encode_raw_headers"]
+
+
+def with_bodies(document: dict[str, Any]) -> None:
+    """Have Envoy send the message over HTTP too, as docs/proxies/envoy.md says."""
+    listener = document["static_resources"]["listeners"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (ext_authz,) = [one for one in manager["http_filters"] if one["name"].endswith("ext_authz")]
+    ext_authz["typed_config"]["with_request_body"] = {
+        "max_request_bytes": 1 << 20,
+        "allow_partial_message": False,
+        "pack_as_bytes": True,
+    }
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def call(scene: Scene, edge: Edge, body: bytes, *headers: tuple[str, str]) -> At
     return attempt(scene, edge, target="/calculator/mcp", token=token, body=body, headers=headers)
 
 
-@pytest.fixture(params=["envoy-mcp", "envoy-body"])
+@pytest.fixture(params=["envoy-mcp", "envoy-body", "envoy-http-body"])
 def seeing(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     """The edges that show extauthz the message itself."""
     return scene.edge(request.param)

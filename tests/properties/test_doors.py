@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from typing import Any
@@ -32,8 +33,8 @@ _HEADERS = st.lists(
 )
 _PLAIN_TOKENS = TOKENS.filter(lambda text: text.isascii() and text.isprintable())
 _SENT = st.builds(
-    lambda token, method, target, host, headers: Sent(
-        token=token, method=method, target=target, host=host, headers=tuple(headers)
+    lambda token, method, target, host, headers, body: Sent(
+        token=token, method=method, target=target, host=host, headers=tuple(headers), body=body
     ),
     st.one_of(st.none(), GOOD, GOOD, _PLAIN_TOKENS),
     st.sampled_from(["POST", "GET", "DELETE", "OPTIONS"]),
@@ -43,6 +44,12 @@ _SENT = st.builds(
     ),
     st.sampled_from(["mcp.example.com", "MCP.example.com:443", "other.example", "a,b", ""]),
     _HEADERS,
+    st.one_of(
+        st.none(),
+        st.sampled_from(
+            [{"method": "tools/list"}, {"method": "tools/call", "params": {"name": "danger_x"}}, []]
+        ).map(lambda message: json.dumps(message).encode()),
+    ),
 )  # fmt: skip
 
 
@@ -59,7 +66,7 @@ def told(sent: Sent, prefix: str, uri: str) -> HttpRequest:
     headers, repeated = joined(sent.lines())
     own = {uri: sent.target, "method": sent.method, "host": sent.host, "proto": "https"}
     headers |= {f"{prefix}{name}": value for name, value in own.items()}
-    return HttpRequest("GET", "/auth/x", headers, repeated, "127.0.0.1")
+    return HttpRequest("GET", "/auth/x", headers, repeated, "127.0.0.1", sent.body or b"")
 
 
 def essence(decision: Decision) -> Any:
@@ -79,8 +86,9 @@ def test_every_door_understands_a_request_alike(sent: Sent) -> None:
     assert essence(over_nginx) == essence(over_grpc) == essence(forwarded)
     headers, repeated = joined(sent.lines())
     merged = HttpRequest(
-        sent.method, sent.target, headers | {"host": sent.host}, frozenset(repeated)
-    )
+        sent.method, sent.target, headers | {"host": sent.host}, frozenset(repeated), None,
+        sent.body or b"",
+    )  # fmt: skip
     assert essence(decided(from_envoy(merged, sent.target))) == essence(over_grpc)
 
 
