@@ -15,7 +15,7 @@ from .page import badge, bullets, facts, note, page, table
 PATH = "/status/explain"
 _CALLS: Final[tuple[tuple[Calls, str], ...]] = (
     ("mcp", "by Envoy's MCP filter"),
-    ("none", "by nobody: nginx, Caddy, Traefik, HAProxy, Envoy's http_service"),
+    ("none", "by nobody: nginx, Caddy, HAProxy; Traefik, Envoy's http_service without the body"),
 )
 
 

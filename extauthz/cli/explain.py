@@ -48,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=("mcp", "none"),
         default="mcp",
         help="mcp: the proxy tells which call is made, as Envoy with its MCP filter does; none: it "
-        "does not, as nginx, Caddy, Traefik, HAProxy and Envoy's http_service; default: mcp",
+        "does not, as nginx, Caddy, HAProxy, and Traefik and Envoy's http_service unless they send "
+        "the body; default: mcp",
     )
     parser.add_argument("--origin", help="the Origin header of a browser")
     parser.add_argument("--server", metavar="NAME", help="the server the proxy names")

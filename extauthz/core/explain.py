@@ -25,7 +25,8 @@ _TOLD_BY: Final = {
     "headers": ", as the client's Mcp-* headers tell it",
 }
 _OTHER_PROXIES = (
-    "nginx, Caddy, Traefik, HAProxy and Envoy's http_service tell no call: for those ask with "
+    "nginx, Caddy and HAProxy tell no call, nor do Traefik and Envoy's http_service unless they "
+    "send the body: for those ask with "
     "calls none"
 )
 _NO_CALLS = "as behind a proxy that tells no call; see unverified_calls and header_versions"
