@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from .http2_headers import Headers, literal
+from .http2_service import Headers
 
 PREFIX: Final = 5
 """Octets before a message: whether it is compressed, and its length."""
@@ -32,6 +32,11 @@ class StatusCode(IntEnum):
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+
+
+def literal(name: bytes, value: bytes) -> bytes:
+    """One header as nobody has to remember it (RFC 7541, section 6.2.2); both are short."""
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
 HEAD: Final = _STATUS_200 + literal(b"content-type", b"application/grpc")

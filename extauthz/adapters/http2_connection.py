@@ -23,7 +23,7 @@ from .http2_frames import (
     SETTINGS,
     WINDOW_UPDATE,
 )
-from .http2_headers import BrokenHeaders, HeaderReader, Headers, malformed
+from .http2_headers import BrokenHeaders, HeaderReader, malformed
 from .http2_reader import (
     CANCEL,
     COMPRESSION_ERROR,
@@ -39,7 +39,7 @@ from .http2_reader import (
     Excess,
     FrameReader,
 )
-from .http2_service import Http2Service
+from .http2_service import Headers, Http2Service
 
 _ENABLE_PUSH, _STREAMS, _WINDOW, _FRAME, _LIST = 2, 3, 4, 5, 6
 _MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}

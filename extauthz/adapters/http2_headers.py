@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast
 
 from hpack import Decoder, HPACKError
 from hpack.table import HeaderTable
 
+from .http2_service import Headers
+
 Read = TypeVar("Read")
-Headers = Sequence[tuple[bytes, bytes]]
 
 _REMEMBERED: Final = 8
 _SHORT: Final = 1024
@@ -79,11 +80,6 @@ class _Table(HeaderTable):
     def add(self, name: bytes, value: bytes) -> None:
         self.changed = True
         super().add(name, value)
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """One header as nobody has to remember it (RFC 7541, section 6.2.2); both are short."""
-    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
 def malformed(headers: Headers) -> bool:

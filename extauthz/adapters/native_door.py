@@ -33,13 +33,12 @@ from .grpc_http2 import (
     refusal_of,
 )
 from .grpc_listener import GrpcListener
-from .http2_service import Http2Limits
+from .http2_service import Headers, Http2Limits
 from .native_missing import NativeMissing
 from .tls import TlsSource
 
 if TYPE_CHECKING:
     from .http2_answers import Stream
-    from .http2_headers import Headers
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from hpack import Encoder
 from extauthz.adapters.http2_answers import Stream
 from extauthz.adapters.http2_connection import Http2Connection
 from extauthz.adapters.http2_frames import PREFACE
-from extauthz.adapters.http2_headers import Headers
-from extauthz.adapters.http2_service import Http2Limits
+from extauthz.adapters.http2_service import Headers, Http2Limits
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = range(5)
 PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(5, 10)

@@ -14,6 +14,7 @@ from extauthz.adapters.grpc_http2 import (
     call_of,
     failure,
     framed,
+    literal,
     message_in,
     refusal_of,
 )
@@ -134,3 +135,10 @@ def test_what_an_answer_is_made_of():
         b"grpc-status": b"14",
         b"grpc-message": b"the service is stopping",
     }
+
+
+def test_a_header_that_nobody_has_to_remember():
+    decoder = Decoder()
+    for name, value in ((b"a", b""), (b"grpc-status", b"0"), (b"a" * 126, b"b" * 126)):
+        assert decoder.decode(literal(name, value), raw=True) == [(name, value)]
+    assert not decoder.header_table.dynamic_entries

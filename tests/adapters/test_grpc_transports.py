@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,8 +22,7 @@ from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimit
 from extauthz.adapters.grpc_listener import GrpcListener
 from extauthz.adapters.grpcio_door import GrpcDoor
 from extauthz.adapters.native_door import NativeDoor
-from extauthz.adapters.native_missing import NativeMissing
-from extauthz.config.addresses import TcpAddress, UnixAddress
+from extauthz.config.addresses import UnixAddress
 from extauthz.turns import SLICE
 from tests.adapters import test_grpc_door as door_tests
 from tests.adapters.doors import CHECK, Asked, Keys, authorizer, check_request, reason_in
@@ -203,12 +203,17 @@ async def test_a_unix_socket_of_a_server_that_died_is_taken_over(transport: Any,
         assert (await check(one, good())).status.code == 0
 
 
-async def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    for module in ("http2_connection", "http2_headers"):
-        monkeypatch.delitem(sys.modules, f"extauthz.adapters.{module}")
-    monkeypatch.setitem(sys.modules, "hpack", None)
-    with pytest.raises(NativeMissing, match=r"extauthz\[native\]"):
-        NativeDoor(authorizer(POLICY), TcpAddress("127.0.0.1", 0))
+def test_without_the_extra_the_error_says_what_to_install():
+    """In an interpreter of its own, which has imported nothing yet."""
+    code = (
+        "import sys; sys.modules['hpack'] = None\n"
+        "from extauthz.adapters.native_door import NativeDoor\n"
+        "from extauthz.config.addresses import TcpAddress\n"
+        "NativeDoor(None, TcpAddress('127.0.0.1', 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "NativeMissing: listen.grpc_transport: native needs a package" in done.stderr
+    assert "extauthz[native]" in done.stderr
 
 
 async def test_large_messages_are_answered_one_at_a_time(transport: Any):

@@ -9,13 +9,13 @@ from hpack import Decoder, Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.adapters.grpc_http2 import literal
 from extauthz.adapters.http2_headers import (
     BrokenHeaders,
     HeaderReader,
-    Headers,
-    literal,
     malformed,
 )
+from extauthz.adapters.http2_service import Headers
 
 GOOD = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a"), (b"te", b"trailers")]
 
@@ -165,10 +165,3 @@ def test_headers_of_a_request():
 )
 def test_headers_that_are_malformed(headers: list[tuple[bytes, bytes]]):
     assert malformed(headers)
-
-
-def test_a_header_that_nobody_has_to_remember():
-    decoder = Decoder()
-    for name, value in ((b"a", b""), (b"grpc-status", b"0"), (b"a" * 126, b"b" * 126)):
-        assert decoder.decode(literal(name, value), raw=True) == [(name, value)]
-    assert not decoder.header_table.dynamic_entries

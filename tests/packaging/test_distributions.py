@@ -144,8 +144,8 @@ def test_the_dockerfile_copies_all_that_the_wheel_is_made_of(built: Built, tmp_p
 IMPORT_ALL = """
 import importlib, pkgutil, extauthz
 extras = (
-    "extauthz.__main__", "extauthz.backend.starlette", "extauthz.demo", "extauthz.generate",
-    "extauthz.telemetry.spans",
+    "extauthz.__main__", "extauthz.adapters.http2_connection", "extauthz.adapters.http2_headers",
+    "extauthz.backend.starlette", "extauthz.demo", "extauthz.generate", "extauthz.telemetry.spans",
 )
 for module in pkgutil.walk_packages(extauthz.__path__, "extauthz.", onerror=print):
     if not module.name.startswith(extras):
