@@ -16,19 +16,29 @@ _JITTER = 0.1
 _LEAST = 1.0  # whatever is configured, nobody is asked in a tight loop
 
 
-def after_success(source: IssuerSource, max_age: float | None, random: float) -> float:
-    """Seconds to the next scheduled refresh.
+def after_success(
+    source: IssuerSource, max_age: float | None, random: float, *, took: float = 0.0
+) -> float:
+    """Seconds to the next scheduled refresh, from the end of an attempt that ``took`` so many.
 
     ``max_age`` may shorten ``source.refresh``, never under SHORTEST_REFRESH. Up to a tenth
     is taken off at random, so that many instances do not ask at once, and never added, so
     that a withdrawn key is gone after ``refresh``. A file is cheap, and read more often.
+
+    Where keys must not serve for as long as that, the next attempt may take its whole
+    ``source.timeout`` and still end before they are ``max_stale`` old. Where they may hardly
+    serve at all no attempt could: they are refreshed as others are, and go when one fails.
     """
     longest = source.refresh
     if source.jwks_file is not None:
         longest = min(longest, FILE_REREAD)
     pause = longest if max_age is None else min(longest, max_age)
     shortest = max(_LEAST, min(SHORTEST_REFRESH, longest * (1.0 - _JITTER)))
-    return max(pause * (1.0 - _JITTER * random), shortest)
+    pause = max(pause * (1.0 - _JITTER * random), shortest)
+    if source.max_stale > _LEAST:
+        in_time = source.max_stale - source.timeout - took
+        pause = min(pause, max(in_time * (1.0 - _JITTER * random), _LEAST))
+    return pause
 
 
 def after_failure(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from extauthz.keys import IssuerSource
@@ -41,6 +43,43 @@ def test_jitter_takes_off_up_to_a_tenth_and_adds_nothing() -> None:
 def test_a_refresh_shorter_than_the_floor_stays_as_configured() -> None:
     assert after_success(SHORT, None, 0.0) == 5
     assert after_success(SHORT, 0, 0.0) == 4.5
+
+
+@pytest.mark.parametrize(
+    ("max_stale", "took", "pause"),
+    [
+        (606.0, 0.0, 600.0),
+        (605.0, 0.0, 600.0),
+        (604.0, 0.0, 599.0),
+        (604.0, 3.0, 596.0),
+        (20.0, 0.0, 15.0),
+        (20.0, 4.0, 11.0),
+        (6.5, 0.0, 1.5),
+        (6.0, 0.0, 1.0),
+        (4.0, 0.0, 1.0),
+        (1.1, 0.0, 1.0),
+    ],
+)
+def test_an_attempt_can_end_before_keys_are_too_old(
+    max_stale: float, took: float, pause: float
+) -> None:
+    """And still nobody is asked in a tight loop."""
+    source = replace(SOURCE, max_stale=max_stale)
+    assert after_success(source, None, 0.0, took=took) == pytest.approx(pause)
+
+
+def test_attempts_that_must_come_early_are_not_everyones_at_once() -> None:
+    source = replace(SOURCE, max_stale=105.0)
+    assert after_success(source, None, 0.0) == 100
+    assert after_success(source, None, 1.0) == pytest.approx(90)
+    assert after_success(replace(SOURCE, max_stale=6.0), None, 1.0) == 1
+
+
+@pytest.mark.parametrize("max_stale", [0.0, 0.5, 1.0])
+def test_keys_that_may_hardly_serve_in_an_outage_are_refreshed_as_others_are(
+    max_stale: float,
+) -> None:
+    assert after_success(replace(SOURCE, max_stale=max_stale), None, 0.0) == 600
 
 
 @pytest.mark.parametrize("refresh", [0.0, 0.001, 1.0])
