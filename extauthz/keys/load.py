@@ -10,6 +10,7 @@ from pathlib import Path
 
 from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 
+from .apart import apart
 from .discovery import IssuerMismatch, discover
 from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
 from .source import IssuerSource
@@ -70,7 +71,7 @@ async def load_keys(
 
 
 async def _load_file(path: str, max_bytes: int, known: Loaded | None) -> Loaded:
-    document = await asyncio.to_thread(_read, Path(path), max_bytes)
+    document = await apart(_read, Path(path), max_bytes)
     if known is not None and known.document == document:
         return known
     try:

@@ -15,6 +15,7 @@ from extauthz.core.jwk import Key
 from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError
 from extauthz.core.model import Reason
 
+from .apart import apart
 from .fetch import FetchError
 from .flight import Flight
 from .load import Loaded, load_keys, parsed
@@ -112,7 +113,7 @@ class Refresher:
         folder, around = self._around.snapshots, self._around
         if folder is None or self.source.jwks_file is not None or self._held is not None:
             return
-        found = await asyncio.to_thread(folder.load, self.source, around.wall())
+        found = await apart(folder.load, self.source, around.wall())
         if found is None:
             return
         try:
@@ -354,8 +355,7 @@ class Refresher:
         if self._saving is not None and not self._saving.done():
             return  # a slow disk is not asked for more
         snapshot = Snapshot(held.loaded.document, held.fetched_at)
-        loop = asyncio.get_running_loop()
-        self._saving = loop.run_in_executor(None, folder.save, self.source, snapshot)
+        self._saving = asyncio.ensure_future(apart(folder.save, self.source, snapshot))
 
     def status(self) -> IssuerStatus:
         """How the keys stand now."""
