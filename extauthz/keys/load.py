@@ -12,7 +12,7 @@ from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 
 from .apart import apart
 from .discovery import IssuerMismatch, discover
-from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
+from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch, http_library
 from .source import IssuerSource
 
 _PARSED_AT_ONCE = 64 * 1024
@@ -52,6 +52,8 @@ async def load_keys(
     without a usable key.
     """
     waiting_for = f"jwks_file {source.jwks_file}"
+    if source.jwks_file is None and fetcher is fetch:
+        await http_library()
 
     async def noted(url: str, limits: FetchLimits, *, etag: str | None = None) -> Fetched:
         nonlocal waiting_for

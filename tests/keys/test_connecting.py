@@ -194,6 +194,27 @@ async def test_who_gives_up_leaves_no_attempt_behind() -> None:
     assert dialled.given_up == ["hangs"]
 
 
+async def test_importing_the_library_takes_nothing_of_an_issuers_time(
+    server: RoughServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout is over before the import is."""
+    library = await http_library()
+    loaded = threading.Event()
+
+    def slowly(*_: object) -> Any:
+        loaded.wait()
+        return library
+
+    monkeypatch.setattr(fetching_module, "_imported", [])
+    monkeypatch.setattr(fetching_module, "import_module", slowly)
+    server.pages["/keys"] = answer(json.dumps({"keys": [GOOD]}).encode())
+    source = IssuerSource(
+        name="corp", issuer=server.origin, jwks_uri=server.origin + "/keys", timeout=0.5
+    )
+    asyncio.get_running_loop().call_later(0.6, loaded.set)
+    assert (await load_keys(source)).key_set.has("good")
+
+
 async def test_whose_keys_are_in_a_file_needs_no_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
