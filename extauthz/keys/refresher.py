@@ -109,7 +109,13 @@ class Refresher:
         self._use_held()
 
     async def load_snapshot(self) -> None:
-        """Begin with the keys on disk, if there are any fit to be used."""
+        """Begin with the keys on disk, if there are any fit to be used; never raises."""
+        try:
+            await self._load_snapshot()
+        except Exception:  # noqa: BLE001  what is wrong with one file concerns one issuer
+            _log.exception("the key snapshot of issuer %s is ignored", self.source.name)
+
+    async def _load_snapshot(self) -> None:
         folder, around = self._around.snapshots, self._around
         if folder is None or self.source.jwks_file is not None or self._held is not None:
             return

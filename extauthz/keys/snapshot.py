@@ -75,7 +75,7 @@ class SnapshotFolder:
             if content is None:
                 return None
             snapshot = _parsed(content, source)
-        except (OSError, ValueError, RecursionError) as fault:
+        except (OSError, ValueError, OverflowError, RecursionError) as fault:
             reason = fault.strerror if isinstance(fault, OSError) else str(fault)
             _log.warning("the key snapshot of issuer %s is ignored: %s", source.name, reason)
             return None

@@ -116,6 +116,9 @@ def damage(content: bytes, **members: Any) -> bytes:
         lambda content: damage(content, fetched_at="5000"),
         lambda content: damage(content, fetched_at=float("nan")),
         lambda content: damage(content, fetched_at=True),
+        lambda content: damage(content, fetched_at=10**400),
+        lambda content: damage(content, fetched_at=-(10**400)),
+        lambda content: damage(content, fetched_at=float("inf")),
     ],
 )
 def test_a_damaged_file_is_ignored_with_a_warning(
@@ -228,6 +231,23 @@ class TestRestart:
         folder.save(desk.source(), Snapshot(b'{"keys": []}', desk.time.wall()))
         desk.issuer.fail()
         assert kids(await desk.open(snapshot_dir=tmp_path)) is None
+
+    async def test_a_file_that_breaks_us_costs_its_issuer_the_snapshot_and_nobody_else(
+        self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.saved(desk, tmp_path)
+        whole = SnapshotFolder.load
+
+        def breaks(folder: SnapshotFolder, source: IssuerSource, now: float) -> Snapshot | None:
+            if source.name == "broken":
+                raise ZeroDivisionError("a bug")
+            return whole(folder, source, now)
+
+        monkeypatch.setattr(SnapshotFolder, "load", breaks)
+        desk.issuer.fail()
+        store = await desk.open(desk.source("broken"), desk.source(), snapshot_dir=tmp_path)
+        assert kids(store) == ["a"]
+        assert kids(store, "broken") is None
 
     async def test_a_file_of_keys_is_not_copied(self, desk: Desk, tmp_path: Path) -> None:
         (tmp_path / "keys.json").write_bytes(document("a"))
