@@ -83,6 +83,26 @@ def test_keys_of_other_settings_are_not_used(
     assert folder.load(replace(SOURCE, name="renamed", refresh=5.0), 5000.0) == SAVED
 
 
+def test_two_sources_of_one_issuer_do_not_write_over_each_other(folder: SnapshotFolder) -> None:
+    other = replace(SOURCE, name="other", jwks_uri="https://other.example/keys")
+    theirs = Snapshot(document("b"), 5000.0)
+    folder.save(SOURCE, SAVED)
+    folder.save(other, theirs)
+    assert folder.load(SOURCE, 5000.0) == SAVED
+    assert folder.load(other, 5000.0) == theirs
+
+
+def test_a_file_that_was_written_for_other_settings_is_ignored(
+    folder: SnapshotFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever put it in the place of ours."""
+    folder.save(replace(SOURCE, jwks_uri="https://other.example/keys"), SAVED)
+    file = only_file(tmp_path)
+    file.rename(folder._file(SOURCE))
+    assert folder.load(SOURCE, 5000.0) is None
+    assert "other settings" in caplog.text
+
+
 @pytest.mark.parametrize(
     "issuer",
     ["../../etc/passwd", "/etc/passwd", "https://a/\0", "https://i/" + "x" * 5000, "ü\ud800"],
