@@ -28,6 +28,8 @@ MAX_CANDIDATES = 4
 """At most so many keys are tried for one token; where more would fit, none is."""
 
 _SHOWN_REASONS = 3
+# A member of the list in the object may be nested as deeply as the document has levels left.
+_LEVELS = strict_json.MAX_DEPTH - 2
 
 _Identity = tuple[str, frozenset[str], str | None, str | None]
 
@@ -88,21 +90,11 @@ class KeySet:
 def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     """Read a JWK set; one odd member never spoils the others.
 
-    Raises KeySetError for what is not one unambiguous JSON object with a list ``keys``,
+    A member that is JSON, but not such as all readers take alike, is odd too. Raises
+    KeySetError for what is otherwise not one unambiguous JSON object with a list ``keys``,
     for more than MAX_KEYS members, and when no member is usable.
     """
-    if isinstance(document, str):
-        try:
-            document = document.encode("utf-8")
-        except UnicodeEncodeError:
-            raise KeySetError("not JSON: not UTF-8") from None
-    if isinstance(document, bytes):
-        try:
-            value = strict_json.parse(document)
-        except strict_json.NotStrictJson as fault:
-            raise KeySetError(f"not JSON: {fault}") from None
-    else:
-        value = document
+    value = document if isinstance(document, dict) else _parsed(document)
     members = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(members, list):
         raise KeySetError('not a JWK set: an object with a list "keys" was expected')
@@ -112,7 +104,7 @@ def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     skipped: list[str] = []
     for number, member in enumerate(members, start=1):
         try:
-            key = parse_jwk(member)
+            key = _key(member)
         except UnusableKey as fault:
             skipped.append(f"member {number}: {fault}")
         else:
@@ -120,6 +112,44 @@ def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     if not keys:
         raise KeySetError(_no_key(skipped))
     return KeySet(tuple(keys.values()), tuple(skipped))
+
+
+def _key(member: object) -> Key:
+    if isinstance(member, strict_json.Fault):
+        raise UnusableKey(member.reason)
+    return parse_jwk(member)
+
+
+def _parsed(document: bytes | str) -> object:
+    try:
+        data = document.encode("utf-8") if isinstance(document, str) else document
+    except UnicodeEncodeError:
+        raise KeySetError("not JSON: not UTF-8") from None
+    try:
+        return strict_json.parse(data)
+    except strict_json.NotStrictJson as fault:
+        value = _with_odd_members(data)
+        if value is None:
+            raise KeySetError(f"not JSON: {fault}") from None
+        return value
+
+
+def _with_odd_members(data: bytes) -> object | None:
+    """A document that is strict JSON but for members of ``keys``; a fault stands for each such."""
+    try:
+        value = strict_json.parse_forgivingly(data)
+    except strict_json.NotStrictJson:
+        return None
+    members = value.pop("keys", None) if isinstance(value, dict) else None
+    if not isinstance(members, list) or strict_json.fault_in(value):
+        return None
+    faults = [strict_json.fault_in(member, _LEVELS) for member in members]
+    return {
+        "keys": [
+            strict_json.Fault(fault) if fault else member
+            for member, fault in zip(members, faults, strict=True)
+        ]
+    }
 
 
 def _no_key(skipped: list[str]) -> str:

@@ -191,18 +191,64 @@ class TestDocuments:
             lambda text: text.encode("utf-16"),
             lambda text: text[:-1],
             lambda text: text + "x",
-            lambda text: text.replace('"kty"', '"kty": "RSA", "kty"'),
             lambda text: text.replace("{", '{"keys": [], ', 1),
-            lambda text: text.replace("good", "\\ud800"),
             lambda text: text.replace("good", "\ud800"),
+            lambda text: text.replace("{", '{"x": NaN, ', 1),
+            lambda text: text.replace("{", '{"x": 1e400, ', 1),
+            lambda text: text.replace("{", '{"x": "\\ud800", ', 1),
+            lambda text: text.replace("{", '{"\\ud800": 1, ', 1),
+            lambda text: text.replace("{", '{"x": {"a": 1, "a": 1}, ', 1),
+            lambda text: text.replace("{", '{"x": ' + "[" * 64 + "]" * 64 + ", ", 1),
+            lambda text: text.replace("]", ", {]"),
+            lambda text: text.replace("]", ", {'kty': 'RSA'}]"),
+            lambda text: text.replace("]", ", tru]"),
+            lambda text: text.replace("]", ", " + "[" * 513 + "]" * 513 + "]"),
         ],
-        ids=["BOM", "UTF-16", "cut", "more", "twice", "two sets", "surrogate", "raw surrogate"],
     )
     def test_what_readers_take_differently_is_refused_whole(self, spoil: Any) -> None:
         text = json.dumps({"keys": [GOOD]})
         assert parse_key_set(text).has("good")
         with pytest.raises(KeySetError, match="not JSON"):
             parse_key_set(spoil(text))
+
+    @pytest.mark.parametrize(
+        ("odd", "why"),
+        [
+            ('{"kid": "a", "kid": "b"}', "a member name occurs twice"),
+            ('{"a": [{"b": 1, "b": 1}]}', "a member name occurs twice"),
+            ('{"kid": "\\ud800"}', "a lone surrogate is not a character"),
+            ('{"\\ud800": 1}', "a lone surrogate is not a character"),
+            ('{"a": ["\\udfff"]}', "a lone surrogate is not a character"),
+            ('"\\ud800"', "a lone surrogate is not a character"),
+            ('{"a": 1e400}', "a number is out of range"),
+            ('{"a": [' + "9" * 500 + "]}", "a number is out of range"),
+            ("-1e400", "a number is out of range"),
+            ('{"a": NaN}', "NaN and Infinity are not JSON"),
+            ('{"a": ' + "[" * 70 + "]" * 70 + "}", "nested deeper than 64"),
+            ("[" * 63 + "]" * 63, "nested deeper than 64"),
+            ("[" * 510 + "]" * 510, "nested deeper than 64"),
+        ],
+    )
+    def test_a_member_that_readers_take_differently_costs_itself_alone(
+        self, odd: str, why: str
+    ) -> None:
+        good = json.dumps({**GOOD, "use": "sig"})
+        for order in ([odd, good], [good, odd]):
+            key_set = parse_key_set('{"x": [1], "keys": [' + ",".join(order) + "]}")
+            assert [key.kid for key in key_set.keys] == ["good"]
+            assert key_set.skipped == (f"member {1 + order.index(odd)}: {why}",)
+
+    def test_a_member_may_be_as_deep_beside_an_odd_one_as_without_it(self) -> None:
+        deep = json.dumps({**GOOD, "x5c": "deep"}).replace('"deep"', "[" * 61 + "]" * 61)
+        assert parse_key_set('{"keys": [' + deep + "]}").has("good")
+        assert parse_key_set('{"keys": [' + deep + ', {"a": NaN}]}').has("good")
+        deeper = deep.replace("[]", "[[]]")
+        with pytest.raises(KeySetError, match="member 1: nested deeper than 64"):
+            parse_key_set('{"keys": [' + deeper + "]}")
+
+    def test_a_set_of_odd_members_alone_is_none(self) -> None:
+        with pytest.raises(KeySetError, match="member 1: a member name occurs twice"):
+            parse_key_set(json.dumps({"keys": [GOOD]}).replace('"kty"', '"kty": "RSA", "kty"'))
 
     def test_why_no_key_was_usable_is_said(self) -> None:
         members = [jwk(rsa_key(), use="enc")] * 5
