@@ -19,7 +19,7 @@ from .apart import apart
 from .fetch import FetchError
 from .flight import Flight
 from .load import Loaded, load_keys, parsed
-from .schedule import after_failure, after_success
+from .schedule import after_failure, after_success, asked_pause
 from .snapshot import Snapshot
 from .source import IssuerSource
 from .status import IssuerStatus, KeyInfo, RefreshResult
@@ -70,6 +70,7 @@ class Refresher:
         self._last_error: str | None = None
         self._last_error_at: float | None = None
         self._failures = 0
+        self._left_alone_until = 0.0
         self._next = surroundings.clock()
         self._unknown: dict[str, float] = {}
         self._flight: Flight | None = None
@@ -99,6 +100,7 @@ class Refresher:
         self._last_attempt, self._last_asked = other._last_attempt, other._last_asked
         self._last_error, self._last_error_at = other._last_error, other._last_error_at
         self._failures, self._unknown = other._failures, dict(other._unknown)
+        self._left_alone_until = other._left_alone_until
         self._seen = dict(other._seen)
         if other.first_attempt.is_set():
             self.first_attempt.set()
@@ -161,7 +163,8 @@ class Refresher:
         if flight is None:
             # Scheduled attempts do not count: a key that is new since one works at once.
             asked = self._last_asked
-            if asked is not None and now < asked + self.source.cooldown:
+            cools = asked is not None and now < asked + self.source.cooldown
+            if cools or now < self._left_alone_until:
                 return self._verdict(kid)
             self._last_asked = now
             flight = self._ask(rediscover=False)
@@ -282,6 +285,7 @@ class Refresher:
         if self._last_error is not None:
             _log.info("the keys of issuer %s can be fetched again", source.name)
         self._failures, self._last_error, self._last_error_at = 0, None, None
+        self._left_alone_until = 0.0
         if before is None or before.loaded.key_set is not loaded.key_set:
             self._unknown.clear()
             self._tell(loaded.key_set)
@@ -296,14 +300,10 @@ class Refresher:
         around, source = self._around, self.source
         self._failures += 1
         self._use_held()
-        pause = after_failure(
-            source,
-            self._failures,
-            retry_after,
-            around.random(),
-            holds_keys=self._usable is not None,
-        )
-        self._next = around.clock() + pause
+        now, holds_keys, number = around.clock(), self._usable is not None, self._failures
+        asked = asked_pause(source, retry_after, holds_keys=holds_keys)
+        pause = after_failure(source, number, retry_after, around.random(), holds_keys=holds_keys)
+        self._left_alone_until, self._next = now + asked, now + pause
         level = logging.DEBUG if message == self._last_error else logging.WARNING
         _log.log(level, "the keys of issuer %s could not be fetched: %s", source.name, message)
         self._last_error, self._last_error_at = message, around.wall()

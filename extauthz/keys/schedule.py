@@ -53,13 +53,20 @@ def after_failure(
 
     Doubles from FIRST_BACKOFF, give or take a tenth, to at most LONGEST_BACKOFF; less where
     no keys are held, since then every token of the issuer waits. What the other side asks
-    for (``retry_after``) counts if it is longer, up to ``source.refresh``, or up to
-    LONGEST_BACKOFF where no keys are held.
+    for (``retry_after``) counts if it is longer: see ``asked_pause``.
     """
     longest = LONGEST_BACKOFF if holds_keys else LONGEST_BACKOFF_WITHOUT_KEYS
     pause = min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), longest, source.refresh)
     pause = max(_LEAST, pause) * (1.0 - _JITTER + 2 * _JITTER * random)
-    if retry_after is not None:
-        limit = source.refresh if holds_keys else min(LONGEST_BACKOFF, source.refresh)
-        pause = max(pause, min(retry_after, limit))
-    return pause
+    return max(pause, asked_pause(source, retry_after, holds_keys=holds_keys))
+
+
+def asked_pause(source: IssuerSource, retry_after: float | None, *, holds_keys: bool) -> float:
+    """Seconds for which the other side is left alone because it asks for it.
+
+    At most ``source.refresh``, and at most LONGEST_BACKOFF where no keys are held.
+    """
+    if retry_after is None:
+        return 0.0
+    limit = source.refresh if holds_keys else min(LONGEST_BACKOFF, source.refresh)
+    return min(retry_after, limit)
