@@ -25,7 +25,7 @@ MAX_KEYS = 1000
 """A document with more members is refused whole."""
 
 MAX_CANDIDATES = 4
-"""At most so many keys are tried for one token; where more would fit, none is."""
+"""At most so many keys are tried for one token: of those that fit, the first of the set."""
 
 _SHOWN_REASONS = 3
 # A member of the list in the object may be nested as deeply as the document has levels left.
@@ -62,7 +62,7 @@ class KeySet:
         object.__setattr__(
             self,
             "_candidates",
-            {at: tuple(keys) for at, keys in by_kid.items() if len(keys) <= MAX_CANDIDATES},
+            {at: tuple(keys[:MAX_CANDIDATES]) for at, keys in by_kid.items()},
         )
         object.__setattr__(self, "_kids", frozenset(k.kid for k in self.keys if k.kid is not None))
         object.__setattr__(self, "_identities", frozenset(map(_identity, self.keys)))
@@ -71,7 +71,7 @@ class KeySet:
         """The keys that may have signed a token with this header; any of them will do.
 
         With a key id: all keys of exactly that id which fit the algorithm. Without one
-        (None): all that fit. Empty where more than MAX_CANDIDATES fit.
+        (None): all that fit. Where more than MAX_CANDIDATES do, the first of the set.
         """
         return self._candidates.get((kid, algorithm), ())
 
