@@ -10,7 +10,7 @@ SHORTEST_REFRESH = 30.0
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 60.0
 LONGEST_BACKOFF_WITHOUT_KEYS = 10.0
-FILE_REREAD = 9.0
+FILE_REREAD = 5.0
 
 _JITTER = 0.1
 _LEAST = 1.0  # whatever is configured, nobody is asked in a tight loop
@@ -52,10 +52,13 @@ def after_failure(
     """Seconds to the next attempt after so many failures in a row (at least one).
 
     Doubles from FIRST_BACKOFF, give or take a tenth, to at most LONGEST_BACKOFF; less where
-    no keys are held, since then every token of the issuer waits. What the other side asks
+    no keys are held, since then every token of the issuer waits, and for a file, which costs
+    nobody anything. What the other side asks
     for (``retry_after``) counts if it is longer: see ``asked_pause``.
     """
     longest = LONGEST_BACKOFF if holds_keys else LONGEST_BACKOFF_WITHOUT_KEYS
+    if source.jwks_file is not None:
+        longest = FILE_REREAD
     pause = min(FIRST_BACKOFF * 2.0 ** min(failures - 1, 10), longest, source.refresh)
     pause = max(_LEAST, pause) * (1.0 - _JITTER + 2 * _JITTER * random)
     return max(pause, asked_pause(source, retry_after, holds_keys=holds_keys))
