@@ -143,13 +143,12 @@ def _with_odd_members(data: bytes) -> object | None:
     members = value.pop("keys", None) if isinstance(value, dict) else None
     if not isinstance(members, list) or strict_json.fault_in(value):
         return None
-    faults = [strict_json.fault_in(member, _LEVELS) for member in members]
-    return {
-        "keys": [
-            strict_json.Fault(fault) if fault else member
-            for member, fault in zip(members, faults, strict=True)
-        ]
-    }
+    return {"keys": list(map(_or_fault, members))}
+
+
+def _or_fault(member: object) -> object:
+    why = strict_json.fault_in(member, _LEVELS)
+    return member if why is None else strict_json.Fault(why)
 
 
 def _no_key(skipped: list[str]) -> str:

@@ -81,7 +81,7 @@ class Fault:
 
 _FORGIVING = json.JSONDecoder(
     object_pairs_hook=lambda pairs: _replaced(_no_duplicates, pairs),
-    parse_constant=lambda text: _replaced(_no_constant, text),
+    parse_constant=lambda _: Fault(_CONSTANT),
     parse_float=lambda text: _replaced(_finite, text),
     parse_int=lambda text: _replaced(_bounded_integer, text),
 )
