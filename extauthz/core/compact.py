@@ -32,6 +32,7 @@ _MAX_HEADERS = 1024
 _MAX_HEADER_LENGTH = 512
 _NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
 _NOT_VERIFIED = Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
+_STRIPPED = Refusal(Reason.MALFORMED_TOKEN, "the signature is missing")
 _SHARED_SECRET = Refusal(
     Reason.UNSUPPORTED_ALGORITHM, "signed with a shared secret, which is never accepted"
 )
@@ -72,7 +73,8 @@ def _misshapen(text: str) -> Refusal:
     if _COMPACT.fullmatch(text):
         return _NOT_BASE64
     if _UNSIGNED.fullmatch(text):
-        return Refusal(Reason.UNSUPPORTED_ALGORITHM, "the token is not signed")
+        header = _header(text.partition(".")[0])
+        return header if isinstance(header, Refusal) else _STRIPPED
     if text.count(".") == 4:
         return Refusal(Reason.MALFORMED_TOKEN, "an encrypted token (JWE); it must be signed")
     if text.count(".") < 2:

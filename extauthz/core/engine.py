@@ -87,7 +87,8 @@ class Engine:
         text = usual_bearer(request) if trace is None else None
         if text is not None and len(text) <= self._longest_remembered:
             digest = token_digest(text)
-            caller = self.cache.get(digest)
+            # Counted when the request is first judged, and not when the key was looked for.
+            caller = self.cache.get(digest) if missing_key is None else self.cache.known(digest)
         # A caller verified before who would not pass again goes the whole way, which says why.
         if caller is None or not _still_good(caller, gate, keys, now):
             found = self._prove(request, gate, _Given(keys, now, missing_key, trace), text)
@@ -119,6 +120,7 @@ class Engine:
         caller = self.cache.known(token_digest(text))
         if caller is None or not _still_good(caller, gate, keys, now):
             return _UNPROVEN
+        self.cache.hits += 1
         permit = gate.permit(request, caller)
         return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
 

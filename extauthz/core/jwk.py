@@ -138,12 +138,14 @@ class Key:
 
 
 def parse_jwk(member: object) -> Key:
-    """Build the key that a member of a key set describes.
+    """Build the key that a member of a key set describes. What is null counts as absent.
 
     Raises UnusableKey when it is not a public key fit for verifying signatures.
     """
     if not isinstance(member, dict):
         raise UnusableKey("it is not an object")
+    # Of no RFC, but of some issuers: they write one where they have no value.
+    member = {name: value for name, value in member.items() if value is not None}
     kty = member.get("kty")
     if kty == "oct":
         raise UnusableKey("kty is oct: a shared secret is never used")

@@ -25,9 +25,11 @@ MAX_KEYS = 1000
 """A document with more members is refused whole."""
 
 MAX_CANDIDATES = 4
-"""At most so many keys are tried for one token; where more would fit, none is."""
+"""At most so many keys are tried for one token: of those that fit, the first of the set."""
 
 _SHOWN_REASONS = 3
+# A member of the list in the object may be nested as deeply as the document has levels left.
+_LEVELS = strict_json.MAX_DEPTH - 2
 
 _Identity = tuple[str, frozenset[str], str | None, str | None]
 
@@ -60,7 +62,7 @@ class KeySet:
         object.__setattr__(
             self,
             "_candidates",
-            {at: tuple(keys) for at, keys in by_kid.items() if len(keys) <= MAX_CANDIDATES},
+            {at: tuple(keys[:MAX_CANDIDATES]) for at, keys in by_kid.items()},
         )
         object.__setattr__(self, "_kids", frozenset(k.kid for k in self.keys if k.kid is not None))
         object.__setattr__(self, "_identities", frozenset(map(_identity, self.keys)))
@@ -69,7 +71,7 @@ class KeySet:
         """The keys that may have signed a token with this header; any of them will do.
 
         With a key id: all keys of exactly that id which fit the algorithm. Without one
-        (None): all that fit. Empty where more than MAX_CANDIDATES fit.
+        (None): all that fit. Where more than MAX_CANDIDATES do, the first of the set.
         """
         return self._candidates.get((kid, algorithm), ())
 
@@ -88,21 +90,11 @@ class KeySet:
 def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     """Read a JWK set; one odd member never spoils the others.
 
-    Raises KeySetError for what is not one unambiguous JSON object with a list ``keys``,
+    A member that is JSON, but not such as all readers take alike, is odd too. Raises
+    KeySetError for what is otherwise not one unambiguous JSON object with a list ``keys``,
     for more than MAX_KEYS members, and when no member is usable.
     """
-    if isinstance(document, str):
-        try:
-            document = document.encode("utf-8")
-        except UnicodeEncodeError:
-            raise KeySetError("not JSON: not UTF-8") from None
-    if isinstance(document, bytes):
-        try:
-            value = strict_json.parse(document)
-        except strict_json.NotStrictJson as fault:
-            raise KeySetError(f"not JSON: {fault}") from None
-    else:
-        value = document
+    value = document if isinstance(document, dict) else _parsed(document)
     members = value.get("keys") if isinstance(value, dict) else None
     if not isinstance(members, list):
         raise KeySetError('not a JWK set: an object with a list "keys" was expected')
@@ -112,7 +104,7 @@ def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     skipped: list[str] = []
     for number, member in enumerate(members, start=1):
         try:
-            key = parse_jwk(member)
+            key = _key(member)
         except UnusableKey as fault:
             skipped.append(f"member {number}: {fault}")
         else:
@@ -120,6 +112,43 @@ def parse_key_set(document: bytes | str | dict[str, object]) -> KeySet:
     if not keys:
         raise KeySetError(_no_key(skipped))
     return KeySet(tuple(keys.values()), tuple(skipped))
+
+
+def _key(member: object) -> Key:
+    if isinstance(member, strict_json.Fault):
+        raise UnusableKey(member.reason)
+    return parse_jwk(member)
+
+
+def _parsed(document: bytes | str) -> object:
+    try:
+        data = document.encode("utf-8") if isinstance(document, str) else document
+    except UnicodeEncodeError:
+        raise KeySetError("not JSON: not UTF-8") from None
+    try:
+        return strict_json.parse(data)
+    except strict_json.NotStrictJson as fault:
+        value = _with_odd_members(data)
+        if value is None:
+            raise KeySetError(f"not JSON: {fault}") from None
+        return value
+
+
+def _with_odd_members(data: bytes) -> object | None:
+    """A document that is strict JSON but for members of ``keys``; a fault stands for each such."""
+    try:
+        value = strict_json.parse_forgivingly(data)
+    except strict_json.NotStrictJson:
+        return None
+    members = value.pop("keys", None) if isinstance(value, dict) else None
+    if not isinstance(members, list) or strict_json.fault_in(value):
+        return None
+    return {"keys": list(map(_or_fault, members))}
+
+
+def _or_fault(member: object) -> object:
+    why = strict_json.fault_in(member, _LEVELS)
+    return member if why is None else strict_json.Fault(why)
 
 
 def _no_key(skipped: list[str]) -> str:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import accumulate
+from typing import TypeVar
+
+_Read = TypeVar("_Read")
 
 MAX_DEPTH = 64
+MAX_FORGIVEN_DEPTH = 512
 
 _GLANCE = 4096
+_LONGEST_INTEGER = 400
+_TWICE = "a member name occurs twice"
+_CONSTANT = "NaN and Infinity are not JSON"
+_OUT_OF_RANGE = "a number is out of range"
+_SURROGATE = "a lone surrogate is not a character"
 
 
 class NotStrictJson(ValueError):
@@ -18,24 +29,24 @@ class NotStrictJson(ValueError):
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise NotStrictJson("a member name occurs twice")
+        raise NotStrictJson(_TWICE)
     return members
 
 
 def _no_constant(_: str) -> object:
-    raise NotStrictJson("NaN and Infinity are not JSON")
+    raise NotStrictJson(_CONSTANT)
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise NotStrictJson("a number is out of range")
+        raise NotStrictJson(_OUT_OF_RANGE)
     return number
 
 
 def _bounded_integer(text: str) -> int:
-    if len(text) > 400:
-        raise NotStrictJson("a number is out of range")
+    if len(text) > _LONGEST_INTEGER:
+        raise NotStrictJson(_OUT_OF_RANGE)
     return int(text)
 
 
@@ -54,6 +65,66 @@ def parse(data: bytes) -> object:
     UTF-8, a byte order mark, duplicate members, NaN, numbers out of range, lone
     surrogates, nesting deeper than MAX_DEPTH, or anything after the document.
     """
+    text = _text(data, MAX_DEPTH)
+    value = _decoded(text, _DECODER)
+    if "\\u" in text and not _encodable(value):
+        raise NotStrictJson(_SURROGATE)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Stands where a value was that is not strict JSON, and says why it is not."""
+
+    reason: str
+
+
+_FORGIVING = json.JSONDecoder(
+    object_pairs_hook=lambda pairs: _replaced(_no_duplicates, pairs),
+    parse_constant=lambda _: Fault(_CONSTANT),
+    parse_float=lambda text: _replaced(_finite, text),
+    parse_int=lambda text: _replaced(_bounded_integer, text),
+)
+
+
+def _replaced(read: Callable[[_Read], object], what: _Read) -> object:
+    try:
+        return read(what)
+    except NotStrictJson as fault:
+        return Fault(str(fault))
+
+
+def parse_forgivingly(data: bytes) -> object:
+    """Parse one JSON document whose parts are to be judged one by one, with ``fault_in``.
+
+    Raises NotStrictJson for what no reader takes for one JSON document in UTF-8, and for
+    nesting deeper than MAX_FORGIVEN_DEPTH.
+    """
+    return _decoded(_text(data, MAX_FORGIVEN_DEPTH), _FORGIVING)
+
+
+def fault_in(value: object, levels: int = MAX_DEPTH) -> str | None:
+    """Why ``parse`` would not take this part of a document, None when it would.
+
+    ``levels`` is how deep it may be nested.
+    """
+    waiting = [(value, levels)]
+    while waiting:
+        part, left = waiting.pop()
+        if isinstance(part, Fault):
+            return part.reason
+        if isinstance(part, str) and not _encodable(part):
+            return _SURROGATE
+        if isinstance(part, dict | list):
+            if left == 0:
+                return f"nested deeper than {MAX_DEPTH}"
+            waiting += [(inner, left - 1) for inner in part]
+            if isinstance(part, dict):
+                waiting += [(inner, left - 1) for inner in part.values()]
+    return None
+
+
+def _text(data: bytes, levels: int) -> str:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -61,25 +132,22 @@ def parse(data: bytes) -> object:
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
     # Brackets without end mostly come first, and then the rest need not be looked at.
-    if (len(data) > _GLANCE and _is_deep(data[:_GLANCE])) or _is_deep(data):
-        raise NotStrictJson(f"nested deeper than {MAX_DEPTH}")
+    if (len(data) > _GLANCE and _is_deep(data[:_GLANCE], levels)) or _is_deep(data, levels):
+        raise NotStrictJson(f"nested deeper than {levels}")
+    return text
+
+
+def _decoded(text: str, decoder: json.JSONDecoder) -> object:
+    value, end = None, -1
     try:
-        value = _decoded(text)
+        if text[:1] == "{":
+            value, end = decoder.raw_decode(text)
+        # With blanks around it, or not a document at all.
+        return value if end == len(text) else decoder.decode(text)
     except NotStrictJson:
         raise
     except (ValueError, RecursionError):
         raise NotStrictJson("not one JSON document") from None
-    if "\\u" in text and not _encodable(value):
-        raise NotStrictJson("a lone surrogate is not a character")
-    return value
-
-
-def _decoded(text: str) -> object:
-    value, end = None, -1
-    if text[:1] == "{":
-        value, end = _DECODER.raw_decode(text)
-    # With blanks around it, or not a document at all.
-    return value if end == len(text) else _DECODER.decode(text)
 
 
 # Possessive, and an open string runs to the end: time stays linear in the length, whatever the
@@ -89,14 +157,14 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def _is_deep(data: bytes) -> bool:
-    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+def _is_deep(data: bytes, levels: int) -> bool:
+    if data.count(b"{") + data.count(b"[") <= levels:
         return False
     # Which closes which is the decoder's business; here only the levels count: a step up or down
     # for each bracket, as signed octets.
     steps = _STRING.sub(b"", data).translate(_STEPS, _NO_BRACKETS)
     # Most brackets are of the innermost level, which is quickly taken away.
-    return _exceeds(MAX_DEPTH - 1, steps.replace(b"\x01\xff", b"")) and _exceeds(MAX_DEPTH, steps)
+    return _exceeds(levels - 1, steps.replace(b"\x01\xff", b"")) and _exceeds(levels, steps)
 
 
 def _exceeds(levels: int, steps: bytes) -> bool:

@@ -77,14 +77,16 @@ class TokenCache:
         return len(self._cold)
 
     def get(self, digest: bytes) -> Caller | None:
-        """The caller whose token has that digest, if it is remembered; else a miss is counted."""
+        """The caller whose token has that digest, if it is remembered: counted as hit or miss."""
         caller = self.known(digest)
         if caller is None:
             self.misses += 1
+        else:
+            self.hits += 1
         return caller
 
     def known(self, digest: bytes) -> Caller | None:
-        """The same for who will ask again by ``get``, where none is remembered."""
+        """The same, and nothing is counted: for who may ask again for the same request."""
         caller = self._warm.get(digest)
         if caller is None:
             packed = self._cold.get(digest)
@@ -92,7 +94,6 @@ class TokenCache:
                 return None
             caller = Caller(self._unpack(packed), None)
             self._warm.put(digest, caller)
-        self.hits += 1
         return caller
 
     def put(self, digest: bytes, caller: Caller) -> None:

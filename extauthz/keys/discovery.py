@@ -34,10 +34,11 @@ def metadata_urls(issuer: str, mode: DiscoveryMode) -> tuple[str, ...]:
     1. ``https://host/path/.well-known/openid-configuration`` (OpenID Connect Discovery
        section 4; the form nearly every provider has),
     2. ``https://host/.well-known/oauth-authorization-server/path`` (RFC 8414 section 3.1),
-    3. ``https://host/.well-known/openid-configuration/path`` (RFC 8414 section 5).
+    3. ``https://host/.well-known/openid-configuration/path`` (RFC 8414 section 5),
+    4. ``https://host/path/.well-known/oauth-authorization-server``, which is of no RFC, and
+       the only form that some older providers have.
 
-    ``oidc`` takes 1 and 3; ``oauth`` takes 2 and then its appended form, which some
-    providers have. An issuer without a path has each form once.
+    ``oidc`` takes 1 and 3, ``oauth`` 2 and 4. An issuer without a path has each form once.
     """
     scheme, _, rest = issuer.partition("://")
     host, slash, path = rest.partition("/")
@@ -46,7 +47,12 @@ def metadata_urls(issuer: str, mode: DiscoveryMode) -> tuple[str, ...]:
     path = (slash + path).removesuffix("/")
     oidc, oauth = OPENID_CONFIGURATION, AUTHORIZATION_SERVER
     forms = {
-        "auto": (root + path + oidc, root + oauth + path, root + oidc + path),
+        "auto": (
+            root + path + oidc,
+            root + oauth + path,
+            root + oidc + path,
+            root + path + oauth,
+        ),
         "oidc": (root + path + oidc, root + oidc + path),
         "oauth": (root + oauth + path, root + path + oauth),
         "off": (),

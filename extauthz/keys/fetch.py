@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from types import ModuleType
+from typing import Any, Protocol
+
+from .apart import apart
+
+_imported: list[ModuleType] = []
 
 
 class FetchError(Exception):
@@ -62,8 +66,15 @@ async def fetch(url: str, limits: FetchLimits, *, etag: str | None = None) -> Fe
     and never away from the same scheme, host and port. Proxy settings of the environment
     are not used. Raises FetchError.
     """
-    # The HTTP library takes a while to import, and whose keys are in files never needs it. In a
-    # thread, since requests must not wait.
-    getting = await asyncio.to_thread(import_module, ".http_get", __package__)
-    fetched: Fetched = await getting.get(url, limits, etag)
+    fetched: Fetched = await (await http_library()).get(url, limits, etag)
     return fetched
+
+
+async def http_library() -> Any:
+    """What does it. Importing it takes a while, of which no issuer's time should go.
+
+    Whose keys are in files never needs it. In a thread, since requests must not wait.
+    """
+    if not _imported:
+        _imported.append(await apart(import_module, ".http_get", __package__))
+    return _imported[0]

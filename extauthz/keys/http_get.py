@@ -1,4 +1,4 @@
-"""One bounded GET. The only module that knows the HTTP library."""
+"""One bounded GET, by the HTTP library."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any, Self
 from urllib.parse import urljoin
 
+import httpcore
 import httpx
 
 from .addresses import Address, BadAddress, check_scheme
+from .apart import apart
+from .connecting import Connections
 from .fetch import Fetched, FetchError, FetchLimits
 
 MAX_REDIRECTS = 3
@@ -54,44 +55,31 @@ async def _get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
     check_scheme(address, limits.allow_http_hosts)
     context = await _tls(address, limits.ca_file)
     async with (
-        _Connections() as connections,
+        Connections() as connections,
         httpx.AsyncClient(
-            verify=context, trust_env=False, follow_redirects=False, timeout=limits.timeout
+            transport=_Transport(context, connections),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=limits.timeout,
         ) as client,
     ):
         target = url
         headers = _HEADERS | ({"If-None-Match": etag} if etag else {})
         for _ in range(1 + MAX_REDIRECTS):
-            async with client.stream(
-                "GET", target, headers=headers, extensions={"trace": connections.traced}
-            ) as response:
+            async with client.stream("GET", target, headers=headers) as response:
                 if response.status_code not in _REDIRECTS:
                     return await _read(response, _shown(target), limits.max_bytes, etag)
                 target = _redirected(target, address, response)
     raise FetchError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects", answered=True)
 
 
-class _Connections:
-    """Closes every connection that was opened.
+class _Transport(httpx.AsyncHTTPTransport):
+    """The library's own way of sending requests, over connections of ours."""
 
-    The library forgets one whose TLS handshake is cancelled, as our deadline does; each
-    attempt at an issuer that hangs there would cost a file descriptor.
-    """
-
-    def __init__(self) -> None:
-        self._opened: list[Any] = []
-
-    async def traced(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            self._opened.append(info["return_value"])
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for connection in self._opened:
-            with suppress(Exception):
-                await connection.aclose()
+    def __init__(self, context: ssl.SSLContext, connections: Connections) -> None:
+        super().__init__(verify=context, trust_env=False)
+        # It has no argument for this.
+        self._pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=connections)
 
 
 def _redirected(target: str, address: Address, response: httpx.Response) -> str:
@@ -152,7 +140,7 @@ async def _tls(address: Address, ca_file: str | None) -> ssl.SSLContext:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # In a thread, since it takes some 20 ms.
     try:
-        return await asyncio.to_thread(_tls_context, ca_file)
+        return await apart(_tls_context, ca_file)
     except OSError as fault:
         raise FetchError(
             f"ca_file {ca_file}: {fault.strerror or 'not readable'}; a PEM file of certificates "

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 
+from .apart import apart
 from .discovery import IssuerMismatch, discover
-from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch
+from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch, http_library
 from .source import IssuerSource
 
 _PARSED_AT_ONCE = 64 * 1024
@@ -51,6 +52,8 @@ async def load_keys(
     without a usable key.
     """
     waiting_for = f"jwks_file {source.jwks_file}"
+    if source.jwks_file is None and fetcher is fetch:
+        await http_library()
 
     async def noted(url: str, limits: FetchLimits, *, etag: str | None = None) -> Fetched:
         nonlocal waiting_for
@@ -70,7 +73,7 @@ async def load_keys(
 
 
 async def _load_file(path: str, max_bytes: int, known: Loaded | None) -> Loaded:
-    document = await asyncio.to_thread(_read, Path(path), max_bytes)
+    document = await apart(_read, Path(path), max_bytes)
     if known is not None and known.document == document:
         return known
     try:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 from extauthz.core.jwk import Key
 from extauthz.core.keyset import PRIVATE_KEY_PUBLISHED, KeySet, KeySetError
 from extauthz.core.model import Reason
 
-from .fetch import Fetcher, FetchError
+from .apart import apart
+from .fetch import FetchError
 from .flight import Flight
 from .load import Loaded, load_keys, parsed
-from .schedule import after_failure, after_success
-from .snapshot import Snapshot, SnapshotFolder
+from .schedule import after_failure, after_success, asked_pause
+from .snapshot import Snapshot
 from .source import IssuerSource
-from .status import IssuerStatus, KeyInfo, KeyObserver, RefreshResult
+from .status import IssuerStatus, KeyInfo, RefreshResult
+from .surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
@@ -31,19 +33,6 @@ MAX_KEY_WAIT = 0.25
 MAX_UNKNOWN_KIDS = 2000
 
 _SHOWN_REASONS = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Everything outside: ``clock`` for durations, ``wall`` for dates, both in seconds."""
-
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Callable[[], float]
-    fetcher: Fetcher
-    observer: KeyObserver
-    snapshots: SnapshotFolder | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +65,12 @@ class Refresher:
         # When each usable key was first seen, by what identifies it to people.
         self._seen: dict[tuple[str | None, str, int], float] = {}
         self._last_attempt: float | None = None
+        self._trying_since: float | None = None
         self._last_asked: float | None = None
         self._last_error: str | None = None
         self._last_error_at: float | None = None
         self._failures = 0
+        self._left_alone_until = 0.0
         self._next = surroundings.clock()
         self._unknown: dict[str, float] = {}
         self._flight: Flight | None = None
@@ -109,18 +100,28 @@ class Refresher:
         self._last_attempt, self._last_asked = other._last_attempt, other._last_asked
         self._last_error, self._last_error_at = other._last_error, other._last_error_at
         self._failures, self._unknown = other._failures, dict(other._unknown)
+        self._left_alone_until = other._left_alone_until
         self._seen = dict(other._seen)
         if other.first_attempt.is_set():
             self.first_attempt.set()
             self._next = min(other._next, self._next + self.source.refresh)
+            if self._held is not None and not self._failures:
+                # It may be allowed less time now than when the attempt was planned.
+                self._next = min(self._next, self._stale_at() - self.source.timeout)
         self._use_held()
 
     async def load_snapshot(self) -> None:
-        """Begin with the keys on disk, if there are any fit to be used."""
+        """Begin with the keys on disk, if there are any fit to be used; never raises."""
+        try:
+            await self._load_snapshot()
+        except Exception:  # noqa: BLE001  what is wrong with one file concerns one issuer
+            _log.exception("the key snapshot of issuer %s is ignored", self.source.name)
+
+    async def _load_snapshot(self) -> None:
         folder, around = self._around.snapshots, self._around
         if folder is None or self.source.jwks_file is not None or self._held is not None:
             return
-        found = await asyncio.to_thread(folder.load, self.source, around.wall())
+        found = await apart(folder.load, self.source, around.wall())
         if found is None:
             return
         try:
@@ -162,7 +163,8 @@ class Refresher:
         if flight is None:
             # Scheduled attempts do not count: a key that is new since one works at once.
             asked = self._last_asked
-            if asked is not None and now < asked + self.source.cooldown:
+            cools = asked is not None and now < asked + self.source.cooldown
+            if cools or now < self._left_alone_until:
                 return self._verdict(kid)
             self._last_asked = now
             flight = self._ask(rediscover=False)
@@ -209,14 +211,25 @@ class Refresher:
             self._end_flight()
 
     async def _step(self) -> None:
+        self._use_held()
         now = self._around.clock()
-        if self._usable is not None and now >= self._stale_at():
-            self._use_held()
         if self._flight is None and now < self._next:
-            due = self._next if self._usable is None else min(self._next, self._stale_at())
+            due = self._next
+            if self._usable is not None and self._failures:
+                due = min(due, self._stale_at())
             await self._sleep(due - now)
             return
-        await self._attempt()
+        # Whether it hangs or not, the keys held go when their time is over.
+        limit = asyncio.ensure_future(self._drop_when_stale())
+        try:
+            await self._attempt()
+        finally:
+            limit.cancel()
+
+    async def _drop_when_stale(self) -> None:
+        while self._usable is not None and (left := self._stale_at() - self._around.clock()) > 0:
+            await self._around.sleep(left)
+            self._use_held()
 
     async def _sleep(self, seconds: float) -> None:
         nap = self._nap = asyncio.ensure_future(self._around.sleep(seconds))
@@ -232,7 +245,7 @@ class Refresher:
         around, name = self._around, self.source.name
         self._flight = self._flight or Flight()
         rediscover, self._rediscover = self._rediscover, True
-        started = self._last_attempt = around.clock()
+        started = self._last_attempt = self._trying_since = around.clock()
         result: RefreshResult = "failed"
         try:
             loaded = await load_keys(
@@ -250,6 +263,7 @@ class Refresher:
             self._succeeded(loaded, started)
             result = "ok"
         finally:
+            self._trying_since = None
             self.first_attempt.set()
             self._end_flight()
         around.observer.refreshed(name, result, around.clock() - started)
@@ -265,10 +279,13 @@ class Refresher:
         around, source = self._around, self.source
         before = self._held
         self._held = _Held(loaded, around.wall(), started)
-        self._next = around.clock() + after_success(source, loaded.max_age, around.random())
+        took = around.clock() - started
+        pause = after_success(source, loaded.max_age, around.random(), took=took)
+        self._next = around.clock() + pause
         if self._last_error is not None:
             _log.info("the keys of issuer %s can be fetched again", source.name)
         self._failures, self._last_error, self._last_error_at = 0, None, None
+        self._left_alone_until = 0.0
         if before is None or before.loaded.key_set is not loaded.key_set:
             self._unknown.clear()
             self._tell(loaded.key_set)
@@ -282,14 +299,11 @@ class Refresher:
     def _failed(self, message: str, retry_after: float | None) -> None:
         around, source = self._around, self.source
         self._failures += 1
-        pause = after_failure(
-            source,
-            self._failures,
-            retry_after,
-            around.random(),
-            holds_keys=self._usable is not None,
-        )
-        self._next = around.clock() + pause
+        self._use_held()
+        now, holds_keys, number = around.clock(), self._usable is not None, self._failures
+        asked = asked_pause(source, retry_after, holds_keys=holds_keys)
+        pause = after_failure(source, number, retry_after, around.random(), holds_keys=holds_keys)
+        self._left_alone_until, self._next = now + asked, now + pause
         level = logging.DEBUG if message == self._last_error else logging.WARNING
         _log.log(level, "the keys of issuer %s could not be fetched: %s", source.name, message)
         self._last_error, self._last_error_at = message, around.wall()
@@ -311,11 +325,21 @@ class Refresher:
     def _stale_at(self) -> float:
         return (self._held.since if self._held else 0.0) + self.source.max_stale
 
+    def _is_stale(self) -> bool:
+        """Whether what is held is older than ``max_stale``, and the issuer could have said more.
+
+        Until it is asked again nobody knows of an outage. An attempt that was begun in time is
+        one that hangs by now; one that was not may still end well.
+        """
+        stale_at, trying = self._stale_at(), self._trying_since
+        if self._around.clock() < stale_at:
+            return False
+        return self._failures > 0 or (trying is not None and trying < stale_at)
+
     def _use_held(self) -> None:
-        """Publish what is held, unless it is older than ``max_stale``."""
+        """Publish what is held, unless it is older than it may become while the issuer is down."""
         held, name = self._held, self.source.name
-        fresh = held is not None and self._around.clock() < self._stale_at()
-        usable = held.loaded.key_set if held is not None and fresh else None
+        usable = None if held is None or self._is_stale() else held.loaded.key_set
         if usable is self._usable:
             return
         if usable is None:
@@ -337,8 +361,7 @@ class Refresher:
         if self._saving is not None and not self._saving.done():
             return  # a slow disk is not asked for more
         snapshot = Snapshot(held.loaded.document, held.fetched_at)
-        loop = asyncio.get_running_loop()
-        self._saving = loop.run_in_executor(None, folder.save, self.source, snapshot)
+        self._saving = asyncio.ensure_future(apart(folder.save, self.source, snapshot))
 
     def status(self) -> IssuerStatus:
         """How the keys stand now."""

@@ -1,6 +1,6 @@
 """Last good keys on disk, so that a restart during an issuer's outage can serve.
 
-One file for each issuer, named by a hash. Whatever is wrong with a file, or with the disk,
+One file for each source of keys, named by a hash. Whatever is wrong with a file, or with the disk,
 costs the snapshot and nothing else.
 """
 
@@ -75,7 +75,7 @@ class SnapshotFolder:
             if content is None:
                 return None
             snapshot = _parsed(content, source)
-        except (OSError, ValueError, RecursionError) as fault:
+        except (OSError, ValueError, OverflowError, RecursionError) as fault:
             reason = fault.strerror if isinstance(fault, OSError) else str(fault)
             _log.warning("the key snapshot of issuer %s is ignored: %s", source.name, reason)
             return None
@@ -90,8 +90,8 @@ class SnapshotFolder:
         return snapshot
 
     def _file(self, source: IssuerSource) -> Path:
-        name = hashlib.sha256(source.issuer.encode("utf-8", "surrogatepass")).hexdigest()
-        return self._path / f"keys-{name[:32]}.json"
+        # Not by the issuer alone: two sources may have the same one, and other keys.
+        return self._path / f"keys-{_origin(source)[:32]}.json"
 
     def _replace(self, target: Path, content: bytes) -> None:
         # mkstemp gives mode 0600 and a name of its own to each of several workers.

@@ -13,10 +13,11 @@ from extauthz.core.keyset import KeySet
 from extauthz.core.model import Reason
 
 from .fetch import Fetcher, fetch
-from .refresher import Refresher, Surroundings
+from .refresher import Refresher
 from .snapshot import SnapshotFolder
 from .source import IssuerSource
 from .status import IssuerStatus, KeyObserver, NoObserver
+from .surroundings import Surroundings
 
 _LONGEST_END = 2.0
 
@@ -78,8 +79,8 @@ class KeyStore:
     def snapshot(self) -> Mapping[str, KeySet]:
         """The usable key sets by issuer name: a live view that costs nothing to take.
 
-        An issuer is absent while it has no keys, or only such as are older than
-        ``max_stale``.
+        An issuer is absent while it has no keys, or only such as have grown older than
+        ``max_stale`` while it could not be asked.
         """
         return self._view
 

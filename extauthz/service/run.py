@@ -56,7 +56,7 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     signals = _Signals()
-    # Name look-ups that hang for one issuer must not keep the others waiting for a thread.
+    # For files and workers that end. What is asked of issuers has threads of its own (keys.apart).
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
     end_start()

@@ -174,7 +174,7 @@ CASES: dict[str, tuple[Asked, Want]] = {
     "for another server": (Asked((good(aud=CALCULATOR),)), R.WRONG_AUDIENCE),
     "audience with a slash": (Asked((good(aud=NOTES + "/"),)), R.WRONG_AUDIENCE),
     "expired": (Asked((good(exp=NOW - 30),)), R.TOKEN_EXPIRED),
-    "just not expired": (Asked((good(exp=NOW - 29),)), "notes"),
+    "just not expired": (Asked((good(exp=NOW - 29, iat=ABSENT),)), "notes"),
     "not yet valid": (Asked((good(nbf=NOW + 31),)), R.TOKEN_NOT_YET_VALID),
     "no exp": (Asked((good(exp=ABSENT),)), R.MISSING_CLAIM),
     "no aud": (Asked((good(aud=ABSENT),)), R.MISSING_CLAIM),

@@ -89,6 +89,8 @@ AMBIGUOUS_PATHS = (
     "/notes/public/%252e%252e/mcp", "/notes/mcp;x=1", "/notes/public/..;/mcp", "/notes;/mcp",
     "/notes\\mcp", "/notes/public/..\\mcp", "/notes/mcp%00", "/notes/mcp%0d%0a", "/notes/mcp%7f",
     "/notes/mcp#/notes/public/x", "/notes/public/x%23", "/notes/mcp%3f/notes/public",
+    "/notes/public/%c0%ae%c0%ae/mcp", "/notes/public/%c0%af", "/notes/public/%e0%80%ae/x",
+    "/notes/public/%f0%80%80%af", "/notes/public/%C2%85", "/notes/public/%80", "/notes/mcp%c2%9f",
     "/notes/%zz", "/notes/%", "/notes/%4", "/notes/m%", "/notes/mcp/%2e", "/%2e/notes/mcp",
     "/notes/caf\u00e9", "/notes/\uff0e\uff0e/mcp", "/notes/" + "a" * 70_000,
     "/notes/public/" + "a/" * 5_000,

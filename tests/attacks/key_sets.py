@@ -160,9 +160,11 @@ def duplicate_kids(stage: Stage) -> Iterator[Case]:
 def jwk_alg(stage: Stage) -> Iterator[Case]:
     for algorithm in ("RS256", "ES256"):
         key = signer(algorithm, "alg")
-        for alg in ("none", "RSA-OAEP", "HS256", "", "rs256", 7, None, ["RS256"], "ES521"):
+        for alg in ("none", "RSA-OAEP", "HS256", "", "rs256", 7, ["RS256"], "ES521"):
             jwk = key.public_jwk() | {"alg": alg}
             yield refused(f"{algorithm} {alg}", stage.mint(key=key), UNKNOWN_KEY, keys=corp(jwk))
+        absent = corp(key.public_jwk() | {"alg": None})
+        yield allowed(f"{algorithm} null, which is nothing", stage.mint(key=key), keys=absent)
 
 
 @row(73, "odd members cost nobody else anything")

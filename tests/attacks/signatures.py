@@ -107,7 +107,7 @@ def rsa(stage: Stage) -> Iterator[Case]:
     stranger = signer("RS256", "stranger")
     yield refused("a stranger's", stage.mint(key=key, sign=stranger.sign), BAD)
     empty = stage.mint(key=key, sign=lambda _: b"")
-    yield refused("none", empty, Reason.UNSUPPORTED_ALGORITHM)
+    yield refused("none", empty, Reason.MALFORMED_TOKEN)
     for algorithm in ("ES256", "ES384", "ES512", "EdDSA"):
         good = stage.mint(key=signer(algorithm))
         flipped = changed(good, lambda data: bytes([data[0] ^ 1]) + data[1:])

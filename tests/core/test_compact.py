@@ -42,7 +42,8 @@ def test_what_counts_of_the_header_is_kept_and_an_absent_typ_reads_jwt():
 @pytest.mark.parametrize(
     ("text", "reason", "detail"),
     [
-        ("e30.e30.", Reason.UNSUPPORTED_ALGORITHM, "not signed"),
+        ("e30.e30.", Reason.MALFORMED_TOKEN, "alg"),
+        ("a.e30.", Reason.MALFORMED_TOKEN, "not base64url"),
         ("a.b.c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
         ("a..c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
         ("0123456789abcdef", Reason.MALFORMED_TOKEN, "opaque"),
@@ -54,6 +55,26 @@ def test_what_counts_of_the_header_is_kept_and_an_absent_typ_reads_jwt():
 )
 def test_a_text_of_another_form_is_told_apart(text, reason, detail):
     refusal = take_apart(text, LIMIT)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+    assert detail in refusal.detail
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "reason", "detail"),
+    [
+        ("RS256", Reason.MALFORMED_TOKEN, "signature is missing"),
+        ("EdDSA", Reason.MALFORMED_TOKEN, "signature is missing"),
+        ("none", Reason.UNSUPPORTED_ALGORITHM, "none we verify"),
+        ("HS256", Reason.UNSUPPORTED_ALGORITHM, "shared secret"),
+    ],
+)
+@pytest.mark.parametrize("claims", ["e30", ""])
+def test_without_a_signature_the_algorithm_says_whether_there_should_be_one(
+    algorithm, reason, detail, claims
+):
+    header = b64(b'{"alg":"' + algorithm.encode() + b'"}')
+    refusal = take_apart(f"{header}.{claims}.", LIMIT)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason
     assert detail in refusal.detail

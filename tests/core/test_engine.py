@@ -587,7 +587,27 @@ class TestMemory:
         assert at_once(asking(token), keys, now=NOW) == allowed
         assert at_once(asking(token), keys, now=NOW + 10_000_000) == Unproven()
         assert at_once(asking(token), {}, now=NOW) == Unproven()
-        assert (engine.cache.hits, engine.cache.misses) == (3, 1)
+        assert (engine.cache.hits, engine.cache.misses) == (1, 1)
+
+    def test_a_request_counts_once_whichever_way_it_goes(self, engine):
+        """First at once, then in its turn, then with a key that was looked for."""
+        token, keys = mint(), key_sets()
+
+        def judged(keys: dict[str, KeySet], now: float = NOW) -> tuple[int, int]:
+            hits, misses = engine.cache.hits, engine.cache.misses
+            if engine.decide_at_once(asking(token), keys, now=now) == Unproven():
+                found = decided(engine, asking(token), keys=keys, now=now)
+                if isinstance(found, NeedKeys):
+                    decided(
+                        engine, asking(token), keys=keys, now=now, missing_key=Reason.UNKNOWN_KEY
+                    )
+            return engine.cache.hits - hits, engine.cache.misses - misses
+
+        assert judged({}) == (0, 1)
+        assert judged(keys) == (0, 1)
+        assert judged(keys) == (1, 0)
+        assert judged(keys, NOW + 10_000_000) == (1, 0)
+        assert judged({}) == (1, 0)
 
     @pytest.mark.parametrize(
         "request_",

@@ -70,6 +70,22 @@ class TestChecksWithoutKey:
         before = judged(text, issuer=issuer, now=NOW - leeway - 0.001)
         assert before is Reason.TOKEN_NOT_YET_VALID
 
+    @pytest.mark.parametrize(
+        ("issued", "reason"),
+        [
+            (NOW + 10, None),
+            (NOW + 11, Reason.MALFORMED_TOKEN),
+            (NOW + 30, Reason.MALFORMED_TOKEN),
+            (NOW + 31, Reason.TOKEN_NOT_YET_VALID),
+        ],
+    )
+    def test_a_token_is_not_issued_after_its_end_though_both_lie_within_the_leeway(
+        self, issued, reason
+    ):
+        text = mint({"iat": issued, "exp": NOW + 10})
+        assert judged(text, issuer=replace(CORP, leeway=30)) is reason
+        assert judged(mint({"iat": NOW, "exp": NOW - 31})) is Reason.TOKEN_EXPIRED
+
     @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
     def test_a_time_is_a_finite_number_of_seconds_before_the_year_10000(self, name):
         last = 253402300799

@@ -186,6 +186,8 @@ class TestPacked:
         cache.put(b"x", caller(TOKENS[0]))
         for _ in range(3):
             cache.get(b"x")
+        for digest in (b"x", b"y"):
+            cache.known(digest)
         assert (cache.hits, cache.misses) == (3, 2)
 
     def test_cleared_it_knows_nobody(self):

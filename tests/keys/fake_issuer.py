@@ -40,12 +40,13 @@ Answer = bytes | Fetched | FetchError | Exception | Callable[[str | None], Any]
 
 @dataclass
 class FakeIssuer:
-    """Answers by URL; ``gate`` holds every answer back while it is cleared."""
+    """Answers by URL, after ``delay`` seconds; ``gate`` holds every answer back while cleared."""
 
     time: FakeTime
     pages: dict[str, Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
+    delay: float = 0.0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -62,6 +63,10 @@ class FakeIssuer:
     async def fetch(self, url: str, limits: FetchLimits, *, etag: str | None = None) -> Fetched:
         self.asked.append(Asked(self.time.now, url, etag))
         await self.gate.wait()
+        if self.delay:
+            await self.time.sleep(min(self.delay, limits.timeout))
+        if self.delay >= limits.timeout:
+            raise FetchError(f"{url}: no complete answer")
         answer = self.pages.get(url)
         if callable(answer):
             answer = answer(etag)

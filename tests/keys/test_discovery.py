@@ -16,6 +16,8 @@ from .fake_time import FakeTime
 HOST = "https://idp.example.com"
 OAUTH_URL = HOST + "/.well-known/oauth-authorization-server/realms/acme"
 INSERTED_URL = HOST + "/.well-known/openid-configuration/realms/acme"
+APPENDED_URL = ISSUER + "/.well-known/oauth-authorization-server"
+FORMS = (METADATA_URL, OAUTH_URL, INSERTED_URL, APPENDED_URL)
 
 
 @pytest.fixture
@@ -36,10 +38,9 @@ async def refused(idp: FakeIssuer, match: str, **members: Any) -> FetchError:
 
 @pytest.mark.requirement("R29")
 def test_the_order_of_addresses_is_as_documented() -> None:
-    assert metadata_urls(ISSUER, "auto") == (METADATA_URL, OAUTH_URL, INSERTED_URL)
+    assert metadata_urls(ISSUER, "auto") == FORMS
     assert metadata_urls(ISSUER, "oidc") == (METADATA_URL, INSERTED_URL)
-    appended = ISSUER + "/.well-known/oauth-authorization-server"
-    assert metadata_urls(ISSUER, "oauth") == (OAUTH_URL, appended)
+    assert metadata_urls(ISSUER, "oauth") == (OAUTH_URL, APPENDED_URL)
     assert metadata_urls(ISSUER, "off") == ()
 
 
@@ -58,7 +59,7 @@ def test_a_final_slash_of_the_issuer_is_not_doubled() -> None:
 
 
 @pytest.mark.requirement("R29")
-@pytest.mark.parametrize("url", [METADATA_URL, OAUTH_URL, INSERTED_URL])
+@pytest.mark.parametrize("url", FORMS)
 async def test_each_form_is_found(idp: FakeIssuer, url: str) -> None:
     idp.pages[url] = metadata(code_challenge_methods_supported=["S256"])
     found = await find(idp)
@@ -67,7 +68,7 @@ async def test_each_form_is_found(idp: FakeIssuer, url: str) -> None:
 
 
 async def test_the_first_form_that_is_found_is_enough(idp: FakeIssuer) -> None:
-    idp.pages = {url: metadata() for url in (METADATA_URL, OAUTH_URL, INSERTED_URL)}
+    idp.pages = {url: metadata() for url in FORMS}
     await find(idp)
     assert [asked.url for asked in idp.asked] == [METADATA_URL]
 

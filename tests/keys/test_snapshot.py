@@ -83,6 +83,26 @@ def test_keys_of_other_settings_are_not_used(
     assert folder.load(replace(SOURCE, name="renamed", refresh=5.0), 5000.0) == SAVED
 
 
+def test_two_sources_of_one_issuer_do_not_write_over_each_other(folder: SnapshotFolder) -> None:
+    other = replace(SOURCE, name="other", jwks_uri="https://other.example/keys")
+    theirs = Snapshot(document("b"), 5000.0)
+    folder.save(SOURCE, SAVED)
+    folder.save(other, theirs)
+    assert folder.load(SOURCE, 5000.0) == SAVED
+    assert folder.load(other, 5000.0) == theirs
+
+
+def test_a_file_that_was_written_for_other_settings_is_ignored(
+    folder: SnapshotFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever put it in the place of ours."""
+    folder.save(replace(SOURCE, jwks_uri="https://other.example/keys"), SAVED)
+    file = only_file(tmp_path)
+    file.rename(folder._file(SOURCE))
+    assert folder.load(SOURCE, 5000.0) is None
+    assert "other settings" in caplog.text
+
+
 @pytest.mark.parametrize(
     "issuer",
     ["../../etc/passwd", "/etc/passwd", "https://a/\0", "https://i/" + "x" * 5000, "ü\ud800"],
@@ -116,6 +136,9 @@ def damage(content: bytes, **members: Any) -> bytes:
         lambda content: damage(content, fetched_at="5000"),
         lambda content: damage(content, fetched_at=float("nan")),
         lambda content: damage(content, fetched_at=True),
+        lambda content: damage(content, fetched_at=10**400),
+        lambda content: damage(content, fetched_at=-(10**400)),
+        lambda content: damage(content, fetched_at=float("inf")),
     ],
 )
 def test_a_damaged_file_is_ignored_with_a_warning(
@@ -228,6 +251,23 @@ class TestRestart:
         folder.save(desk.source(), Snapshot(b'{"keys": []}', desk.time.wall()))
         desk.issuer.fail()
         assert kids(await desk.open(snapshot_dir=tmp_path)) is None
+
+    async def test_a_file_that_breaks_us_costs_its_issuer_the_snapshot_and_nobody_else(
+        self, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.saved(desk, tmp_path)
+        whole = SnapshotFolder.load
+
+        def breaks(folder: SnapshotFolder, source: IssuerSource, now: float) -> Snapshot | None:
+            if source.name == "broken":
+                raise ZeroDivisionError("a bug")
+            return whole(folder, source, now)
+
+        monkeypatch.setattr(SnapshotFolder, "load", breaks)
+        desk.issuer.fail()
+        store = await desk.open(desk.source("broken"), desk.source(), snapshot_dir=tmp_path)
+        assert kids(store) == ["a"]
+        assert kids(store, "broken") is None
 
     async def test_a_file_of_keys_is_not_copied(self, desk: Desk, tmp_path: Path) -> None:
         (tmp_path / "keys.json").write_bytes(document("a"))

@@ -188,6 +188,62 @@ async def test_a_flood_while_the_issuer_is_down_is_bounded_too(desk: Desk) -> No
     assert len(desk.issuer.asked) <= 1 + 1 + 6 + 7
 
 
+@pytest.mark.parametrize(("retry_after", "pause"), [(120.0, 120.0), (1e9, 600.0)])
+async def test_made_up_ids_do_not_shorten_the_pause_that_an_issuer_asks_for(
+    desk: Desk, retry_after: float, pause: float
+) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail(answered=True, retry_after=retry_after)
+    assert await store.find("corp", "x", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    for tick in range(int(pause) - 1):
+        await desk.time.advance(1)
+        assert await store.find("corp", f"{tick}", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert len(desk.issuer.asked) == 2
+    desk.issuer.publish("a", "b")
+    await desk.time.advance(1)
+    assert await store.find("corp", "b", wait=WAIT) is None
+    assert len(desk.issuer.asked) == 3
+
+
+async def test_where_no_keys_are_held_the_pause_is_a_minute_at_most(desk: Desk) -> None:
+    desk.issuer.fail(answered=True, retry_after=1e9)
+    store = await desk.open()
+    desk.issuer.publish("a")
+    await desk.time.advance(59.9)
+    assert await store.find("corp", "a", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    await desk.time.advance(0.1)
+    assert await store.find("corp", "a", wait=WAIT) is None
+
+
+async def test_a_reload_does_not_end_the_pause_and_an_answer_does(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail(answered=True, retry_after=300.0)
+    await store.refresh_now()
+    await store.replace([desk.source(cooldown=1.0)])
+    assert await store.find("corp", "b", wait=WAIT) is Reason.KEYS_UNAVAILABLE
+    assert len(desk.issuer.asked) == 2
+    desk.issuer.publish("a")
+    await settle()
+    await store.refresh_now()
+    desk.issuer.publish("a", "b")
+    assert await store.find("corp", "b", wait=WAIT) is None
+
+
+async def test_a_short_pause_that_is_asked_for_leaves_the_cooldown_as_it_is(desk: Desk) -> None:
+    """Backing off is no pause that the issuer asked for: a new key is looked for meanwhile."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail(answered=True, retry_after=2.0)
+    await desk.time.advance(660)
+    asked = len(desk.issuer.asked)
+    desk.issuer.publish("b")
+    await desk.time.advance(2)
+    assert len(desk.issuer.asked) == asked
+    assert await store.find("corp", "b", wait=WAIT) is None
+
+
 async def test_a_genuine_rotation_gets_through_a_flood_within_one_cooldown(desk: Desk) -> None:
     desk.issuer.publish("a")
     store = await desk.open()

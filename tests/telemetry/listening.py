@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
 from extauthz.core.engine import Engine
-from extauthz.core.model import Decision, Reason, Request
+from extauthz.core.model import Decision, NeedKeys, Reason, Request
 from extauthz.telemetry.decision_log import DecisionLog, LineStyle
 from extauthz.telemetry.exposition import register
 from extauthz.telemetry.formats import json_line
@@ -55,10 +55,9 @@ class Listening:
 
     def ask(self, request: Request, *, missing_key: Reason = Reason.UNKNOWN_KEY) -> Decision:
         """Judge one request, and tell of it."""
-        decision = cast(
-            "Decision",
-            self.engine.decide(request, key_sets(), now=NOW, missing_key=missing_key),
-        )
+        decision = self.engine.decide(request, key_sets(), now=NOW)
+        if isinstance(decision, NeedKeys):
+            decision = self.engine.without_key(request, missing_key)
         self.observer.decided(request, decision, self.transport, 0.0001234)
         return decision
 

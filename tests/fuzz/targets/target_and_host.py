@@ -12,7 +12,7 @@ SEEDS = (
     b"/notes/mcp?x=1", b"/notes/%70ublic/x", b"/notes/%2e%2e/x", b"//x", b"/a/../b", b"/a;b",
     b"/a\\b", b"/%zz", b"*", b"http://x/y", b"/caf\xc3\xa9", b"mcp.example.com:443",
     b"[::1]:8080", b"MCP.example.com.", b"a,b", b"user@host", b"1.2.3.4:0", b"/a%25b",
-    b"/%41%c3%a9",
+    b"/%41%c3%a9", b"/%c0%ae%c0%ae", b"/%C2%85",
 )  # fmt: skip
 
 CHANGES_MEANING = b"/\\.%;?#"
@@ -40,6 +40,7 @@ def _path(text: str) -> None:
     assert unquote_to_bytes(path) == unquote_to_bytes(sent)
     assert unquote_to_bytes(unquote_to_bytes(path)) == unquote_to_bytes(path)
     decoded = unquote_to_bytes(path)
+    assert not any("\x7f" <= character <= "\x9f" for character in decoded.decode("utf-8"))
     assert decoded.count(b"/") == sent.count("/")
     assert not {b".", b".."} & set(decoded.split(b"/"))
     assert posixpath.normpath(path) in (path, path.rstrip("/") or "/")
