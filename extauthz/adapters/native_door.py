@@ -193,8 +193,10 @@ class NativeDoor:
 
     def given_up(self, stream: Stream) -> None:
         """Do no more about a call."""
-        if stream in self._waiting:
-            self._waiting[stream].cancel()
+        # Not left to the task: one that is cancelled before its first step never runs.
+        task = self._waiting.pop(stream, None)
+        if task is not None:
+            task.cancel()
         self._watching.pop(stream, None)
 
     # ---- the methods

@@ -26,6 +26,16 @@ from extauthz.config.addresses import UnixAddress
 from extauthz.turns import SLICE
 from tests.adapters import test_grpc_door as door_tests
 from tests.adapters.doors import CHECK, Asked, Keys, authorizer, check_request, reason_in
+from tests.adapters.http2 import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    REQUEST,
+    RST_STREAM,
+    Client,
+    frame,
+)
 from tests.adapters.test_grpc_door import (
     ANYWHERE,
     POLICY,
@@ -269,3 +279,23 @@ def test_not_all_connections_of_the_native_server_are_made_anew_at_once():
     ages = sorted(door.age() for _ in range(20))
     assert 90 <= ages[0] < ages[-1] < 110
     assert all(later - earlier > 0.4 for earlier, later in pairwise(ages))
+
+
+async def test_a_call_that_is_given_up_in_the_same_breath_leaves_nothing_behind():
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
+    service: Any = door
+    client = Client(service)
+    message = unknown().SerializeToString()
+    body = b"\0" + len(message).to_bytes(4) + message
+    headers = [(name, CHECK if name == ":path" else value) for name, value in REQUEST]
+    block = client.encoder.encode(headers)
+    called = frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, body)
+    assert client.send(called) == []
+    assert len(door._waiting) == 1
+    client.send(frame(RST_STREAM, 0, 1, bytes(4)))
+    assert not door._waiting
+    await asyncio.sleep(0)
+    assert not keys.searched.is_set()
+    assert client.heard() == []
