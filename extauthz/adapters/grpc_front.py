@@ -15,10 +15,8 @@ from typing import Final, cast
 
 from extauthz.config.addresses import Address, UnixAddress
 
-from .grpc_door import GrpcLimits
 from .grpc_listener import GrpcListener
 from .http2_frames import FrameWatch
-from .tls import TlsSource
 
 _GOODBYE: Final = 1.0
 _PROBATION: Final = 0.03
@@ -26,21 +24,13 @@ _EARLY_BYTES: Final = 64 * 1024
 
 
 class GrpcFront:
-    """Takes the connections at ``address`` and hands on what they send to a server behind.
+    """Hands on what clients of ``listener`` send to a server behind.
 
-    First ``bind``, then the server where that says, then ``start``. The arguments are those of
-    GrpcListener.
+    First ``bind``, then the server where that says, then ``start``.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        tls: TlsSource | None = None,
-        limits: GrpcLimits,
-        reuse_port: bool = False,
-    ) -> None:
-        self.listener = GrpcListener(address, tls=tls, limits=limits, reuse_port=reuse_port)
+    def __init__(self, listener: GrpcListener) -> None:
+        self.listener = listener
         self._inner = ""
 
     @property

@@ -14,6 +14,7 @@ from extauthz.config.addresses import Address
 from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits
 from .grpc_front import GrpcFront
+from .grpc_listener import GrpcListener
 from .tls import TlsSource
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -40,7 +41,8 @@ class GrpcDoor:
         reflection: bool = False,
         mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
-        self._front = GrpcFront(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        listener = GrpcListener(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        self._front = GrpcFront(listener)
         self._servicer = CheckServicer(authorizer, mcp_namespace)
         self._options = limits.options()
         self._reflection = reflection

@@ -7,12 +7,13 @@ from struct import Struct
 from typing import Any, Final
 
 from .http2_frames import DATA, END_HEADERS, END_STREAM, HEADERS
+from .http2_reader import FLOW_CONTROL_ERROR, FRAME_BYTES, HIGHEST, PROTOCOL_ERROR, Broken
 
 frame_head: Final[Callable[[int, int, int], bytes]] = Struct(">IBI").pack
 """The head of a frame: its length shifted left by eight, or its kind; flags; number of stream."""
 
 _END: Final = END_HEADERS | END_STREAM
-_SMALLEST_FRAME: Final = 16_384
+_ENABLE_PUSH, _WINDOW, _FRAME = 2, 4, 5
 _FIRST_WINDOW: Final = 65_535
 
 
@@ -81,7 +82,7 @@ class Answers:
         self.out: list[bytes] = []
         self.window = _FIRST_WINDOW
         self.stream_window = _FIRST_WINDOW
-        self.frame_bytes = _SMALLEST_FRAME
+        self.frame_bytes = FRAME_BYTES
         self._held: dict[int, Stream] = {}
 
     def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
@@ -118,6 +119,22 @@ class Answers:
         """As Stream says."""
         stream.trailers = trailers
         self._push(stream)
+
+    def settle(self, name: int, value: int) -> None:
+        """Go by a setting of the client's (section 6.5.2). Raises Broken."""
+        if name == _WINDOW:
+            more, self.stream_window = value - self.stream_window, value
+            for stream in self._streams.values():
+                stream.window += more
+            windows = [value, *(stream.window for stream in self._streams.values())]
+            if max(windows) > HIGHEST:
+                raise Broken(FLOW_CONTROL_ERROR)
+        elif name == _FRAME:
+            if not FRAME_BYTES <= value < 1 << 24:
+                raise Broken(PROTOCOL_ERROR)
+            self.frame_bytes = value
+        elif name == _ENABLE_PUSH and value > 1:
+            raise Broken(PROTOCOL_ERROR)
 
     def raised(self, stream: Stream | None = None) -> None:
         """Go on with what was held back, of one stream or of all."""

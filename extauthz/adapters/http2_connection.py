@@ -28,7 +28,6 @@ from .http2_reader import (
     CANCEL,
     COMPRESSION_ERROR,
     FLOW_CONTROL_ERROR,
-    FRAME_BYTES,
     FRAME_SIZE_ERROR,
     HIGHEST,
     NO_ERROR,
@@ -41,7 +40,7 @@ from .http2_reader import (
 )
 from .http2_service import Headers, Http2Service
 
-_ENABLE_PUSH, _STREAMS, _WINDOW, _FRAME, _LIST = 2, 3, 4, 5, 6
+_STREAMS, _WINDOW, _LIST = 3, 4, 6
 _MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 _OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
 
@@ -350,26 +349,10 @@ class Http2Connection(asyncio.Protocol):
             raise Broken(FRAME_SIZE_ERROR)
         if not flags & ACK:
             for name, value in _setting.iter_unpack(payload):
-                self._set(name, value)
+                self._answers.settle(name, value)
             self._settled = True
             self._say(SETTINGS, b"", flags=ACK)
             self._answers.raised()
-
-    def _set(self, name: int, value: int) -> None:
-        answers = self._answers
-        if name == _WINDOW:
-            more, answers.stream_window = value - answers.stream_window, value
-            for stream in self._streams.values():
-                stream.window += more
-            windows = [value, *(stream.window for stream in self._streams.values())]
-            if max(windows) > HIGHEST:
-                raise Broken(FLOW_CONTROL_ERROR)
-        elif name == _FRAME:
-            if not FRAME_BYTES <= value < 1 << 24:
-                raise Broken(PROTOCOL_ERROR)
-            answers.frame_bytes = value
-        elif name == _ENABLE_PUSH and value > 1:
-            raise Broken(PROTOCOL_ERROR)
 
     def _window_update(self, number: int, more: int) -> None:
         answers, fault = self._answers, FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR

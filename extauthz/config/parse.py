@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -106,53 +106,34 @@ class _Salvage:
         settings = self._noted((), found)
         return Parsed(
             settings or empty,
-            self._entries("issuers", self._issuer),
-            self._entries("servers", self._server),
+            self._entries("issuers", IssuerSettings, "issuer"),
+            self._entries("servers", ServerSettings, "resource"),
             tuple(dict.fromkeys(self._faults)),
             frozenset(self._lost),
             frozenset(self._unread),
             self._kept,
         )
 
-    def _entries(
-        self, key: str, read: Callable[[Plain, int], Entry[_M] | None]
-    ) -> tuple[Entry[_M], ...]:
+    def _entries(self, key: str, model: type[_M], named_after: str) -> tuple[Entry[_M], ...]:
         given = self._values.get(key)
         if not isinstance(given, tuple):
             self._unread.add(key)
             return ()
-        entries = [read(value, index) for index, value in enumerate(given)]
+        entries = [self._entry((key, i), model, named_after, one) for i, one in enumerate(given)]
         if None in entries:
             self._unread.add(key)
         return tuple(entry for entry in entries if entry is not None)
 
-    def _issuer(self, value: Plain, index: int) -> Entry[IssuerSettings] | None:
-        at: Loc = ("issuers", index)
+    def _entry(
+        self, at: tuple[str, int], model: type[_M], named_after: str, value: Plain
+    ) -> Entry[_M] | None:
+        _, index = at
         stand_ins: dict[str, Plain] = {
-            "issuer": f"https://stand-in-{index}.invalid",
+            named_after: f"https://stand-in-{index}.invalid",
             "name": "stand-in",
         }
         found = salvage(
-            IssuerSettings,
-            value,
-            at,
-            Settings,
-            broken=self._inside_entries[at],
-            stand_ins=stand_ins,
-        )
-        settings = self._noted(at, found)
-        if settings is None:
-            return None
-        return Entry(index, settings, _name(value, settings.name, found.lost, "issuer"), found.lost)
-
-    def _server(self, value: Plain, index: int) -> Entry[ServerSettings] | None:
-        at: Loc = ("servers", index)
-        stand_ins: dict[str, Plain] = {
-            "resource": f"https://stand-in-{index}.invalid",
-            "name": "stand-in",
-        }
-        found = salvage(
-            ServerSettings,
+            model,
             value,
             at,
             Settings,
@@ -163,7 +144,7 @@ class _Salvage:
         settings = self._noted(at, found)
         if settings is None:
             return None
-        name = _name(value, settings.name, found.lost, "resource")
+        name = _name(value, settings.name, found.lost, named_after)
         return Entry(index, settings, name, found.lost)
 
     def _noted(self, at: Loc, found: Salvaged[_Part]) -> _Part | None:

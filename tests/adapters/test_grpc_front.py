@@ -15,6 +15,7 @@ import pytest
 from extauthz.adapters import grpc_listener
 from extauthz.adapters.grpc_door import GrpcLimits
 from extauthz.adapters.grpc_front import GrpcFront
+from extauthz.adapters.grpc_listener import GrpcListener
 from extauthz.adapters.http2_frames import PREFACE
 from extauthz.config.addresses import TcpAddress
 
@@ -71,10 +72,8 @@ async def ended(writers: list[asyncio.StreamWriter]) -> None:
 
 @asynccontextmanager
 async def fronted(**limits: float) -> AsyncIterator[tuple[GrpcFront, Server]]:
-    front = GrpcFront(
-        TcpAddress("127.0.0.1", 0),
-        limits=GrpcLimits(**limits),  # type: ignore[arg-type]
-    )
+    taken = GrpcLimits(**limits)  # type: ignore[arg-type]
+    front = GrpcFront(GrpcListener(TcpAddress("127.0.0.1", 0), limits=taken))
     server = Server(Path(front.bind().path))
     behind = await asyncio.start_unix_server(server, server.path)
     await front.start()
@@ -214,7 +213,7 @@ async def test_too_many_connections_are_turned_away():
 
 
 async def test_without_a_server_behind_a_client_is_sent_away():
-    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits())
+    front = GrpcFront(GrpcListener(TcpAddress("127.0.0.1", 0), limits=GrpcLimits()))
     front.bind()
     await front.start()
     reader, writer = await connected(front)
@@ -253,7 +252,7 @@ async def test_memory_serves_where_no_folder_may_be_written_to(monkeypatch: pyte
 
 
 async def test_no_folder_is_an_error_that_leaves_the_port_free(monkeypatch: pytest.MonkeyPatch):
-    front = GrpcFront(TcpAddress("127.0.0.1", 0), limits=GrpcLimits())
+    front = GrpcFront(GrpcListener(TcpAddress("127.0.0.1", 0), limits=GrpcLimits()))
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "mkdtemp", read_only(None, "/dev/shm"))
         with pytest.raises(OSError, match=r"no place for the socket .* expected \$TMPDIR"):
