@@ -6,6 +6,7 @@ import grpc
 import pytest
 from hpack import Decoder
 
+from extauthz.adapters import grpc_http2
 from extauthz.adapters.grpc_http2 import (
     HEAD,
     TRAILERS,
@@ -119,11 +120,11 @@ def test_a_message_that_is_compressed_is_not_understood():
     assert why == b"compressed messages are not understood"
 
 
-# Not by iteration, which passes over one that has another's number.
-@pytest.mark.parametrize(("name", "code"), StatusCode.__members__.items())
-def test_codes_are_those_of_grpc(name: str, code: StatusCode):
-    told = said(failure(code, "why"))[b"grpc-status"]
-    assert int(told) == grpc.StatusCode[name].value[0]
+def test_codes_are_those_of_grpc():
+    # By name, since iteration passes over one that has another's number.
+    for name, code in grpc_http2.StatusCode.__members__.items():
+        told = said(failure(code, "why"))[b"grpc-status"]
+        assert int(told) == grpc.StatusCode[name].value[0]
 
 
 def test_what_an_answer_is_made_of():
