@@ -441,3 +441,9 @@ def small_order_ys() -> list[int]:
 
 def both_signs(y: int) -> list[bytes]:
     return [(y | sign_bit << 255).to_bytes(32, "little") for sign_bit in (0, 1)]
+
+
+@pytest.mark.parametrize("nothing", [{}, {"kty": None}], ids=["absent", "null"])
+def test_a_key_of_no_type_is_said_to_have_none(nothing: dict[str, Any]) -> None:
+    member = {name: value for name, value in jwk(rsa_key()).items() if name != "kty"}
+    assert reason_skipped(member | nothing) == "kty (absent) is not RSA, EC or OKP"

@@ -133,4 +133,7 @@ def test_a_prefix_ends_on_a_segment_border():
     assert is_inside("/alpha", "/alpha")
     assert is_inside("/alpha/x", "/alpha")
     assert not is_inside("/alphabet", "/alpha")
+    # Of the same length, and with a border at the same place.
+    assert not is_inside("/omega", "/alpha")
+    assert not is_inside("/omega/x", "/alpha")
     assert is_inside("/anything", "")
