@@ -47,6 +47,7 @@ _OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
 _setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
 _RAISE_AT: Final = 1 << 20
+_ANSWER: Final = 6  # parts that are written
 _PROBE: Final = bytes(8)
 _GOODBYE: Final = 1.0
 _LOOK_EVERY: Final = 5.0
@@ -74,7 +75,7 @@ class Http2Connection(asyncio.Protocol):
         self._settled = False
         self._last = 0
         self._to_raise = 0
-        self._reading = False
+        self._reading, self._enough = False, _ANSWER
         self._pinged: float | None = None
         self._retiring: float | None = None
         self._refusing = False
@@ -86,6 +87,10 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the client to begin, unless there are too many."""
         self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("sslcontext") is None:
+            # Otherwise uvloop keeps what is written until everything that has come was seen to.
+            # (Over TLS that would stop asyncio from reading before the handshake is over.)
+            self._transport.set_write_buffer_limits(high=0)
         if not self._service.opened(self, self._began):
             self.abort()
 
@@ -110,7 +115,7 @@ class Http2Connection(asyncio.Protocol):
         if self.closing:
             return
         self._heard = self._loop.time()
-        self._reading = True
+        self._reading, self._enough = True, _ANSWER
         try:
             if not self._reader.begun:
                 data = self._begin(data)
@@ -222,7 +227,13 @@ class Http2Connection(asyncio.Protocol):
 
     def _write(self) -> None:
         out = self._answers.out
-        if out and not self._reading:
+        if self._reading:
+            if len(out) < self._enough:
+                return
+            # A proxy goes on with the first answer while the others are made, each time with as
+            # many as before once more.
+            self._enough *= 2
+        if out:
             if not self._transport.is_closing():
                 self._transport.write(b"".join(out))
             out.clear()

@@ -107,16 +107,24 @@ class Transport:
     """Takes down what is written."""
 
     written: bytearray = field(default_factory=bytearray)
-    writes: int = 0
+    writes: list[bytes] = field(default_factory=list)
     closed: bool = False
     aborted: bool = False
     paused: bool = False
+    high: int | None = None
+    tls: object = None
+
+    def get_extra_info(self, name: str) -> object:
+        return self.tls if name == "sslcontext" else None
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        self.high = high
 
     def write(self, data: bytes) -> None:
         assert data
         assert not self.is_closing()
         self.written += data
-        self.writes += 1
+        self.writes.append(data)
 
     def close(self) -> None:
         self.closed = True
@@ -200,10 +208,12 @@ def wait(stream: Stream) -> None:
 class Client:
     """What a client sends and hears. It has sent its preface and settings already."""
 
-    def __init__(self, service: Service | None = None, *, begin: bool = True) -> None:
+    def __init__(
+        self, service: Service | None = None, *, begin: bool = True, tls: object = None
+    ) -> None:
         self.service = service or Service()
         self.clock = Clock()
-        self.transport = Transport()
+        self.transport = Transport(tls=tls)
         self.connection = Http2Connection(self.service, cast(Any, self.clock))
         self.connection.connection_made(cast(Any, self.transport))
         self.encoder = Encoder()

@@ -35,6 +35,7 @@ from tests.adapters.http2 import (
     Service,
     echo,
     frame,
+    frames_in,
     raise_window,
     setting,
     wait,
@@ -77,13 +78,22 @@ def test_a_request_may_have_a_high_number():
     assert client.send(client.request((1 << 31) - 1, b"x")) == answer_to((1 << 31) - 1, b"x")
 
 
-def test_requests_that_come_together_are_answered_together_and_in_order():
+def test_of_requests_that_come_together_the_first_is_answered_at_once_then_twice_as_many_each_time():
     client = Client()
-    sent = client.request(1, b"a") + client.request(3, b"b") + client.request(5, b"c")
-    before = client.transport.writes
-    heard = client.send(sent)
-    assert client.transport.writes == before + 1
-    assert heard == answer_to(1, b"a") + answer_to(3, b"b") + answer_to(5, b"c")
+    numbers = range(1, 20, 2)
+    before = len(client.transport.writes)
+    heard = client.send(b"".join(client.request(number, b"x") for number in numbers))
+    assert heard == [part for number in numbers for part in answer_to(number, b"x")]
+    writes = client.transport.writes[before:]
+    assert [len(list(frames_in(written))) // 3 for written in writes] == [1, 2, 4, 3]
+    # Each read begins anew.
+    client.send(client.request(21, b"x") + client.request(23, b"x"))
+    assert len(client.transport.writes) == before + 4 + 2
+
+
+@pytest.mark.parametrize(("tls", "high"), [(None, 0), ("a context", None)])
+def test_nothing_that_is_written_is_kept_until_all_is_read(tls: str | None, high: int | None):
+    assert Client(tls=tls).transport.high == high
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 10, 23, 24, 25, 33, 100])
