@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Final
 
@@ -60,6 +63,13 @@ class GrpcDoor:
         ``ready`` is what the health service says at first. Raises OSError when the address
         cannot be had.
         """
+        await self.set_ready(ready)
+        with _threads_as_batch_work():
+            server = await self._started_server()
+        self._server = server
+        return await self._front.start()
+
+    async def _started_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=self._options)
         check: grpc.RpcMethodHandler[bytes, bytes]
         check = grpc.unary_unary_rpc_method_handler(self._servicer.check)
@@ -68,11 +78,9 @@ class GrpcDoor:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._reflection:
             _reflect(server)
-        await self.set_ready(ready)
         server.add_insecure_port(str(self._front.bind()))
         await server.start()
-        self._server = server
-        return await self._front.start()
+        return server
 
     async def set_ready(self, ready: bool) -> None:
         """Tell the proxies' health checks whether to send requests here."""
@@ -88,6 +96,21 @@ class GrpcDoor:
             await self._server.stop(grace)
             self._server = None
         await self._front.stop()
+
+
+@contextlib.contextmanager
+def _threads_as_batch_work() -> Iterator[None]:
+    """Let threads that begin in the block wait until the event loop's rests (sched(7)).
+
+    grpcio's own threads are woken several times for each call, and each time would take the
+    processor from the loop. Where the system knows or allows no such policy, they do.
+    """
+    with contextlib.ExitStack() as usual:
+        with contextlib.suppress(AttributeError, OSError):
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+                usual.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
+        yield
 
 
 def _reflect(server: grpc.aio.Server) -> None:

@@ -78,7 +78,7 @@ def test_a_request_may_have_a_high_number():
     assert client.send(client.request((1 << 31) - 1, b"x")) == answer_to((1 << 31) - 1, b"x")
 
 
-def test_of_requests_that_come_together_the_first_is_answered_at_once_then_twice_as_many_each_time():
+def test_the_first_of_many_answers_is_sent_at_once_then_twice_as_many_each_time():
     client = Client()
     numbers = range(1, 20, 2)
     before = len(client.transport.writes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,15 @@ def test_a_second_sigterm_ends_at_once(service: Running) -> None:
     until(lambda: service.ready() == 503)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(2) == 0
+
+
+def test_threads_of_grpcio_give_way_to_the_event_loop(service: Running) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{service.ports['grpc']}") as channel:
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    loop = service.process.pid
+    others = {int(task.name) for task in Path(f"/proc/{loop}/task").iterdir()} - {loop}
+    assert os.sched_getscheduler(loop) == os.SCHED_OTHER
+    assert [os.sched_getscheduler(other) for other in others].count(os.SCHED_BATCH) >= 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
