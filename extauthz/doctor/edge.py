@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import ssl
 import time
@@ -18,6 +20,7 @@ Lines = Iterable[tuple[str | bytes, str | bytes]]
 
 _MOST_BYTES = 1024 * 1024
 _MOST_SILENCES = 5
+_LINE_END = re.compile(rb"\r\n|[\r\n]")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -137,26 +140,54 @@ def _read(connection: socket.socket, method: str, timeout: float) -> Reply:
     with HTTPResponse(connection, method=method) as response:
         response.begin()
         headers = tuple((name.lower(), value) for name, value in response.getheaders())
-        body = b""
-        while (
-            len(body) < _MOST_BYTES and not _is_whole(headers, body) and time.monotonic() < deadline
-        ):
+        body = _Body(headers)
+        while not body.is_enough and time.monotonic() < deadline:
             try:
                 part = response.read1(65536)
             except TimeoutError:
                 break
             if not part:
                 break
-            body += part
-        return Reply(response.status, headers, body)
+            body.take(part)
+        return Reply(response.status, headers, body.received)
 
 
-def _is_whole(headers: tuple[tuple[str, str], ...], body: bytes) -> bool:
-    """Whether enough of a stream has come: the first event that carries something."""
-    kind = next((value for name, value in headers if name == "content-type"), "")
-    events = body.replace(b"\r\n", b"\n")
-    start = events.find(b"data:")
-    return kind.startswith("text/event-stream") and start >= 0 and b"\n\n" in events[start:]
+class _Body:
+    """What has come of an answer. Of a stream of events the first answer in it is enough."""
+
+    def __init__(self, headers: tuple[tuple[str, str], ...]) -> None:
+        kind = next((value for name, value in headers if name == "content-type"), "")
+        self._is_stream = kind.startswith("text/event-stream")
+        self._line = b""
+        self._answered = False
+        self.received = b""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether nothing more has to be waited for."""
+        return self._answered or len(self.received) >= _MOST_BYTES
+
+    def take(self, part: bytes) -> None:
+        """A part that has come."""
+        self.received += part
+        if self._is_stream:
+            *lines, self._line = _LINE_END.split(self._line + part)
+            self._answered = self._answered or any(map(_is_answer, lines))
+
+
+def _is_answer(line: bytes) -> bool:
+    """Whether a line of a stream holds data that are no message of the server's own accord.
+
+    Servers may begin with an event without data, and with notifications.
+    """
+    data = line.removeprefix(b"data:")
+    if data == line or not data.strip():
+        return False
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return True
+    return not (isinstance(message, dict) and "method" in message)
 
 
 class Visitor:
@@ -196,17 +227,16 @@ class Visitor:
             answer = self._client.send(request, stream=True)
             try:
                 names = tuple((name.lower(), value) for name, value in answer.headers.multi_items())
-                received = b""
+                taken = _Body(names)
                 for part in answer.iter_bytes():
-                    received += part
-                    whole = len(received) >= _MOST_BYTES or _is_whole(names, received)
-                    if whole or time.monotonic() > deadline:
+                    taken.take(part)
+                    if taken.is_enough or time.monotonic() > deadline:
                         break
             finally:
                 answer.close()
         except httpx.HTTPError as error:
             raise Unreachable(_told(error)) from error
-        return Reply(answer.status_code, names, received)
+        return Reply(answer.status_code, names, taken.received)
 
 
 def _told(error: Exception) -> str:

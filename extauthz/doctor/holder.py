@@ -106,7 +106,9 @@ def identity(exam: Examination) -> Echo | None:
             return None
         reply, echo = exam.echo()
         if echo is None:
-            exam.found(Code.ECHO_UNUSABLE, f"tools/call {exam.echo_tool}: {reply}")
+            count = len(list(reply.messages()))
+            what = f"{len(reply.body)} bytes with {count} {'message' if count == 1 else 'messages'}"
+            exam.found(Code.ECHO_UNUSABLE, f"tools/call {exam.echo_tool}: {reply}, {what}")
             return None
         token = _claims(exam)
         claims = {} if token is None else token.shown_to_its_owner()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from extauthz.config.compile import compile_policy
 from extauthz.doctor.catalogue import Code
-from extauthz.doctor.edge import Edge
+from extauthz.doctor.edge import Edge, Visitor, Wire
 from extauthz.doctor.examine import PARTS, Part, examine
 from extauthz.doctor.expectations import Expectations, expectations
 from extauthz.doctor.findings import Report
@@ -129,6 +129,54 @@ def test_an_answer_without_an_end_is_left_in_time() -> None:
         release.set()
     assert time.monotonic() - started < 30
     assert 0 < report.requests < 40
+
+
+ANSWER = b'data: {"jsonrpc": "2.0", "id": 1, "result": {}}'
+LEADS = {
+    "nothing": b"",
+    "a comment": b": ping\n\n",
+    "an event without data": b"id: 1\nretry: 1000\ndata:\n\n",
+    "a notification": b'data: {"jsonrpc": "2.0", "method": "notifications/message"}\n\n',
+    "lines that end in CR LF": b"event: message\r\n",
+}
+
+
+def streamed(*parts: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """What sends these parts of a stream of events, and then nothing, without an end."""
+
+    def answer(to: BaseHTTPRequestHandler) -> None:
+        to.send_response_only(200)
+        to.send_header("Content-Type", "text/event-stream")
+        to.end_headers()
+        for part in parts:
+            to.wfile.write(part)
+            to.wfile.flush()
+        to.connection.settimeout(10)
+        to.rfile.read(1)
+
+    return answer
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("lead", LEADS.values(), ids=list(LEADS))
+def test_of_a_stream_the_first_answer_is_waited_for_and_no_more(lead: bytes, end: bytes) -> None:
+    with edge(streamed(lead, ANSWER[:20], ANSWER[20:], end)) as (port, _):
+        where = Edge(url=f"http://127.0.0.1:{port}/mcp", timeout=20)
+        visitor = Visitor(where)
+        try:
+            started = time.monotonic()
+            for reply in (Wire(where).send("POST", "/mcp"), visitor.ask("POST", "/mcp")):
+                assert reply.body == lead + ANSWER + end
+            assert time.monotonic() - started < 10
+        finally:
+            visitor.close()
+
+
+@pytest.mark.parametrize("lead", LEADS.values(), ids=list(LEADS))
+def test_a_stream_without_an_answer_is_left_in_time(lead: bytes) -> None:
+    with edge(streamed(lead)) as (port, _):
+        where = Edge(url=f"http://127.0.0.1:{port}/mcp", timeout=0.2)
+        assert Wire(where).send("POST", "/mcp").body == lead
 
 
 def test_only_the_edge_and_the_issuers_of_its_metadata_are_asked() -> None:
