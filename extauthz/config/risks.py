@@ -14,6 +14,7 @@ from .urls import is_plain_http
 _LONG_LEEWAY = 300.0
 _SHORT_COOLDOWN = 1.0
 _OFFLINE = "offline_access"
+_FIRST_WITH_HEADERS = "2026-07-28"
 
 
 def risks(settings: Settings) -> Iterator[Fault]:
@@ -72,6 +73,11 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
         what = "Mcp-* headers are the client's word: they hold only if this backend refuses a "
         what += "body that differs"
         yield Fault((*at, "header_versions"), what)
+    for position, version in enumerate(server.header_versions):
+        if version < _FIRST_WITH_HEADERS:
+            what = f"{version} knows no Mcp-* headers, so hardly any server compares them: "
+            what += "a client can name one tool there and call another"
+            yield Fault((*at, "header_versions", position), what)
     if server.origins == ("*",):
         what = "pages of any origin may call this server from a browser"
         yield Fault((*at, "origins"), what)

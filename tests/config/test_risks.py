@@ -43,6 +43,16 @@ SERVER = {
             "if this backend refuses a body that differs"
         )
     ],
+    "header_versions: [2026-07-27, 2026-07-28]": [
+        (
+            "6:22: servers[0].header_versions: Mcp-* headers are the client's word: they hold only "
+            "if this backend refuses a body that differs"
+        ),
+        (
+            "6:23: servers[0].header_versions[0]: 2026-07-27 knows no Mcp-* headers, so hardly any "
+            "server compares them: a client can name one tool there and call another"
+        ),
+    ],
     'origins: "*"': [
         "6:14: servers[0].origins: pages of any origin may call this server from a browser"
     ],
@@ -142,6 +152,8 @@ def test_a_shared_audience(desk: Desk) -> None:
         at_server("unverified_calls: allow_without_rules"),
         at_server("public_paths: ['/x/y/*']"),
         SERVERS + "listen: {grpc: off}\n",
+        SERVERS.replace("https://m.example/x", "https://m.example:8443/x/"),
+        SERVERS.replace("https://m.example/x", "https://m.example"),
     ],
 )
 def test_no_false_alarms(desk: Desk, text: str) -> None:
