@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from .checks_server import KINDS
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc, quoted
 from .server import RuleSettings, ServerSettings
-from .urls import is_plain_http
+from .urls import exact_origin, is_plain_http
 
 _LONG_LEEWAY = 300.0
 _SHORT_COOLDOWN = 1.0
@@ -63,6 +64,11 @@ def _issuer(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
 
 
 def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    usual = exact_origin(server.resource) + urlsplit(server.resource).path
+    if server.resource != usual:
+        what = f"clients write {quoted(usual)} and get tokens for that, which audiences compare "
+        what += "byte for byte"
+        yield Fault((*at, "resource"), what)
     if server.mode == "audit":
         what = "audit: nothing is refused for this server, only logged"
         yield Fault((*at, "mode"), what)

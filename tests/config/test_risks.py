@@ -131,6 +131,26 @@ def test_rules_that_no_door_can_apply(desk: Desk) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("resource", "usual"),
+    [
+        ("HTTPS://m.example/x", "https://m.example/x"),
+        ("https://M.example/X", "https://m.example/X"),
+        ("https://m.example:443/x", "https://m.example/x"),
+        ("http://127.0.0.1:80/x", "http://127.0.0.1/x"),
+    ],
+)
+def test_a_resource_that_clients_write_otherwise(desk: Desk, resource: str, usual: str) -> None:
+    """Whatever reads URLs lower-cases them, so that no token is ever for what stands here."""
+    assert desk.warnings(SERVERS.replace("https://m.example/x", resource)) == [
+        (
+            f'5:15: servers[0].resource: clients write "{usual}" and get tokens for that, which '
+            "audiences compare byte for byte"
+        )
+    ]
+    assert desk.warnings(SERVERS.replace("https://m.example/x", usual)) == []
+
+
 def test_a_shared_audience(desk: Desk) -> None:
     text = at_server("audiences: [api]") + (
         "  - {resource: https://m.example/y, audiences: [https://m.example/y, api]}\n"
