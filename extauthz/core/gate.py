@@ -142,6 +142,7 @@ class Gate:
         clients = self.server.allowed_clients
         if (
             not self._has_call_rules
+            and all(condition.holds(token.facts.claims) for condition in self.server.claims)
             and granted.issuperset(self.server.scopes)
             and (clients is None or token.facts.client_id in clients)
         ):
@@ -161,7 +162,10 @@ class Gate:
             trace.add("rule", "a rule that does not deny", found, not rule.deny)
         if rule.deny:
             return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
-        for condition in rule.claims:
+        for whose, condition in (
+            *(("server", one) for one in self.server.claims),
+            *((f"rule {rule.key}", one) for one in rule.claims),
+        ):
             passed = condition.holds(token.facts.claims)
             if trace:
                 wanted = " or ".join(map(repr, condition.values))
@@ -169,7 +173,7 @@ class Gate:
                     f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
                 )
             if not passed:
-                return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}: claim {condition.name}")
+                return Refusal(Reason.DENIED_BY_RULE, f"{whose}: claim {condition.name}")
         return None
 
     def _lacking(

@@ -206,16 +206,7 @@ def _elsewhere(claims: Mapping[str, object], scope: str, read: set[ClaimPath]) -
 def _left_out(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> Iterator[str]:
     """Claims that are read here, and of which the token only says where they could be had."""
     elsewhere = claims.get("_claim_names")
-    conditions = [
-        *issuer.required_claims,
-        *(
-            condition
-            for kind in (server.tools, server.prompts, server.resources, server.methods)
-            for rule in kind.rules()
-            for condition in rule.claims
-        ),
-    ]
-    read = {condition.path[0] for condition in conditions}
+    read = {condition.path[0] for condition in server.conditions}
     read.update(path[0] for path in issuer.scope_claims)
     for name in sorted(read.intersection(elsewhere if isinstance(elsewhere, dict) else ())):
         if name not in claims:

@@ -59,6 +59,7 @@ ISSUER: dict[str, object] = {
     "keys.max_bytes": 1024 * 1024,
 }
 SERVER: dict[str, object] = {
+    "claims": {},
     "name": "m.example/x",
     "hosts": (HostPattern("m.example"),),
     "paths": ("/x",),
