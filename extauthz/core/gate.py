@@ -162,18 +162,18 @@ class Gate:
             trace.add("rule", "a rule that does not deny", found, not rule.deny)
         if rule.deny:
             return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
-        for whose, condition in (
-            *(("server", one) for one in self.server.claims),
-            *((f"rule {rule.key}", one) for one in rule.claims),
-        ):
-            passed = condition.holds(token.facts.claims)
-            if trace:
-                wanted = " or ".join(map(repr, condition.values))
-                trace.add(
-                    f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
-                )
-            if not passed:
-                return Refusal(Reason.DENIED_BY_RULE, f"{whose}: claim {condition.name}")
+        if not (self.server.claims or rule.claims):
+            return None
+        for whose, claims in (("server", self.server.claims), (f"rule {rule.key}", rule.claims)):
+            for condition in claims:
+                passed = condition.holds(token.facts.claims)
+                if trace:
+                    wanted = " or ".join(map(repr, condition.values))
+                    trace.add(
+                        f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
+                    )
+                if not passed:
+                    return Refusal(Reason.DENIED_BY_RULE, f"{whose}: claim {condition.name}")
         return None
 
     def _lacking(
