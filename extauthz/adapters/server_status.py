@@ -95,6 +95,9 @@ def _host(pattern: HostPattern) -> str:
 def _notes(server: Server) -> Iterator[str]:
     if server.audit:
         yield "Audit: refusals are only reported; every request reaches the server."
+    if server.claims:
+        demanded = "; ".join(map(_condition, server.claims))
+        yield f"Every request needs this of its token: {demanded}."
     if server.audiences is None:
         yield "Tokens of any audience are accepted."
     if server.has_call_rules and server.allow_unverified_calls:

@@ -147,6 +147,7 @@ def _expected(options: argparse.Namespace, authority: str, path: str) -> Expecta
     from extauthz.config.load import SEARCHED  # noqa: PLC0415
     from extauthz.config.names import CONFIG  # noqa: PLC0415
     from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
+    from extauthz.service.sources import issuer_sources  # noqa: PLC0415
 
     named = options.config or os.environ.get(CONFIG)
     if not named and not any(Path(each).exists() for each in SEARCHED):
@@ -154,7 +155,7 @@ def _expected(options: argparse.Namespace, authority: str, path: str) -> Expecta
     loaded = load_or_complain(options)
     if loaded is None:
         return None
-    found = expectations(compile_policy(loaded), authority, path)
+    found = expectations(compile_policy(loaded), authority, path, issuer_sources(loaded))
     if found.server is None:
         print(f"note: no server of {loaded.source} matches {options.url}", file=sys.stderr)
     return found

@@ -17,7 +17,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "serve",
         help="run until SIGTERM",
         description="Serve until SIGTERM or SIGINT, then drain and exit 0. SIGHUP reads the "
-        "configuration again; a changed file is noticed within 10 s.",
+        "configuration again and asks every issuer for its keys; a changed file is noticed within "
+        "10 s.",
     )
     add_config(parser)
     add_settings(parser, listed=True)

@@ -13,11 +13,12 @@ import sys
 import time
 from pathlib import Path
 
+from extauthz.config.issuer import IssuerSettings
 from extauthz.config.urls import check_url, is_plain_http
 
 from . import token_cache
 from .options import load_or_complain
-from .token_request import TokenError, TokenQuestion, request_token
+from .token_request import TokenError, TokenQuestion, Way, request_token
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,9 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="URL",
         help="what the token is for, the audience (RFC 8707); may be repeated",
     )
-    parser.add_argument(
-        "--ca-file", type=Path, metavar="FILE", help="PEM certificates of a private CA"
-    )
+    parser.add_argument("--ca-file", metavar="FILE", help="PEM certificates of a private CA")
     parser.add_argument(
         "--fresh", action="store_true", help="ask the issuer even if a token is remembered"
     )
@@ -73,9 +72,14 @@ def run(args: argparse.Namespace) -> int:
     if "://" not in args.issuer and args.config is None:
         what = f"{args.issuer} is no URL; expected one, or the name of an issuer in a --config file"
         args.refuse(f"argument --issuer: {what}")
-    issuer = args.issuer if "://" in args.issuer else _named(args)
-    if issuer is None:
-        return 1
+    way = Way(ca_file=args.ca_file)
+    issuer = args.issuer
+    if "://" not in issuer:
+        named = _named(args)
+        if named is None:
+            return 1
+        issuer = named.advertised
+        way = Way(ca_file=args.ca_file or named.ca_file, egress_proxy=named.egress_proxy)
     question = TokenQuestion(
         issuer=issuer,
         client_id=args.client_id,
@@ -84,21 +88,21 @@ def run(args: argparse.Namespace) -> int:
     )
     try:
         secret = _secret(args.client_secret_file)
-        print(_token(question, secret, ca_file=args.ca_file, fresh=args.fresh))
+        print(_token(question, secret, way, fresh=args.fresh))
     except TokenError as error:
         print(f"extauthz token: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _token(question: TokenQuestion, secret: str, *, ca_file: Path | None, fresh: bool) -> str:
+def _token(question: TokenQuestion, secret: str, way: Way, *, fresh: bool) -> str:
     directory = token_cache.cache_directory(os.environ)
     file = token_cache.cache_file(directory, question.members(), secret) if directory else None
     if file and not fresh:
         remembered = token_cache.read(file, time.time())
         if remembered:
             return remembered.text
-    granted = request_token(question, secret, ca_file=ca_file)
+    granted = request_token(question, secret, way)
     if file and granted.lifetime is not None:
         expires_at = time.time() + granted.lifetime
         try:
@@ -121,18 +125,21 @@ def _secret(name: str) -> str:
     return secret
 
 
-def _named(args: argparse.Namespace) -> str | None:
-    """The URL of the issuer with this name, or None after the cause was written to stderr."""
+def _named(args: argparse.Namespace) -> IssuerSettings | None:
+    """The issuer with this name, or None after the cause was written to stderr."""
     loaded = load_or_complain(args)
     if loaded is None:
         return None
-    urls = {issuer.name: issuer.advertised for issuer in loaded.settings.issuers}
+    issuers = {issuer.name: issuer for issuer in loaded.settings.issuers}
     try:
-        return _issuer(urls[args.issuer])
+        named = issuers[args.issuer]
+        _issuer(named.advertised)
     except KeyError:
-        what = f"no issuer of {args.config}; expected a URL or one of {', '.join(urls)}"
+        what = f"no issuer of {args.config}; expected a URL or one of {', '.join(issuers)}"
     except argparse.ArgumentTypeError as error:
         what = str(error)
+    else:
+        return named
     print(f"extauthz token: --issuer {args.issuer}: {what}", file=sys.stderr)
     return None
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlsplit, urlunsplit
 
@@ -64,23 +63,34 @@ class GrantedToken:
     lifetime: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an issuer is reached.
+
+    ``ca_file`` holds PEM certificates that are trusted instead of the usual ones. Without
+    ``egress_proxy`` the proxies that the environment names are used.
+    """
+
+    ca_file: str | None = None
+    egress_proxy: str | None = None
+
+
 def request_token(
     question: TokenQuestion,
     secret: str,
+    way: Way = Way(),
     *,
-    ca_file: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> GrantedToken:
-    """Ask the issuer for a token. Raises `TokenError` when there is none to be had.
-
-    ``ca_file`` holds PEM certificates that are trusted instead of the usual ones.
-    """
+    """Ask the issuer for a token. Raises `TokenError` when there is none to be had."""
+    ca_file = way.ca_file
     try:
-        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
+        verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
     except (OSError, ssl.SSLError) as error:
         raise TokenError(f"cannot read certificates from {ca_file}: {error}") from error
     with httpx.Client(
         verify=verify,
+        proxy=way.egress_proxy,
         follow_redirects=False,
         trust_env=not is_loopback(url_host(question.issuer) or ""),
         # What is not compressed cannot be a bomb.

@@ -93,6 +93,7 @@ def _server(settings: ServerSettings, issuers: tuple[Issuer, ...]) -> Server:
         issuers=_chosen(settings.issuers, issuers),
         audiences=frozenset(settings.accepted_audiences),
         scopes=tuple(dict.fromkeys(settings.scopes)),
+        claims=_conditions(settings.claims),
         tools=_rules(settings.tools),
         prompts=_rules(settings.prompts),
         resources=_rules(settings.resources),

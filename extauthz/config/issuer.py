@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from extauthz.core.policy import SUPPORTED_ALGORITHMS
 
 from .base import ClaimConditions, Part, written
-from .urls import FetchedUrl, IssuerText, Url, check_issuer, default_name
+from .urls import EgressProxy, FetchedUrl, IssuerText, Url, check_issuer, default_name
 from .values import (
     FAULT,
     Algorithm,
@@ -130,6 +130,10 @@ class IssuerSettings(Part):
     )
     ca_file: Text | None = Field(
         default=None, description="Private CA (PEM) for discovery and keys."
+    )
+    egress_proxy: EgressProxy | None = Field(
+        default=None,
+        description="Proxy (`http://host:port`) that discovery and keys are fetched through.",
     )
     allow_http_hosts: tuple[ExactHost, ...] = Field(
         default=(), description="Exact hosts that may be fetched from over plain http."

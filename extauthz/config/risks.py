@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from .checks_server import KINDS
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc, quoted
 from .server import RuleSettings, ServerSettings
-from .urls import is_plain_http
+from .urls import exact_origin, is_plain_http
 
 _LONG_LEEWAY = 300.0
 _SHORT_COOLDOWN = 1.0
 _OFFLINE = "offline_access"
+_FIRST_WITH_HEADERS = "2026-07-28"
 
 
 def risks(settings: Settings) -> Iterator[Fault]:
@@ -62,6 +64,11 @@ def _issuer(issuer: IssuerSettings, at: Loc) -> Iterator[Fault]:
 
 
 def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    usual = exact_origin(server.resource) + urlsplit(server.resource).path
+    if server.resource != usual:
+        what = f"clients write {quoted(usual)} and get tokens for that, which audiences compare "
+        what += "byte for byte"
+        yield Fault((*at, "resource"), what)
     if server.mode == "audit":
         what = "audit: nothing is refused for this server, only logged"
         yield Fault((*at, "mode"), what)
@@ -72,6 +79,11 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
         what = "Mcp-* headers are the client's word: they hold only if this backend refuses a "
         what += "body that differs"
         yield Fault((*at, "header_versions"), what)
+    for position, version in enumerate(server.header_versions):
+        if version < _FIRST_WITH_HEADERS:
+            what = f"{version} knows no Mcp-* headers, so hardly any server compares them: "
+            what += "a client can name one tool there and call another"
+            yield Fault((*at, "header_versions", position), what)
     if server.origins == ("*",):
         what = "pages of any origin may call this server from a browser"
         yield Fault((*at, "origins"), what)

@@ -240,6 +240,11 @@ class ServerSettings(Part):
     scopes: tuple[Scope, ...] = Field(
         default=(), description="Scopes that every request needs, all of them."
     )
+    claims: ClaimConditions = Field(
+        default={},
+        description="Claims that every request needs, all of them, as `claims` in rules: the way "
+        "to let in certain groups only.",
+    )
     tools: Rules = Field(default={}, description="Rules for `tools/call` by tool name.")
     prompts: Rules = Field(default={}, description="Rules for `prompts/get` by prompt name.")
     resources: Rules = Field(

@@ -95,6 +95,18 @@ def check_fetched_url(text: str) -> str:
     return text
 
 
+def check_egress_proxy(text: str) -> str:
+    """A proxy that connections to the outside go through (RFC 9110 section 9.3.6)."""
+    expected = "http://host:port of the proxy"
+    _check_no_user(text)
+    parts = split_url(text)
+    if parts is None or parts.scheme != "http":
+        raise wrong(f"{shown(text)} is not an http URL", expected)
+    if parts.path not in {"", "/"} or "?" in text or "#" in text:
+        raise wrong(f"{shown(text)} is more than a host and a port", expected)
+    return text
+
+
 def check_issuer(text: str) -> str:
     """The ``iss`` of tokens: a URL without query or fragment (RFC 8414 section 2), or a text.
 
@@ -143,6 +155,7 @@ def check_origin(text: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(check_url)]
+EgressProxy = Annotated[str, AfterValidator(check_egress_proxy)]
 FetchedUrl = Annotated[str, AfterValidator(check_fetched_url)]
 IssuerText = Annotated[str, AfterValidator(check_issuer)]
 Resource = Annotated[str, AfterValidator(check_resource)]

@@ -142,6 +142,7 @@ class Gate:
         clients = self.server.allowed_clients
         if (
             not self._has_call_rules
+            and all(condition.holds(token.facts.claims) for condition in self.server.claims)
             and granted.issuperset(self.server.scopes)
             and (clients is None or token.facts.client_id in clients)
         ):
@@ -161,15 +162,18 @@ class Gate:
             trace.add("rule", "a rule that does not deny", found, not rule.deny)
         if rule.deny:
             return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
-        for condition in rule.claims:
-            passed = condition.holds(token.facts.claims)
-            if trace:
-                wanted = " or ".join(map(repr, condition.values))
-                trace.add(
-                    f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
-                )
-            if not passed:
-                return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}: claim {condition.name}")
+        if not (self.server.claims or rule.claims):
+            return None
+        for whose, claims in (("server", self.server.claims), (f"rule {rule.key}", rule.claims)):
+            for condition in claims:
+                passed = condition.holds(token.facts.claims)
+                if trace:
+                    wanted = " or ".join(map(repr, condition.values))
+                    trace.add(
+                        f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
+                    )
+                if not passed:
+                    return Refusal(Reason.DENIED_BY_RULE, f"{whose}: claim {condition.name}")
         return None
 
     def _lacking(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
-from .claims import ClaimPath, claim_at, granted_scopes
+from .claims import ClaimPath, claim_at, claim_name, granted_scopes
 from .model import Reason
 from .policy import Issuer, Server
 from .token import TENANT, UnverifiedToken, issuer_of
@@ -49,9 +49,12 @@ def near_misses(
     if issuer is None:
         return ()
     if reason in (Reason.WRONG_AUDIENCE, Reason.MISSING_CLAIM):
-        return tuple(_audience(server, issuer, claims))
+        return (*_audience(server, issuer, claims), *_left_out(server, issuer, claims))
     if reason is Reason.INSUFFICIENT_SCOPE:
-        return tuple(_scopes(server, issuer, claims, wanted_scopes))
+        scopes = _scopes(server, issuer, claims, wanted_scopes)
+        return (*scopes, *_left_out(server, issuer, claims))
+    if reason is Reason.DENIED_BY_RULE:
+        return tuple(_left_out(server, issuer, claims))
     if reason in (Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID):
         return tuple(_times(claims, now))
     if reason is Reason.WRONG_TOKEN_TYPE:
@@ -190,20 +193,27 @@ def _elsewhere(claims: Mapping[str, object], scope: str, read: set[ClaimPath]) -
         if path in read:
             continue
         words = value.split(" ") if isinstance(value, str) and path[-1] in _WORDS else value
+        name = claim_name(path)
         if isinstance(words, list) and scope in words:
-            yield f"{scope} is in the claim {_named(path)}: add it to scope_claims of the issuer"
+            yield f"{scope} is in the claim {name}: add it to scope_claims of the issuer"
         elif isinstance(value, dict) and len(path) < _MAX_DEPTH:
             if scope in value:
-                where = _named((*path, scope))
-                yield f"{scope} is a member of the claim {_named(path)}: write a rule for {where}"
-            ahead += [((*path, name), inner) for name, inner in value.items()]
+                where = claim_name((*path, scope))
+                yield f"{scope} is a member of the claim {name}: write a rule for {where}"
+            ahead += [((*path, member), inner) for member, inner in value.items()]
 
 
-def _named(path: ClaimPath) -> str:
-    """A claim as the configuration names it."""
-    if len(path) == 1 and not path[0].startswith("/"):
-        return path[0]
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
+def _left_out(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> Iterator[str]:
+    """Claims that are read here, and of which the token only says where they could be had."""
+    elsewhere = claims.get("_claim_names")
+    read = {condition.path[0] for condition in server.conditions}
+    read.update(path[0] for path in issuer.scope_claims)
+    for name in sorted(read.intersection(elsewhere if isinstance(elsewhere, dict) else ())):
+        if name not in claims:
+            yield (
+                f"{name} is not in the token, as it would be too long (_claim_names): have the "
+                "issuer put in fewer values, such as the groups assigned to the application"
+            )
 
 
 def _elements(claims: Mapping[str, object], paths: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

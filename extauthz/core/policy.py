@@ -115,6 +115,7 @@ class Server:
     issuers: tuple[Issuer, ...]
     audiences: frozenset[str] | None
     scopes: tuple[str, ...] = ()
+    claims: tuple[ClaimCondition, ...] = ()
     tools: RuleMap = field(default_factory=RuleMap)
     prompts: RuleMap = field(default_factory=RuleMap)
     resources: RuleMap = field(default_factory=RuleMap)
@@ -136,7 +137,8 @@ class Server:
         """Every condition on a claim that a request to this server may be judged by."""
         required = [one for issuer in self.issuers for one in issuer.required_claims]
         kinds = (self.tools, self.prompts, self.resources, self.methods)
-        return (*required, *(one for kind in kinds for rule in kind.rules() for one in rule.claims))
+        ruled = (one for kind in kinds for rule in kind.rules() for one in rule.claims)
+        return (*required, *self.claims, *ruled)
 
     @property
     def has_call_rules(self) -> bool:

@@ -11,7 +11,7 @@ from extauthz.core.model import Reason
 
 from .catalogue import Code
 from .examination import Examination
-from .mcp import META, MODERN, NOBODYS, Session, call, message
+from .mcp import META, MODERN, NOBODYS, Session, call, message, older_call
 from .replies import Reply
 
 _OLD = "2024-11-05"
@@ -65,19 +65,22 @@ def _lying_headers(exam: Examination, denied: str) -> None:
     for method, name in stories:
         named = [("Mcp-Method", method), *([("Mcp-Name", name)] if name else [])]
         told = f"Mcp-Method {method}" + (f", Mcp-Name {name}" if name else "")
-        for version in dict.fromkeys(versions):
-            reply = _as_version(exam, [version], named, denied)
-            _judge(exam, reply, f"{told} over a call of {denied}, version {version}")
-        reply = _as_version(exam, [_OLD, MODERN], named, denied)
-        _judge(exam, reply, f"{told} over a call of {denied}, versions {_OLD} and {MODERN}")
+        # Some servers go by the header, some by the body, which names its version or none.
+        for what, body in (("a call", call(denied)), ("an older call", older_call(denied))):
+            for version in dict.fromkeys(versions):
+                reply = _as_version(exam, [version], named, body)
+                _judge(exam, reply, f"{told} over {what} of {denied}, version {version}")
+            reply = _as_version(exam, [_OLD, MODERN], named, body)
+            both = f"versions {_OLD} and {MODERN}"
+            _judge(exam, reply, f"{told} over {what} of {denied}, {both}")
 
 
 def _as_version(
-    exam: Examination, versions: list[str], named: list[tuple[str, str]], denied: str
+    exam: Examination, versions: list[str], named: list[tuple[str, str]], body: bytes
 ) -> Reply:
     lines = [*Session(None, exam.session.session_id).lines(b""), *exam.authorization, *named]
     lines += [("MCP-Protocol-Version", version) for version in versions]
-    return exam.wire.send("POST", exam.edge.path, lines, call(denied))
+    return exam.wire.send("POST", exam.edge.path, lines, body)
 
 
 def _judge(exam: Examination, reply: Reply, what: str) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from extauthz.core.hosts import split_host
 from extauthz.core.matching import ServerIndex
 from extauthz.core.policy import IDENTITY_HEADERS, Policy, Server
 from extauthz.core.rules import RuleMap
+from extauthz.keys.source import IssuerSource
 
 from .mcp import NOBODYS
 
 
 @dataclass(frozen=True, slots=True)
 class Expectations:
-    """What is known of the server behind a URL. Without a configuration, nothing."""
+    """What is known of the server behind a URL. Without a configuration, nothing.
+
+    ``sources`` tell how issuers are reached, by the issuer that clients are shown.
+    """
 
     server: Server | None = None
     neighbours: tuple[Server, ...] = ()
+    sources: Mapping[str, IssuerSource] = field(default_factory=dict)
 
     @property
     def identity_names(self) -> tuple[str, ...]:
@@ -58,7 +63,9 @@ class Expectations:
         return _name(self.server.tools, denied=False)
 
 
-def expectations(policy: Policy, authority: str, path: str) -> Expectations:
+def expectations(
+    policy: Policy, authority: str, path: str, sources: Iterable[IssuerSource] = ()
+) -> Expectations:
     """What a policy says of a URL, and of the other servers of its host."""
     where = split_host(authority)
     if where is None:
@@ -66,7 +73,9 @@ def expectations(policy: Policy, authority: str, path: str) -> Expectations:
     index = ServerIndex(policy.servers)
     server = index.find(*where, path)
     others = (each for each in index.on_host(*where) if each is not server)
-    return Expectations(server, tuple(others))
+    named = {source.name: source for source in sources}
+    shown = {each.advertised: named[each.name] for each in policy.issuers if each.name in named}
+    return Expectations(server, tuple(others), shown)
 
 
 def _name(rules: RuleMap, *, denied: bool) -> str | None:

@@ -63,6 +63,11 @@ def call(tool: str) -> bytes:
     return message("tools/call", {"name": tool, "arguments": {}, "_meta": META})
 
 
+def older_call(tool: str) -> bytes:
+    """A ``tools/call`` as it was before ``MODERN``: it does not say its version."""
+    return message("tools/call", {"name": tool, "arguments": {}})
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """How further requests are written: by a version, and in a session if there is one.

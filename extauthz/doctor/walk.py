@@ -128,11 +128,13 @@ class _NoKeys(Exception):
 
 async def _discovered(exam: Examination, issuer: str) -> Discovered:
     source = IssuerSource(name=issuer, issuer=issuer, timeout=exam.edge.timeout)
+    if known := exam.expected.sources.get(issuer):
+        source = replace(source, ca_file=known.ca_file, egress_proxy=known.egress_proxy)
     try:
         found = await discover(source, fetch)
     except FetchError as error:
         # A private authority of the edge's need not be the issuer's, but may be.
-        if error.answered or exam.edge.ca_file is None:
+        if error.answered or source.ca_file is not None or exam.edge.ca_file is None:
             raise
         source = replace(source, ca_file=exam.edge.ca_file)
         found = await discover(source, fetch)

@@ -30,11 +30,15 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchLimits:
-    """Bounds of one fetch: seconds from connecting to the last byte, bytes of the body."""
+    """Bounds of one fetch: seconds from connecting to the last byte, bytes of the body.
+
+    ``egress_proxy`` is the URL of the proxy that it goes through, if any.
+    """
 
     timeout: float
     max_bytes: int
     ca_file: str | None = None
+    egress_proxy: str | None = None
     allow_http_hosts: frozenset[str] = frozenset()
 
 
@@ -64,7 +68,7 @@ async def fetch(url: str, limits: FetchLimits, *, etag: str | None = None) -> Fe
 
     With ``etag`` the answer may be 304. Redirects are followed at most three times
     and never away from the same scheme, host and port. Proxy settings of the environment
-    are not used. Raises FetchError.
+    are not used, but ``limits.egress_proxy`` is. Raises FetchError.
     """
     fetched: Fetched = await (await http_library()).get(url, limits, etag)
     return fetched

@@ -24,6 +24,7 @@ MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{0,256}"')
 _MAX_AGE = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?([0-9]{1,15})\"?\s*(?=,|$)", re.IGNORECASE)
+_STATUS = re.compile(r"[0-9]{3}\b")
 _SECONDS = re.compile(r"[0-9]{1,15}")
 _HEADERS = {
     "Accept": "application/json, application/jwk-set+json",
@@ -35,7 +36,7 @@ _HEADERS = {
 
 async def get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
     """As ``fetch``."""
-    where = _shown(url)
+    where = _shown(url) + (f" through {limits.egress_proxy}" if limits.egress_proxy else "")
     try:
         async with asyncio.timeout(limits.timeout):
             return await _get(url, limits, etag)
@@ -57,7 +58,7 @@ async def _get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
     async with (
         Connections() as connections,
         httpx.AsyncClient(
-            transport=_Transport(context, connections),
+            transport=_Transport(context, connections, limits.egress_proxy),
             trust_env=False,
             follow_redirects=False,
             timeout=limits.timeout,
@@ -76,10 +77,16 @@ async def _get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
 class _Transport(httpx.AsyncHTTPTransport):
     """The library's own way of sending requests, over connections of ours."""
 
-    def __init__(self, context: ssl.SSLContext, connections: Connections) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, connections: Connections, egress_proxy: str | None
+    ) -> None:
         super().__init__(verify=context, trust_env=False)
-        # It has no argument for this.
-        self._pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=connections)
+        # It has no argument for the connections.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=context,
+            proxy=httpcore.Proxy(egress_proxy) if egress_proxy else None,
+            network_backend=connections,
+        )
 
 
 def _redirected(target: str, address: Address, response: httpx.Response) -> str:
@@ -198,6 +205,9 @@ def _explained(fault: BaseException) -> str:
             return "its name does not resolve; check the address and the DNS seen from here"
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused; check that it is up and reachable from here"
+    if isinstance(fault, httpx.ProxyError):
+        status = _STATUS.match(str(fault))
+        return f"the proxy did not let it through (status {status[0] if status else 'unknown'})"
     if isinstance(fault, httpx.ConnectError):
         return "no connection; check that it is up and reachable from here"
     if isinstance(fault, httpx.InvalidURL):

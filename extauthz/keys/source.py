@@ -17,7 +17,8 @@ class IssuerSource:
     Of ``jwks_file``, ``jwks_uri``, ``well_known_url`` and discovery the first that is given
     is used. ``issuer_templates`` are further values that the ``issuer`` of the metadata may
     have (Entra ID's ``{tenantid}`` template), compared byte for byte. ``ca_file`` replaces
-    the usual certificate authorities. ``refresh``, ``cooldown``, ``max_stale`` and
+    the usual certificate authorities. ``egress_proxy`` is the URL of a proxy to fetch through.
+    ``refresh``, ``cooldown``, ``max_stale`` and
     ``timeout`` are in seconds; ``timeout`` covers discovery and keys together.
     """
 
@@ -29,6 +30,7 @@ class IssuerSource:
     well_known_url: str | None = None
     issuer_templates: tuple[str, ...] = ()
     ca_file: str | None = None
+    egress_proxy: str | None = None
     allow_http_hosts: frozenset[str] = frozenset()
     refresh: float = 600.0
     cooldown: float = 10.0
@@ -43,12 +45,13 @@ class IssuerSource:
             timeout=self.timeout,
             max_bytes=self.max_bytes,
             ca_file=self.ca_file,
+            egress_proxy=self.egress_proxy,
             allow_http_hosts=self.allow_http_hosts,
         )
 
     @property
     def origin(self) -> tuple[object, ...]:
-        """All that decides whose keys these are; what differs besides is only patience."""
+        """All that decides whose keys these are; the rest is patience and the way there."""
         return (
             self.issuer,
             self.jwks_uri,

@@ -79,7 +79,7 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
 
 
 class _Signals:
-    """SIGTERM and SIGINT stop, a second one stops at once, SIGHUP reloads."""
+    """SIGTERM and SIGINT stop, a second one stops at once, SIGHUP reads all anew."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -110,3 +110,5 @@ async def _keep_reloading(
         signals.reload.clear()
         if await asyncio.to_thread(watch.changed) or asked:
             await service.reload(load_again)
+        if asked:
+            service.refresh_keys()

@@ -166,6 +166,12 @@ class Service:
             _log.warning("%s", warning)
         _log.info("configuration taken", extra={"digest": loaded.digest[:12]})
 
+    def refresh_keys(self) -> None:
+        """Begin to ask every issuer for its keys, as when one has leaked; waits for none."""
+        task = asyncio.create_task(self.keys.refresh_now())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def begin_drain(self) -> None:
         """Say that no more requests are wanted, and go on answering those that come."""
         self.draining = True

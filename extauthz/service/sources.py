@@ -19,6 +19,7 @@ def issuer_sources(loaded: Loaded) -> tuple[IssuerSource, ...]:
             well_known_url=None if mode is None else mode.metadata_url,
             issuer_templates=issuer.accepted_issuers,
             ca_file=issuer.ca_file,
+            egress_proxy=issuer.egress_proxy,
             allow_http_hosts=frozenset(issuer.allow_http_hosts),
             refresh=issuer.keys.refresh,
             cooldown=issuer.keys.cooldown,

@@ -31,7 +31,7 @@ from extauthz.core.rules import Rule
 from extauthz.telemetry.counts import DecisionCounts
 from extauthz.telemetry.recent import RecentDecisions
 from tests.adapters.sample_status import policy, sample_status, traffic
-from tests.policies import asking, key_sets, policy_for_tests
+from tests.policies import asking, key_sets, policy_for_tests, policy_with
 from tests.tokens import NOW, mint
 
 CHROMIUM = shutil.which("chromium")
@@ -168,6 +168,16 @@ def test_traffic_is_summed_over_doors_and_split_by_minute() -> None:
         "calculator",
         "archive",
     ]
+
+
+def test_the_claims_that_a_server_asks_for_are_told() -> None:
+    ruled = policy_with("notes", claims={"groups": ["editors", "owners"], "/org/id": 7})
+    (note,) = server_statuses(ruled, {})[0].notes
+    assert note == (
+        "Every request needs this of its token: claim groups is or contains editors or owners; "
+        "claim /org/id is or contains 7."
+    )
+    assert server_statuses(policy_for_tests(), {})[0].notes == ()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import trustme
 
 from extauthz.cli import main
 from extauthz.cli.token_cache import EXPIRY_MARGIN, CachedToken, cache_directory, read, write
-from extauthz.cli.token_request import TokenError, TokenQuestion, metadata_urls, request_token
+from extauthz.cli.token_request import TokenError, TokenQuestion, Way, metadata_urls, request_token
 from extauthz.demo.issuer import Fault, Form, Issuer
 
 RESOURCE = "https://mcp.example.com/calculator/mcp"
@@ -91,6 +91,35 @@ def test_an_issuer_may_be_named_as_in_a_file(
     assert "a URL or one of corp" in told
     assert token("--issuer", "corp", "--config", str(tmp_path / "none")) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_named_issuer_is_reached_as_its_file_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain, key, ca_file, secret = (tmp_path / name for name in ("chain", "key", "ca", "secret"))
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(key)
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    authority.cert_pem.write_to_path(ca_file)
+    secret.write_text("s")
+    with Issuer(algorithms=["ES256"], clients={"script": "s"}, tls=(chain, key)) as issuer:
+
+        def token(**settings: str) -> int:
+            issuers = [{"name": "corp", "issuer": issuer.url, **settings}]
+            servers = [{"resource": RESOURCE}]
+            file = tmp_path / "extauthz.yaml"
+            file.write_text(json.dumps({"version": 1, "issuers": issuers, "servers": servers}))
+            named = ["--issuer", "corp", "--config", str(file), "--fresh"]
+            return main(
+                ["token", *named, "--client-id", "script", "--client-secret-file", str(secret)]
+            )
+
+        assert token(ca_file=str(ca_file)) == 0
+        assert token() == 1
+        assert "CERTIFICATE_VERIFY_FAILED" in capsys.readouterr().err
+        assert token(ca_file=str(ca_file), egress_proxy="http://127.0.0.1:9") == 1
+        assert "refused" in capsys.readouterr().err
 
 
 def test_two_resources_are_asked_for_at_once(
@@ -182,7 +211,7 @@ def test_a_private_authority_is_trusted_when_named(tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(ca_file)
     with Issuer(algorithms=["ES256"], clients={"script": "s"}, tls=(chain, key)) as issuer:
         question = TokenQuestion(issuer=issuer.url, client_id="script")
-        assert request_token(question, "s", ca_file=ca_file).lifetime == 300
+        assert request_token(question, "s", Way(str(ca_file))).lifetime == 300
         with pytest.raises(TokenError, match="CERTIFICATE_VERIFY_FAILED"):
             request_token(question, "s")
 

@@ -50,6 +50,7 @@ ISSUER: dict[str, object] = {
     "required_claims": {},
     "leeway": 30.0,
     "ca_file": None,
+    "egress_proxy": None,
     "allow_http_hosts": (),
     "keys.refresh": 600.0,
     "keys.cooldown": 10.0,
@@ -58,6 +59,7 @@ ISSUER: dict[str, object] = {
     "keys.max_bytes": 1024 * 1024,
 }
 SERVER: dict[str, object] = {
+    "claims": {},
     "name": "m.example/x",
     "hosts": (HostPattern("m.example"),),
     "paths": ("/x",),

@@ -43,6 +43,16 @@ SERVER = {
             "if this backend refuses a body that differs"
         )
     ],
+    "header_versions: [2026-07-27, 2026-07-28]": [
+        (
+            "6:22: servers[0].header_versions: Mcp-* headers are the client's word: they hold only "
+            "if this backend refuses a body that differs"
+        ),
+        (
+            "6:23: servers[0].header_versions[0]: 2026-07-27 knows no Mcp-* headers, so hardly any "
+            "server compares them: a client can name one tool there and call another"
+        ),
+    ],
     'origins: "*"': [
         "6:14: servers[0].origins: pages of any origin may call this server from a browser"
     ],
@@ -121,6 +131,26 @@ def test_rules_that_no_door_can_apply(desk: Desk) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("resource", "usual"),
+    [
+        ("HTTPS://m.example/x", "https://m.example/x"),
+        ("https://M.example/X", "https://m.example/X"),
+        ("https://m.example:443/x", "https://m.example/x"),
+        ("http://127.0.0.1:80/x", "http://127.0.0.1/x"),
+    ],
+)
+def test_a_resource_that_clients_write_otherwise(desk: Desk, resource: str, usual: str) -> None:
+    """Whatever reads URLs lower-cases them, so that no token is ever for what stands here."""
+    assert desk.warnings(SERVERS.replace("https://m.example/x", resource)) == [
+        (
+            f'5:15: servers[0].resource: clients write "{usual}" and get tokens for that, which '
+            "audiences compare byte for byte"
+        )
+    ]
+    assert desk.warnings(SERVERS.replace("https://m.example/x", usual)) == []
+
+
 def test_a_shared_audience(desk: Desk) -> None:
     text = at_server("audiences: [api]") + (
         "  - {resource: https://m.example/y, audiences: [https://m.example/y, api]}\n"
@@ -142,6 +172,8 @@ def test_a_shared_audience(desk: Desk) -> None:
         at_server("unverified_calls: allow_without_rules"),
         at_server("public_paths: ['/x/y/*']"),
         SERVERS + "listen: {grpc: off}\n",
+        SERVERS.replace("https://m.example/x", "https://m.example:8443/x/"),
+        SERVERS.replace("https://m.example/x", "https://m.example"),
     ],
 )
 def test_no_false_alarms(desk: Desk, text: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from extauthz.service.sources import issuer_sources
 from tests.config.desk import HEAD, TAIL, Desk, at_issuer, at_server
 
 
@@ -174,7 +175,7 @@ def test_a_password_in_a_url_is_refused_and_never_repeated(
     desk: Desk, url: str, shown: str
 ) -> None:
     said = f'"{shown}" holds a user name or password; expected a URL without them'
-    for line in ("jwks_uri", "advertised_issuer"):
+    for line in ("jwks_uri", "advertised_issuer", "egress_proxy"):
         (problem,) = desk.problems(at_issuer(f'{line}: "{url}"'))
         assert problem.endswith(said)
     (problem,) = desk.problems(HEAD.replace("https://a.example", f'"{url}"') + TAIL)
@@ -188,6 +189,30 @@ def test_a_password_in_a_url_is_refused_and_never_repeated(
     for name in ("OAUTH_JWKS_URL", "OAUTH_WELL_KNOWN_URL", "EXTAUTHZ_RESOURCE"):
         desk.files.clear()
         assert desk.problems(environ={**environ, name: url}) == [f"environment: {name}: {said}"]
+
+
+@pytest.mark.parametrize("url", ["http://proxy.example:3128", "http://[::1]:3128/"])
+def test_an_egress_proxy_is_how_keys_are_fetched(desk: Desk, url: str) -> None:
+    (source,) = issuer_sources(desk.load(at_issuer(f'egress_proxy: "{url}"')))
+    assert source.limits.egress_proxy == url
+    (source,) = issuer_sources(desk.load(at_issuer("leeway: 1s")))
+    assert source.limits.egress_proxy is None
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("https://proxy.example", "is not an http URL"),
+        ("proxy.example:3128", "is not an http URL"),
+        ("socks5://proxy.example", "is not an http URL"),
+        ("http://proxy.example/x", "is more than a host and a port"),
+        ("http://proxy.example?x", "is more than a host and a port"),
+    ],
+)
+def test_an_egress_proxy_is_a_host_and_a_port(desk: Desk, url: str, what: str) -> None:
+    assert desk.problems(at_issuer(f'egress_proxy: "{url}"')) == [
+        f'4:19: issuers[0].egress_proxy: "{url}" {what}; expected http://host:port of the proxy'
+    ]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ MISMATCH = -32020
 class McpServer:
     """``compares``: refuse a body that differs from the headers. ``called`` names every tool.
 
+    With ``by_body`` it goes by the body alone whether a request is of a version that compares.
     Whoever names no version that does without needs a session, as with the SDKs' servers.
     """
 
     compares: bool = True
+    by_body: bool = False
     port: int = 0
     called: list[str] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
@@ -35,7 +37,8 @@ class McpServer:
         names = {name.lower(): value for name, value in headers}
         told = names.get("mcp-method", method), names.get("mcp-name", params.get("name"))
         reply: dict[str, Any] = {"jsonrpc": "2.0", "id": message.get("id")}
-        if self.compares and told != (method, params.get("name")):
+        compares = self.compares and (not self.by_body or "_meta" in params)
+        if compares and told != (method, params.get("name")):
             return 400, reply | {"error": {"code": MISMATCH, "message": "headers differ"}}
         if method == "initialize":
             session = secrets.token_hex(8)

@@ -263,11 +263,13 @@ def another_calculator(clinic: Clinic, server: McpServer) -> Iterator[None]:
         yield
 
 
-def with_header_versions(open_clinic: Clinic, *, compares: bool) -> Report:
+def with_header_versions(
+    open_clinic: Clinic, *, compares: bool = True, by_body: bool = False
+) -> Report:
     config = open_clinic.config(calculator={"header_versions": ["2026-07-28"], "tools": RULES})
     service = open_clinic.another(config)
     with (
-        another_calculator(open_clinic, McpServer(compares=compares)),
+        another_calculator(open_clinic, McpServer(compares, by_body)),
         open_clinic.edge("nginx", service=service),
     ):
         return open_clinic.examine("calculator", config=config, parts=["token"])
@@ -278,5 +280,11 @@ def test_header_versions_of_a_server_that_does_not_compare(open_clinic: Clinic) 
     return with_header_versions(open_clinic, compares=False)
 
 
+def test_header_versions_of_a_server_that_compares_by_the_body(open_clinic: Clinic) -> None:
+    """A message of an older version, which names none, runs whatever its headers say."""
+    report = with_header_versions(open_clinic, by_body=True)
+    named(report, (Code.HEADERS_BELIEVED,))
+
+
 def test_header_versions_of_a_server_that_compares(open_clinic: Clinic) -> None:
-    named(with_header_versions(open_clinic, compares=True), ())
+    named(with_header_versions(open_clinic), ())

@@ -10,11 +10,13 @@ import pytest
 import trustme
 
 from extauthz.config.compile import compile_policy
+from extauthz.demo.issuer import Issuer
 from extauthz.doctor.catalogue import Code
 from extauthz.doctor.edge import Edge
 from extauthz.doctor.examine import examine
 from extauthz.doctor.expectations import Expectations, expectations
 from extauthz.doctor.telling import table
+from extauthz.service.sources import issuer_sources
 from tests.doctor.clinic import Clinic
 from tests.generate.edges import generated
 from tests.generate.inventories import loaded
@@ -120,3 +122,31 @@ def test_over_tls(open_clinic: Clinic, tmp_path: Path) -> None:
     assert not trusting.findings, table(trusting)
     assert [finding.code for finding in careful.findings] == [Code.UNREACHABLE]
     assert "certificate verify failed" in table(careful)
+
+
+def test_an_issuer_with_a_private_authority_that_the_file_names(
+    open_clinic: Clinic, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    chain, key, ca_file = (tmp_path / name for name in ("chain", "key", "ca"))
+    certificate.cert_chain_pems[0].write_to_path(chain)
+    certificate.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(ca_file)
+    with Issuer(algorithms=["ES256"], tls=(chain, key)) as issuer:
+        config = open_clinic.config(issuer={"issuer": issuer.url, "ca_file": str(ca_file)})
+        with open_clinic.edge("nginx", service=open_clinic.another(config)):
+            edge = Edge(url=open_clinic.url("notes"))
+            settings = loaded({"version": 1, **config})
+            policy = compile_policy(settings)
+            informed, ignorant = (
+                examine(
+                    edge,
+                    expectations(policy, edge.authority, edge.path, sources),
+                    now=time.time(),
+                    parts=["walk"],
+                )
+                for sources in (issuer_sources(settings), ())
+            )
+    assert not informed.findings, table(informed)
+    assert [finding.code for finding in ignorant.findings] == [Code.ISSUER_METADATA]

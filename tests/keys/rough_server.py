@@ -59,8 +59,10 @@ class RoughServer:
 
 
 @contextlib.asynccontextmanager
-async def rough_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[RoughServer]:
-    made = RoughServer()
+async def rough_server(
+    tls: ssl.SSLContext | None = None, made: RoughServer | None = None
+) -> AsyncIterator[RoughServer]:
+    made = made or RoughServer()
     tasks: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

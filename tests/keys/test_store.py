@@ -107,8 +107,17 @@ class TestReplacing:
         await desk.time.advance(500)
         assert len(desk.issuer.asked) == 2
 
-    @pytest.mark.parametrize("change", [{"refresh": 60.0}, {"cooldown": 1.0}, {"name": "renamed"}])
-    async def test_another_name_or_timing_keeps_the_keys(
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"refresh": 60.0},
+            {"cooldown": 1.0},
+            {"name": "renamed"},
+            {"egress_proxy": "http://proxy.example:3128"},
+        ],
+        ids=str,
+    )
+    async def test_another_name_timing_or_way_there_keeps_the_keys(
         self, desk: Desk, change: dict[str, Any]
     ) -> None:
         desk.issuer.publish("a")

@@ -247,7 +247,8 @@ def test_groups_that_did_not_fit_grant_nothing() -> None:
         _claim_names={"groups": "src1"},
         _claim_sources={"src1": {"endpoint": "https://graph.microsoft.com/v1.0/me"}},
     )
-    assert ENTRA.refused(overage, tool="purge_notes")[0] is Reason.DENIED_BY_RULE
+    assert ENTRA.on_page(overage, tool="purge_notes") is Reason.DENIED_BY_RULE
+    assert "groups is not in the token" not in ENTRA.refused(ENTRA.token(), tool="purge_notes")[1]
 
 
 def test_explain_finds_a_short_scope_where_the_long_one_is_demanded() -> None:

@@ -181,6 +181,13 @@ CERTAIN: dict[str, tuple[Policy, Request, Policy, Change, Reason | None]] = {
         policy_with("calculator", tools={"add": {"claims": {"groups": "b"}}}),
         Change.LOST, Reason.DENIED_BY_RULE,
     ),
+    "a claim of the server with other values": (
+        policy_with("notes", claims={"groups": "a"}), asking(mint({"groups": ["a"]})),
+        policy_with("notes", claims={"groups": "b"}), Change.LOST, Reason.DENIED_BY_RULE,
+    ),
+    "a claim of the server that is asked for no more": (
+        policy_with("notes", claims={"groups": "a"}), asking(mint()), OLD, Change.GAINED, None,
+    ),
     "true is not 1": (
         policy_with("calculator", tools={"add": {"claims": {"n": [True]}}}),
         calling("add", mint(BOTH | {"n": True})),
@@ -245,6 +252,9 @@ UNCERTAIN: dict[str, tuple[Policy, Request, Policy, str]] = {
     "a required claim": (
         OLD, asking(mint()), first_issuer(required_claims={"token_use": "access"}),
         "the claim token_use",
+    ),
+    "a claim of the server that nothing read": (
+        OLD, asking(mint()), policy_with("notes", claims={"groups": "a"}), "the claim groups",
     ),
     "another audience claim": (
         OLD, asking(mint()), first_issuer(audience_claim="client_id"),

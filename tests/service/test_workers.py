@@ -177,6 +177,25 @@ def test_a_new_key_is_fetched_once_and_every_worker_has_it(tmp_path: Path) -> No
             assert issuer.counts["keys"] == 2
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_sighup_drops_a_withdrawn_key_although_its_tokens_are_remembered(
+    tmp_path: Path, number: int
+) -> None:
+    running = Running(tmp_path)
+    with Issuer() as issuer:
+        text = CONFIG.replace("jwks_file: {jwks}", "keys: {{refresh: 24h, cooldown: 1h}}")
+        running.write(f"{text}workers: {number}\n", issuer=issuer.url)
+        with started(running):
+            leaked = issuer.mint(aud=RESOURCE, scope="notes")
+            assert {running.judge_token(leaked)[0] for _ in range(20)} == {200}
+            issuer.rotate(keep_previous=False)
+            assert {running.judge_token(leaked)[0] for _ in range(20)} == {200}
+            running.reload()
+            until(lambda: {running.judge_token(leaked)[0] for _ in range(20)} == {401})
+            good = issuer.mint(aud=RESOURCE, scope="notes")
+            assert {running.judge_token(good)[0] for _ in range(20)} == {200}
+
+
 def test_while_the_issuer_is_down_every_worker_says_so(tmp_path: Path) -> None:
     running = Running(tmp_path)
     keys = tmp_path / "jwks.json"
