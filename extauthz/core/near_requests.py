@@ -21,7 +21,8 @@ def near_requests(reason: Reason, request: Request, servers: tuple[Server, ...])
     if reason is Reason.NO_MATCHING_SERVER:
         return tuple(_elsewhere(request, servers))
     if isinstance(bearer_token(request), Refusal):
-        return tuple(_pasted(request.headers.get("authorization", "").partition(" ")[2].strip()))
+        pasted = request.headers.get("authorization", "").partition(" ")[2]
+        return tuple(copied_along(pasted.strip()))
     return ()
 
 
@@ -47,8 +48,8 @@ def _some(texts: Iterable[str]) -> str:
     return ", ".join(found[:_NAMED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
-def _pasted(text: str) -> Iterator[str]:
-    """What people copy along with a token."""
+def copied_along(text: str) -> Iterator[str]:
+    """What people copy along with a token, if anything, in a sentence without the token."""
     if text[:7].lower() == "bearer ":
         yield "the token itself begins with Bearer: that word is the header's, give what follows it"
     elif text.startswith("{"):
