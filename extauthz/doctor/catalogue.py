@@ -236,7 +236,7 @@ CATALOGUE: Final = {
     Code.TOKEN_AUDIENCE: Entry(
         "The token was issued for another resource",
         "Ask the issuer for a token with `resource` (or `audience`) set to the server's resource, "
-        "or list the token's audience in `audiences`.",
+        "or list the token's audience in `audiences`, if it means this server alone.",
     ),
     Code.TOKEN_EXPIRED: Entry("The token given to doctor has expired", "Get a new one."),
     Code.TOKEN_SCOPE: Entry(
