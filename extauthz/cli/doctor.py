@@ -132,7 +132,7 @@ def _address(text: str | None) -> tuple[str, int] | None:
 
 
 def _token(file: str | None) -> str | None:
-    from extauthz.core.near_requests import copied_along  # noqa: PLC0415
+    from extauthz.core.near_requests import copied_along, token_alone  # noqa: PLC0415
 
     if file is None:
         return None
@@ -142,7 +142,7 @@ def _token(file: str | None) -> str | None:
         raise ValueError(f"--token-file {file}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         text = ""
-    token = text.strip()
+    token = token_alone(text)
     wrong = next(copied_along(token), "")
     if not (token and token.isascii() and token.isprintable()):
         wrong = wrong or "no token in it; expected one, alone, on one line"

@@ -14,6 +14,14 @@ from .policy import Server
 
 _NAMED_AT_MOST = 10
 _BLANK = re.compile(r"\s")
+_HEADER = re.compile(r"(?:authorization:\s*)?bearer\s+", re.IGNORECASE)
+
+
+def token_alone(pasted: str) -> str:
+    """The token in what a person pastes: a header copied whole is as good as the token in it."""
+    text = pasted.strip()
+    header = _HEADER.match(text)
+    return text[header.end() :] if header else text
 
 
 def near_requests(reason: Reason, request: Request, servers: tuple[Server, ...]) -> tuple[str, ...]:
@@ -50,9 +58,7 @@ def _some(texts: Iterable[str]) -> str:
 
 def copied_along(text: str) -> Iterator[str]:
     """What people copy along with a token, if anything, in a sentence without the token."""
-    if text[:7].lower() == "bearer ":
-        yield "the token itself begins with Bearer: that word is the header's, give what follows it"
-    elif text.startswith("{"):
+    if text.startswith("{"):
         yield "it is JSON, as the issuer answers: the token is the value of access_token in it"
     elif text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
         yield "the token stands in quotes: leave them out"

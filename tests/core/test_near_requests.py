@@ -7,6 +7,7 @@ import pytest
 from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.model import Reason
+from extauthz.core.near_requests import token_alone
 from tests.policies import SERVERS, asking, key_sets, policy_for_tests
 from tests.tokens import NOW, mint
 
@@ -57,7 +58,6 @@ GOOD = mint()
 @pytest.mark.parametrize(
     ("pasted", "hint"),
     [
-        (f"Bearer {GOOD}", "that word is the header's"),
         (f'"{GOOD}"', "leave them out"),
         (f'{{"access_token": "{GOOD}"}}', "the value of access_token"),
         (f'{{"access_token":"{GOOD}","token_type":"Bearer"}}', "the value of access_token"),
@@ -72,6 +72,19 @@ def test_what_is_copied_along_with_a_token_is_named_and_the_token_is_not(
     assert reason in (Reason.MALFORMED_TOKEN, Reason.MALFORMED_REQUEST)
     assert hint in hints
     assert GOOD[:20] not in hints
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    ["a.b.c", " a.b.c\r\n", "Bearer a.b.c", "bearer  a.b.c\n", "Authorization: Bearer a.b.c"],
+)
+def test_a_header_copied_whole_is_as_good_as_the_token_in_it(pasted: str) -> None:
+    assert token_alone(pasted) == "a.b.c"
+
+
+@pytest.mark.parametrize("pasted", ["", "Bearer", "Bearera.b.c", "a.b.c Bearer d", "Basic a"])
+def test_nothing_else_is_taken_away(pasted: str) -> None:
+    assert token_alone(pasted) == pasted
 
 
 def test_what_is_right_or_absent_is_no_near_miss() -> None:

@@ -41,7 +41,7 @@ def test_what_cannot_be_done_is_usage(
         (b"", "expected one, alone, on one line"),
         (b"\xff\xfe", "expected one, alone, on one line"),
         (b"a\x00secret", "expected one, alone, on one line"),
-        (b"Bearer secret.b.c", "begins with Bearer"),
+        (b"Bearer secret b", "blanks"),
         (b'"secret.b.c"\n', "stands in quotes"),
         (b'{"access_token": "secret.b.c"}', "is JSON"),
         (b"secret.b\n.c\n", "line breaks"),
