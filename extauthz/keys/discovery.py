@@ -118,8 +118,8 @@ def _metadata(source: IssuerSource, url: str, body: bytes) -> Discovered:
     if named != source.issuer and named not in source.issuer_templates:
         raise IssuerMismatch(
             f"{url}: its issuer is {_shown(named)} where {_shown(source.issuer)} is configured; "
-            "they must be the same, byte for byte (RFC 8414 section 3.3): write issuer as the "
-            "iss of its tokens has it",
+            "they must be the same, byte for byte (RFC 8414 section 3.3): write it as the "
+            "issuer does, if its tokens do too",
             answered=True,
         )
     jwks_uri = metadata.get("jwks_uri")

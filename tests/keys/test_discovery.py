@@ -148,7 +148,7 @@ async def test_an_issuer_that_calls_itself_otherwise_is_told_and_nothing_beside_
     found = await refused(idp, f"its issuer is '{ISSUER}/' where '{ISSUER}' is configured")
     assert isinstance(found, IssuerMismatch)
     assert str(found).count("byte for byte") == 1
-    assert "write issuer as the iss of its tokens has it" in str(found)
+    assert "write it as the issuer does, if its tokens do too" in str(found)
     assert "jwks_uri" not in str(found)
     assert "404" not in str(found)
 
