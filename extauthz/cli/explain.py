@@ -118,6 +118,8 @@ def _misuse(options: argparse.Namespace) -> str | None:
         return None
     if method != method.upper() and method.upper() in _HTTP_METHODS:
         return f"HTTP methods are written in capitals: --method {method.upper()}"
+    if options.tool is None and method in NAMED_BY:
+        return f"{method} names what it calls; expected --tool with that name"
     if options.tool is not None and method in _NAMELESS:
         return f"--tool is for a POST; expected no --method {method}"
     if options.tool is not None and method != method.upper() and method not in NAMED_BY:

@@ -124,6 +124,8 @@ def test_programs_are_told_of_an_allow_what_the_server_is_sent(explained: Explai
         ("--url", "https://["),
         ("--url", "calculator"),
         ("--url", ""),
+        ("--method", "tools/call"),
+        ("--method", "resources/read"),
     ],
 )
 def test_a_question_that_would_be_another_one_is_a_mistake_in_the_call(
