@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from extauthz.core.explain import Explanation
 from extauthz.core.model import Allow
+from extauthz.core.near_requests import token_alone
 from extauthz.keys.status import IssuerStatus
 
 from .explain_page import PATH as EXPLAIN_PATH
@@ -248,13 +249,11 @@ def _question(body: bytes) -> Question | None:
     def field(name: str) -> str:
         return form.get(name, [""])[0].strip()
 
-    # A header copied whole is as good as the token in it.
-    _, _, token = field("token").rpartition(" ")
     if not field("host") or not field("path"):
         return None
     method = field("method")
     return Question(
-        token=token,
+        token=token_alone(field("token")),
         host=field("host"),
         path=field("path"),
         method=method.upper() if method.upper() in _HTTP_METHODS else method,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from extauthz.core.claims import ClaimCondition
-from extauthz.core.policy import HostPattern, Policy, Server
+from extauthz.core.policy import Policy, Server
 from extauthz.core.rules import Rule, RuleMap
 from extauthz.telemetry.counts import ALLOW, AUDIT_DENY, DENY, PUBLIC, DecisionCounts, DecisionKey
 from extauthz.telemetry.recent import MINUTES, RecentDecisions
@@ -75,7 +75,7 @@ def _status(server: Server, traffic: Traffic) -> ServerStatus:
     return ServerStatus(
         name=server.name,
         resource=server.resource,
-        matches=tuple(f"{_host(host)}{path}" for host in server.hosts for path in paths),
+        matches=tuple(f"{host}{path}" for host in server.hosts for path in paths),
         issuers=tuple(issuer.name for issuer in server.issuers),
         audiences=("any",) if server.audiences is None else tuple(sorted(server.audiences)),
         scopes=server.scopes,
@@ -86,10 +86,6 @@ def _status(server: Server, traffic: Traffic) -> ServerStatus:
         outcomes=traffic.outcomes,
         per_minute=tuple(traffic.per_minute),
     )
-
-
-def _host(pattern: HostPattern) -> str:
-    return pattern.host if pattern.port is None else f"{pattern.host}:{pattern.port}"
 
 
 def _notes(server: Server) -> Iterator[str]:

@@ -132,12 +132,22 @@ def _address(text: str | None) -> tuple[str, int] | None:
 
 
 def _token(file: str | None) -> str | None:
+    from extauthz.core.near_requests import copied_along, token_alone  # noqa: PLC0415
+
     if file is None:
         return None
-    text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    token = text.strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError("--token-file holds no single token")
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"--token-file {file}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        text = ""
+    token = token_alone(text)
+    wrong = next(copied_along(token), "")
+    if not (token and token.isascii() and token.isprintable()):
+        wrong = wrong or "no token in it; expected one, alone, on one line"
+    if wrong:
+        raise ValueError(f"--token-file {file}: {wrong}")
     return token
 
 

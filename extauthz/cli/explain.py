@@ -62,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
     from extauthz.core.engine import Engine  # noqa: PLC0415
     from extauthz.core.explain import explain, question  # noqa: PLC0415
+    from extauthz.core.near_requests import token_alone  # noqa: PLC0415
     from extauthz.service.keys_once import fetch_keys_once  # noqa: PLC0415
 
     misuse = _misuse(options)
@@ -82,13 +83,13 @@ def run(options: argparse.Namespace) -> int:
     if options.host is None or options.path is None:
         print("extauthz explain: give --host and --path, or --url", file=sys.stderr)
         return 2
-    token = sys.stdin.read().strip() if options.token == "-" else options.token
+    token = sys.stdin.read() if options.token == "-" else options.token
     request = question(
         host=options.host,
         path=options.path,
         method=options.method,
         tool=options.tool,
-        token=token,
+        token=token if token is None else token_alone(token),
         origin=options.origin,
         server=options.server,
         calls=options.calls,
@@ -117,6 +118,8 @@ def _misuse(options: argparse.Namespace) -> str | None:
         return None
     if method != method.upper() and method.upper() in _HTTP_METHODS:
         return f"HTTP methods are written in capitals: --method {method.upper()}"
+    if options.tool is None and method in NAMED_BY:
+        return f"{method} names what it calls; expected --tool with that name"
     if options.tool is not None and method in _NAMELESS:
         return f"--tool is for a POST; expected no --method {method}"
     if options.tool is not None and method != method.upper() and method not in NAMED_BY:

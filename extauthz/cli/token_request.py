@@ -148,7 +148,8 @@ def _discover(issuer: str, exchange: _Exchange) -> Mapping[str, object]:
         elif metadata is None:
             found.append(f"{url}: no JSON object")
         else:
-            found.append(f"{url}: another `issuer`; --issuer must equal it byte for byte")
+            named = _quotable(str(metadata.get("issuer")))
+            found.append(f"{url}: its `issuer` is {named}; --issuer must equal it byte for byte")
     raise TokenError("no metadata of this issuer:\n  " + "\n  ".join(found))
 
 
@@ -217,5 +218,8 @@ def _oauth_error(body: bytes) -> str:
     """What RFC 6749 section 5.2 lets an issuer say about a refusal."""
     content = _json_object(body) or {}
     words = [content.get("error"), content.get("error_description")]
-    said = [_NOT_QUOTABLE.sub("?", word)[:200] for word in words if isinstance(word, str)]
-    return "".join(f": {word}" for word in said)
+    return "".join(f": {_quotable(word)}" for word in words if isinstance(word, str))
+
+
+def _quotable(text: str) -> str:
+    return _NOT_QUOTABLE.sub("?", text[:200])

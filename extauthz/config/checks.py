@@ -116,7 +116,7 @@ def _unique_matches(servers: Iterable[Entry[ServerSettings]]) -> Iterator[Fault]
             for path in _paths(server):
                 first = taken.setdefault((host, path), server.index)
                 if first != server.index:
-                    where = host.host + (f":{host.port}" if host.port else "") + (path or "/")
+                    where = f"{host}{path or '/'}"
                     what = f"{where} is matched by servers[{first}] too; expected another match"
                     yield Fault(("servers", server.index, "match"), what)
 

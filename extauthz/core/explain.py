@@ -12,6 +12,7 @@ from .calls import source_of
 from .engine import Engine, KeySets
 from .model import Allow, Answer, Decision, Deny, NeedKeys, Reason, Request, Step, Trace
 from .near_misses import near_misses
+from .near_requests import near_requests
 from .policy import Server
 from .token import UnverifiedToken, parse_token
 
@@ -119,10 +120,12 @@ def explain(
     server = _server_of(engine, decision)
     token = bearer_token(request)
     hints: tuple[str, ...] = ()
+    if reason is not None:
+        hints = near_requests(reason, request, engine.policy.servers)
     if reason is not None and server is not None and isinstance(token, str):
         parsed = parse_token(token, engine.policy.token_max_bytes)
         if isinstance(parsed, UnverifiedToken):
-            hints = near_misses(reason, server, parsed, _wanted(decision, server), now)
+            hints += near_misses(reason, server, parsed, _wanted(decision, server), now)
     steps = tuple(_with_source(step, request) for step in trace.steps)
     return Explanation(steps, decision, hints)
 

@@ -125,9 +125,11 @@ def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> I
         for wanted in sorted(server.audiences):
             difference = _difference(text, wanted)
             if difference:
+                # The whole list, since the key replaces its default, which is the resource.
+                both = ", ".join((*sorted(server.audiences), text))
                 yield (
                     f"the token's audience differs from {wanted} only by {difference}: ask the "
-                    f"issuer for {wanted}, or add audiences: [{text}]"
+                    f"issuer for {wanted}, or write audiences: [{both}]"
                 )
     for other in ("client_id", "azp", "cid", "appid", "resource"):
         if other in claims and claims[other] in [*server.audiences]:

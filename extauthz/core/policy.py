@@ -95,6 +95,9 @@ class HostPattern:
     host: str
     port: int | None = None
 
+    def __str__(self) -> str:
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:

@@ -46,6 +46,7 @@ class Code(StrEnum):
     TOKEN_EXPIRED = "token_expired"
     TOKEN_SCOPE = "token_scope"
     TOKEN_REFUSED = "token_refused"
+    NO_MCP_SERVER = "no_mcp_server"
     TOKEN_ELSEWHERE = "token_elsewhere"
     SPOOF_ARRIVES = "spoof_arrives"
     IDENTITY_MISSING = "identity_missing"
@@ -236,7 +237,7 @@ CATALOGUE: Final = {
     Code.TOKEN_AUDIENCE: Entry(
         "The token was issued for another resource",
         "Ask the issuer for a token with `resource` (or `audience`) set to the server's resource, "
-        "or list the token's audience in `audiences`.",
+        "or list the token's audience in `audiences`, if it means this server alone.",
     ),
     Code.TOKEN_EXPIRED: Entry("The token given to doctor has expired", "Get a new one."),
     Code.TOKEN_SCOPE: Entry(
@@ -246,6 +247,13 @@ CATALOGUE: Final = {
     Code.TOKEN_REFUSED: Entry(
         "The token given to doctor is refused, so that nothing behind it could be tried",
         "`extauthz explain --token - --url …` shows every check.",
+    ),
+    Code.NO_MCP_SERVER: Entry(
+        "The token was not refused by extauthz, but what is behind the proxy does not answer as an "
+        "MCP server",
+        "Check that the MCP server runs where `upstream` says, takes POST at the path of the URL "
+        "(paths are not rewritten), and takes the Host that clients send (421: it does not). A 503 "
+        "without a body may be Envoy over HTTP, where extauthz lacks keys (/readyz?verbose).",
     ),
     Code.TOKEN_ELSEWHERE: Entry(
         "The token opens another server than the one it was issued for",

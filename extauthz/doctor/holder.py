@@ -26,6 +26,8 @@ _BY_REASON = {
     Reason.INSUFFICIENT_SCOPE: Code.TOKEN_SCOPE,
     Reason.UNVERIFIED_CALL: Code.CALLS_NOT_SHOWN,
 }
+# extauthz gives none of these to who has a token for a server, but a 503 whose body is lost.
+_OF_THE_SERVER = frozenset({404, 405, 406, 410, 415, 421, 502, 503, 504})
 _HOP_BY_HOP = ("Connection", "Keep-Alive", "TE", "Proxy-Connection")
 
 
@@ -62,12 +64,21 @@ def _refused(exam: Examination, reply: Reply) -> None:
     try:
         reason = Reason(reply.reason or "")
     except ValueError:
-        exam.found(Code.EDGE_BREAKS if reply.broken else Code.TOKEN_REFUSED, seen)
+        if 300 <= reply.status < 400:
+            seen += f", to {(reply.get('location') or '').partition('?')[0][:200]!a}"
+        exam.found(_nobodys(reply.status), seen)
         return
     code = _BY_REASON.get(reason, Code.TOKEN_REFUSED)
     hints = [*_compared(exam, reason), *_near_misses(exam, reason)]
     for hint in dict.fromkeys(hints) or [seen]:
         exam.found(code, hint if hint == seen else f"{seen}; {hint}")
+
+
+def _nobodys(status: int) -> Code:
+    """What a refusal means that gives no reason of extauthz's: most are not its own."""
+    if 300 <= status < 400 or status in _OF_THE_SERVER:
+        return Code.NO_MCP_SERVER
+    return Code.EDGE_BREAKS if status >= 500 else Code.TOKEN_REFUSED
 
 
 def _claims(exam: Examination) -> UnverifiedToken | None:

@@ -120,6 +120,7 @@ def _about(plan: Plan, door: Door) -> str:
 
 def _warnings(plan: Plan, door: Door) -> Iterator[str]:
     yield from plan.warnings
+    yield from plan.asked_as_a_stranger()
     yield from unseen_calls(plan)
     if door.certificate:
         yield (

@@ -19,7 +19,7 @@ from extauthz.config.load import Loaded
 from extauthz.config.model import ListenSettings
 from extauthz.config.urls import split_url
 from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, RESOURCE_METADATA
-from extauthz.core.hosts import split_host
+from extauthz.core.hosts import is_loopback, split_host
 from extauthz.core.matching import patterns_of
 from extauthz.core.paths import is_inside
 from extauthz.core.policy import Server
@@ -212,6 +212,17 @@ class Plan:
         """Where the proxy asks over HTTP. Raises CannotWrite when nobody listens there."""
         return _door("http", self.authz_http, self.listeners.http_tls)
 
+    def asked_as_a_stranger(self) -> Iterator[str]:
+        """A warning where extauthz takes no proxy's word for the request but this machine's."""
+        where = (a for a in self.http().addresses if isinstance(a, TcpAddress))
+        away = next((a for a in where if not is_loopback(_bracketed(a.host))), None)
+        if away and all(network.is_loopback for network in self.listeners.trusted_proxies):
+            yield (
+                f"extauthz is asked at {away}, so from elsewhere, and listen.trusted_proxies names "
+                "loopback alone: it refuses every request (untrusted_proxy) until the network of "
+                "this proxy stands there"
+            )
+
 
 def make_plan(loaded: Loaded) -> Plan:
     """The plan of settings that were loaded. Raises CannotWrite."""
@@ -234,6 +245,10 @@ def make_plan(loaded: Loaded) -> Plan:
 
 def _if_on(address: Address | None) -> tuple[Address, ...]:
     return () if address is None else (address,)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _door(name: str, addresses: tuple[Address, ...], tls: TlsSettings) -> Door:

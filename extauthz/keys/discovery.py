@@ -77,8 +77,11 @@ async def discover(source: IssuerSource, fetcher: Fetcher) -> Discovered:
                 raise
             faults.append(fault)
     waits = [fault.retry_after for fault in faults if fault.retry_after is not None]
-    contradicted = any(isinstance(fault, IssuerMismatch) for fault in faults)
-    raise (IssuerMismatch if contradicted else FetchError)(
+    contradicted = next((fault for fault in faults if isinstance(fault, IssuerMismatch)), None)
+    if contradicted is not None:
+        # What the other forms of URL answered, mostly the same or nothing, would hide this.
+        raise IssuerMismatch(str(contradicted), answered=True, retry_after=max(waits, default=None))
+    raise FetchError(
         "no metadata of the issuer was found: "
         + "; ".join(map(str, faults))
         + "; if it has none, set jwks_uri",
@@ -115,7 +118,8 @@ def _metadata(source: IssuerSource, url: str, body: bytes) -> Discovered:
     if named != source.issuer and named not in source.issuer_templates:
         raise IssuerMismatch(
             f"{url}: its issuer is {_shown(named)} where {_shown(source.issuer)} is configured; "
-            "they must be the same, byte for byte (RFC 8414 section 3.3)",
+            "they must be the same, byte for byte (RFC 8414 section 3.3): write it as the "
+            "issuer does, if its tokens do too",
             answered=True,
         )
     jwks_uri = metadata.get("jwks_uri")

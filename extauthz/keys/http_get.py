@@ -200,7 +200,10 @@ def _explained(fault: BaseException) -> str:
                 "set ca_file if its authority is a private one"
             )
         if isinstance(cause, ssl.SSLError):
-            return f"TLS failed ({cause.reason or 'no reason given'})"
+            return (
+                f"TLS failed ({cause.reason or 'no reason given'}); "
+                "check that this address speaks it, and version 1.2 or later"
+            )
         if isinstance(cause, socket.gaierror):
             return "its name does not resolve; check the address and the DNS seen from here"
         if isinstance(cause, ConnectionRefusedError):

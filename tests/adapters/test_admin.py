@@ -324,7 +324,12 @@ async def test_the_other_fields_are_kept_for_another_try(client: httpx.AsyncClie
 
 @pytest.mark.parametrize(
     ("pasted", "taken"),
-    [("tok.en", "tok.en"), ("  tok.en\r\n", "tok.en"), ("Bearer tok.en", "tok.en")],
+    [
+        ("tok.en", "tok.en"),
+        ("  tok.en\r\n", "tok.en"),
+        ("Bearer tok.en", "tok.en"),
+        ("tok en", "tok en"),
+    ],
 )
 async def test_a_token_is_taken_as_people_paste_it(
     service: Service, client: httpx.AsyncClient, pasted: str, taken: str

@@ -57,6 +57,13 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
     assert verdict in told[1]
 
 
+@pytest.mark.parametrize("copied", ["{}", " {}\n", "Bearer {}", "Authorization: Bearer {}"])
+def test_a_token_is_taken_as_people_copy_it(explained: Explained, copied: str) -> None:
+    right = {"aud": CALCULATOR, "scope": "calculator calculator.add"}
+    token = copied.format(mint(right, now=time.time()))
+    assert explained("--tool", "add", "--token", token)[0] == 0
+
+
 def test_an_issuer_that_is_down_changes_nothing_for_the_tokens_of_another(
     explained: Explained,
 ) -> None:
@@ -117,6 +124,8 @@ def test_programs_are_told_of_an_allow_what_the_server_is_sent(explained: Explai
         ("--url", "https://["),
         ("--url", "calculator"),
         ("--url", ""),
+        ("--method", "tools/call"),
+        ("--method", "resources/read"),
     ],
 )
 def test_a_question_that_would_be_another_one_is_a_mistake_in_the_call(

@@ -222,7 +222,10 @@ def test_a_private_authority_is_trusted_when_named(tmp_path: Path) -> None:
         (("discovery", Fault.ERROR), "no metadata of this issuer"),
         (("discovery", Fault.REDIRECT), "status 302"),
         (("discovery", Fault.GARBAGE), "no JSON object"),
-        (("discovery", Fault.WRONG_ISSUER), "another `issuer`; --issuer must equal it"),
+        (
+            ("discovery", Fault.WRONG_ISSUER),
+            "is https://another-issuer.invalid; --issuer must equal it",
+        ),
         (("discovery", Fault.BIG), "longer than 1048576 bytes"),
         (("discovery", Fault.TRUNCATED), "openid-configuration"),
         (("token", Fault.ERROR), "refused with status 500: server_error"),
@@ -279,6 +282,13 @@ def test_a_refusal_is_told_in_the_issuers_words(
 ) -> None:
     assert token("--scope", "admin") == 1
     assert "status 400: invalid_scope: scopes to be had here: read write" in capsys.readouterr().err
+
+
+def test_an_issuer_that_calls_itself_otherwise_is_told_as_it_does(
+    token: Run, issuer: Issuer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert token("--issuer", issuer.url + "/") == 1
+    assert f"its `issuer` is {issuer.url}; --issuer must equal it" in capsys.readouterr().err
 
 
 def test_an_issuer_that_is_down_is_named(

@@ -126,7 +126,6 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
         ("a: !x [b]", 'f:1:4: a: tag "!x" is not supported; expected no tag'),
         ("a: !!int b", 'f:1:4: a: "b" does not fit its tag !!int'),
         ("a: " + "9" * 5000, "f:1:4: a: a number of absurd length; expected fewer digits"),
-        ("a: b: c", "f:1:5: YAML syntax: mapping values are not allowed in this context"),
         ("a: 1\nb: \x07", f'f:2:4: character "{BELL}" is not allowed in YAML; {PRINTABLE}'),
         (b"a: \xff", "f:1:4: not UTF-8; expected a text file in UTF-8"),
         (b"a: 1\rb: 2\r\nc: \xff", "f:3:4: not UTF-8; expected a text file in UTF-8"),
@@ -136,6 +135,36 @@ def test_keys_that_only_look_equal_are_duplicates() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: str | bytes, problem: str) -> None:
     assert problems(text) == [problem]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: b: c", "f:1:5: a second colon with a blank after it; expected quotes"),
+        ("a: 1\n b: 2", "f:2:3: a key that is indented deeper than those beside it; expected"),
+        ("a:\n  - b: 1\n     c: 2", "f:3:7: a key that is indented deeper"),
+        ("a:1\n\nb: 2", "f:3:2: a key after a line without a blank after its colon; expected"),
+        ("a:\n  - b:c\n    d: 2", "f:3:6: a key after a line without a blank after its colon"),
+        ("a:\n  - b: 1\n   c: 2", "f:3:4: an indentation that does not fit what begins in line 2"),
+        ("a:\n  b: 1\n c: 2", "f:3:2: an indentation that does not fit what begins in line 1"),
+        ('a: 1\nb: "c\nd: 1\n', "f:2:4: a quote that is never closed; expected another one"),
+        ("a: 1\nb: 'c\n", "f:2:4: a quote that is never closed; expected another one"),
+        ("a: @b", 'f:1:4: a text cannot begin with "@"; expected quotes'),
+        ('a: "b" c', "f:1:8: YAML syntax: "),
+    ],
+)
+def test_what_people_get_wrong_about_yaml_is_said_in_their_words(
+    loader: Any, text: str, problem: str
+) -> None:
+    (found,) = map(str, parse(text, loader).problems)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: [b\nc: d", 1), ("a: 1\nb: [b\nc: d", 2)])
+def test_where_what_is_broken_begins_is_said(text: str, line: int) -> None:
+    (found,) = problems(text)
+    assert found.endswith(f"that begins in line {line})")
 
 
 @pytest.mark.parametrize("loader", LOADERS)

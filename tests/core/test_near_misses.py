@@ -7,7 +7,7 @@ import pytest
 from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.model import Reason
-from tests.policies import asking, key_sets, policy_for_tests
+from tests.policies import asking, key_sets, policy_for_tests, policy_with
 from tests.tokens import ABSENT, NOTES, NOW, mint
 
 
@@ -60,3 +60,18 @@ def test_an_audience_that_is_right_is_no_near_miss() -> None:
 
 def test_the_audience_is_no_place_for_scopes() -> None:
     assert hints(aud=[NOTES, "notes"], scope="none")[1] == ()
+
+
+@pytest.mark.parametrize("named", [[], [NOTES], [NOTES, "api"]])
+def test_audiences_written_as_the_hint_says_take_the_token_and_those_taken_before(
+    named: list[str],
+) -> None:
+    def told(audiences: list[str], audience: str) -> tuple[Reason | None, tuple[str, ...]]:
+        engine = Engine(policy_with("notes", audiences=audiences))
+        found = explain(engine, asking(mint({"aud": audience})), key_sets(), now=NOW)
+        return found.reason, found.hints
+
+    reason, (hint,) = told(named, NOTES + "/")
+    assert reason is Reason.WRONG_AUDIENCE
+    written = hint.rpartition("audiences: [")[2].rstrip("]").split(", ")
+    assert [told(written, one)[0] for one in (NOTES, NOTES + "/")] == [None, None]

@@ -92,6 +92,15 @@ def test_every_variable_is_in_the_reference() -> None:
     assert {name for name in wanted if not re.search(rf"`{name}\b", reference)} == set()
 
 
+@pytest.mark.parametrize("proxy", ["envoy", "nginx"])
+def test_the_demos_parts_get_tokens_for_the_shipped_files(proxy: str) -> None:
+    """envoy.md and nginx.md send there whoever wants to go on."""
+    parts = (ROOT / "docs/demo.md").read_text().split("## The parts by themselves")[1]
+    inventory = (ROOT / proxy / "extauthz.yaml").read_text()
+    resources = re.findall(r"resource: (\S+/calculator/mcp)$", inventory, re.MULTILINE)
+    assert [one for one in resources if f"--resource {one}" in parts] == resources != []
+
+
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]+)?\)")
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "deploy/README.md"))
 

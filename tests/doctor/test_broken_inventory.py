@@ -14,12 +14,14 @@ from extauthz.demo.issuer import Fault
 from extauthz.doctor.catalogue import Code
 from extauthz.doctor.findings import Report
 from extauthz.doctor.telling import table
+from tests.doctor import odd_edges
 from tests.doctor.breaking import Change, ext_authz, instead
 from tests.doctor.clinic import RULES, Clinic
 from tests.doctor.mcp_server import McpServer, running
 from tests.doctor.provoked import named, provokes
 from tests.e2e.processes import answers, free_port, program
 from tests.e2e.scene import Service
+from tests.generate.edges import Edit
 
 pytestmark = pytest.mark.e2e
 
@@ -212,6 +214,28 @@ def test_the_token_is_of_another_kind(open_clinic: Clinic) -> Report:
     with open_clinic.edge("nginx"):
         token = open_clinic.token("notes", headers={"typ": "logout+jwt"})
         return open_clinic.examine("notes", token=token, parts=["token"])
+
+
+@pytest.mark.parametrize("status", [404, 307, 421, 503])
+def test_behind_the_proxy_there_is_no_mcp_server(open_clinic: Clinic, status: int) -> None:
+    """At another path, as a rule: extauthz let the token through, and explain would say so."""
+    with (
+        odd_edges.edge(lambda to: odd_edges.say(to, status, b"", Location="/")) as (port, _),
+        open_clinic.edge("nginx", edit=_notes_at(open_clinic, port)),
+    ):
+        report = open_clinic.examine("notes", parts=["token"])
+    named(report, [Code.NO_MCP_SERVER])
+    assert f"with the token: {status}" in table(report)
+
+
+@provokes(Code.NO_MCP_SERVER)
+def test_the_mcp_server_is_down(open_clinic: Clinic) -> Report:
+    with open_clinic.edge("nginx", edit=_notes_at(open_clinic, free_port())):
+        return open_clinic.examine("notes", parts=["token"])
+
+
+def _notes_at(clinic: Clinic, port: int) -> Edit:
+    return instead((f"127.0.0.1:{clinic.servers['notes'].port}", f"127.0.0.1:{port}"))
 
 
 @provokes(Code.ECHO_UNUSABLE)

@@ -19,7 +19,10 @@ from tests.doctor.odd_edges import edge, refused
         (["--url", "http://ann:secret@127.0.0.1/"], "without user, query and fragment"),
         (["--url", "http://127.0.0.1/?a=b"], "without user, query and fragment"),
         (["--url", "http://127.0.0.1:1/", "--connect", "host"], "expected host:port"),
-        (["--url", "http://127.0.0.1:1/", "--token-file", "none"], "none"),
+        (
+            ["--url", "http://127.0.0.1:1/", "--token-file", "none"],
+            "--token-file none: No such file",
+        ),
         (["--url", "https://127.0.0.1:1/", "--ca-file", "none"], "--ca-file none: No such file"),
     ],
 )
@@ -30,6 +33,30 @@ def test_what_cannot_be_done_is_usage(
     captured = capsys.readouterr()
     assert told in captured.err
     assert "secret" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "expected one, alone, on one line"),
+        (b"\xff\xfe", "expected one, alone, on one line"),
+        (b"a\x00secret", "expected one, alone, on one line"),
+        (b"Bearer secret b", "blanks"),
+        (b'"secret.b.c"\n', "stands in quotes"),
+        (b'{"access_token": "secret.b.c"}', "is JSON"),
+        (b"secret.b\n.c\n", "line breaks"),
+    ],
+)
+def test_what_is_no_token_alone_is_said_without_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, text: bytes, told: str
+) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(text)
+    assert main(["doctor", "--url", "http://127.0.0.1:1/", "--token-file", str(file)]) == 2
+    captured = capsys.readouterr().err
+    assert f"--token-file {file}: " in captured
+    assert told in captured
+    assert "secret" not in captured
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "301", "soon", "nan"])

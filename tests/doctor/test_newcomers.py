@@ -48,10 +48,11 @@ def test_the_audience(open_clinic: Clinic, run: Run) -> None:
     assert code == 1
     assert "PROBLEM token_audience" in told
     assert f"differs from {url}/ only by the final slash" in told
+    assert "list the token's audience in `audiences`, if it means this server alone" in told
     code, told = run(config, "explain", "--url", url, "--token", "-", token=token)
     assert code == 1
     assert f"FAIL audience expected {url}/ found {url}" in told
-    assert f"or add audiences: [{url}]" in told
+    assert f"or write audiences: [{url}/, {url}]" in told
 
 
 def test_the_slash_of_the_issuer(open_clinic: Clinic, run: Run) -> None:

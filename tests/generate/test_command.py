@@ -153,6 +153,37 @@ def test_a_service_that_listens_everywhere_is_asked_here(run) -> None:
     assert "address: 127.0.0.1, port_value: 9191" in out
 
 
+BY_FORWARD_AUTH = ("nginx", "caddy", "haproxy", "traefik")
+LOOPBACK = ["127.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize("proxy", BY_FORWARD_AUTH)
+@pytest.mark.parametrize(
+    ("authz", "trusted", "warned"),
+    [
+        ("extauthz:8080", LOOPBACK, True),
+        ("10.0.0.1:8080", [], True),
+        ("extauthz:8080", [*LOOPBACK, "10.0.0.0/8"], False),
+        ("127.0.0.1:8080", LOOPBACK, False),
+        ("[::1]:8080", LOOPBACK, False),
+        ("localhost:8080", LOOPBACK, False),
+    ],
+)
+def test_a_proxy_elsewhere_whose_word_is_not_taken_is_warned_of(
+    run, proxy: str, authz: str, trusted: list[str], warned: bool
+) -> None:
+    config = inventory(server(), edge={"authz_http": authz}, listen={"trusted_proxies": trusted})
+    code, _, err = run(proxy, config)
+    assert code == 0
+    assert ("listen.trusted_proxies" in err) is warned
+
+
+@pytest.mark.parametrize("proxy", sorted({*ALL} - {*BY_FORWARD_AUTH}))
+def test_a_proxy_whose_word_is_not_needed_is_not(run, proxy: str) -> None:
+    edge = {"authz_http": "extauthz:8080", "authz_grpc": "extauthz:9191"}
+    assert "trusted_proxies" not in run(proxy, inventory(server(**ON_KUBERNETES), edge=edge))[2]
+
+
 def test_https_without_a_certificate_is_warned_of(run) -> None:
     assert "edge.tls is not set" in run("nginx", inventory(server()))[2]
     on_loopback = server(resource="http://127.0.0.1:8443/calculator/mcp")

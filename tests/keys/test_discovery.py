@@ -140,6 +140,19 @@ async def test_an_unusable_document_is_not_used(idp: FakeIssuer, page: bytes) ->
     await refused(idp, "no metadata")
 
 
+async def test_an_issuer_that_calls_itself_otherwise_is_told_and_nothing_beside_it(
+    idp: FakeIssuer,
+) -> None:
+    """What mends it is the issuer, not a jwks_uri, whatever the other forms of URL answer."""
+    idp.pages[METADATA_URL] = idp.pages[OAUTH_URL] = metadata(issuer=ISSUER + "/")
+    found = await refused(idp, f"its issuer is '{ISSUER}/' where '{ISSUER}' is configured")
+    assert isinstance(found, IssuerMismatch)
+    assert str(found).count("byte for byte") == 1
+    assert "write it as the issuer does, if its tokens do too" in str(found)
+    assert "jwks_uri" not in str(found)
+    assert "404" not in str(found)
+
+
 async def test_a_template_may_stand_in_for_the_issuer(idp: FakeIssuer) -> None:
     """Entra ID's metadata for many tenants names one."""
     template = "https://login.example.com/{tenantid}/v2.0"

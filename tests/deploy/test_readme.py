@@ -1,0 +1,83 @@
+"""What deploy/README.md shows beside Kubernetes is what the service and Prometheus take."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extauthz.config.load import load
+from tests.deploy.manifests import ROOT, objects
+from tests.e2e.processes import required
+
+README = (ROOT / "deploy/README.md").read_text()
+
+
+def shown(language: str, beginning: str) -> str:
+    """The one block in that language that begins so."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (found,) = [block for block in blocks if block.startswith(beginning)]
+    return str(found)
+
+
+def compose() -> Any:
+    (document,) = objects(shown("yaml", "services:"))
+    return document
+
+
+def test_the_container_is_reached_from_outside_and_trusts_its_network_alone() -> None:
+    document = compose()
+    environment = document["services"]["extauthz"]["environment"]
+    file = (ROOT / "deploy/kubernetes/base/extauthz.yaml").read_bytes()
+    listen = load("extauthz.yaml", environ=environment, read=lambda _: file).settings.listen
+    assert {str(listen.grpc), str(listen.http), str(listen.admin)} == {
+        "0.0.0.0:9191",
+        "0.0.0.0:8080",
+        "0.0.0.0:9090",
+    }
+    (network,) = document["networks"]["default"]["ipam"]["config"]
+    assert [str(one) for one in listen.trusted_proxies] == [network["subnet"]]
+
+
+def test_no_port_of_the_container_is_public() -> None:
+    for port in compose()["services"]["extauthz"]["ports"]:
+        assert port.startswith("127.0.0.1:")
+
+
+def unit() -> ConfigParser:
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(shown("ini", "[Unit]"))
+    return parser
+
+
+def test_systemd_waits_longer_than_a_shutdown_lasts() -> None:
+    assert int(unit()["Service"]["TimeoutStopSec"]) > 10
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    checker = shutil.which("systemd-analyze")
+    if checker is None:
+        pytest.skip("NOT TESTED: there is no systemd-analyze here")
+    command = unit()["Service"]["ExecStart"].split()[0]
+    file = tmp_path / "extauthz.service"
+    # It looks whether the program is there.
+    file.write_text(shown("ini", "[Unit]").replace(command, "/bin/true"))
+    told = subprocess.run([checker, "verify", file], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_prometheus_takes_what_it_is_shown(tmp_path: Path) -> None:
+    checker = required("promtool", "apt-get install prometheus")
+    shutil.copy(ROOT / "deploy/prometheus/alerts.yaml", tmp_path)
+    file = tmp_path / "prometheus.yml"
+    file.write_text(shown("yaml", "rule_files:"))
+    told = subprocess.run(
+        [checker, "check", "config", file], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
