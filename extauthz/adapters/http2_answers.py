@@ -13,8 +13,9 @@ frame_head: Final[Callable[[int, int, int], bytes]] = Struct(">IBI").pack
 """The head of a frame: its length shifted left by eight, or its kind; flags; number of stream."""
 
 _END: Final = END_HEADERS | END_STREAM
-_ENABLE_PUSH, _WINDOW, _FRAME = 2, 4, 5
-_FIRST_WINDOW: Final = 65_535
+_TABLE, _ENABLE_PUSH, _WINDOW, _FRAME = 1, 2, 4, 5
+_FIRST_TABLE, _FIRST_WINDOW = 4096, 65_535
+_NO_TABLE: Final = b"\x20"  # RFC 7541, section 6.3
 
 
 class Stream:
@@ -84,11 +85,13 @@ class Answers:
         self.stream_window = _FIRST_WINDOW
         self.frame_bytes = FRAME_BYTES
         self._held: dict[int, Stream] = {}
+        self._table = _FIRST_TABLE
+        self._shrunk = False
 
     def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
         """As Stream says."""
         number, size = stream.number, len(data)
-        if size > self.window or size > stream.window or size > self.frame_bytes:
+        if size > self.window or size > stream.window or size > self.frame_bytes or self._shrunk:
             self.begin(stream, head)
             self.send(stream, data)
             self.finish(stream, trailers)
@@ -107,7 +110,7 @@ class Answers:
         """As Stream says."""
         if self._streams.get(stream.number) is stream:
             self._answered()
-            self.out += (frame_head(len(head) << 8 | HEADERS, END_HEADERS, stream.number), head)
+            self._say_headers(stream, head, END_HEADERS)
             self._write()
 
     def send(self, stream: Stream, data: bytes) -> None:
@@ -129,6 +132,10 @@ class Answers:
             windows = [value, *(stream.window for stream in self._streams.values())]
             if max(windows) > HIGHEST:
                 raise Broken(FLOW_CONTROL_ERROR)
+        elif name == _TABLE:
+            # We never use the table, but a client that has made it smaller waits for a word.
+            self._shrunk = self._shrunk or value < self._table
+            self._table = value
         elif name == _FRAME:
             if not FRAME_BYTES <= value < 1 << 24:
                 raise Broken(PROTOCOL_ERROR)
@@ -161,9 +168,11 @@ class Answers:
         else:
             self._held.pop(number, None)
             if stream.trailers is not None:
-                self.out += (
-                    frame_head(len(stream.trailers) << 8 | HEADERS, _END, number),
-                    stream.trailers,
-                )
+                self._say_headers(stream, stream.trailers, _END)
                 self._ended(stream)
         self._write()
+
+    def _say_headers(self, stream: Stream, block: bytes, flags: int) -> None:
+        if self._shrunk:
+            self._shrunk, block = False, _NO_TABLE + block
+        self.out += (frame_head(len(block) << 8 | HEADERS, flags, stream.number), block)

@@ -218,6 +218,31 @@ def test_what_may_be_set(sent: bytes):
     assert Client().send(sent) == [Frame(SETTINGS, ACK, 0, b"")]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [([4096], False), ([4095], True), ([0], True), ([8192], False), ([8192, 8191], True),
+     ([0, 4096], True)],
+)  # fmt: skip
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("refused", [True, False])
+def test_headers_after_a_table_was_made_smaller_say_so_once(
+    sizes: list[int], told: bool, apart: bool, refused: bool
+):
+    """RFC 9113, section 4.3.1: clients end a connection that does not."""
+    client = Client()
+    if refused:
+        client.service.answer = lambda stream: stream.finish(REFUSED)
+    values = [(1).to_bytes(2) + size.to_bytes(4) for size in sizes]
+    for payload in values if apart else [b"".join(values)]:
+        client.send(frame(SETTINGS, 0, 0, payload))
+    usual = [Frame(HEADERS, WHOLE, 1, REFUSED)] if refused else answer_to(1, b"x")
+    update = b"\x20" if told else b""
+    first = replace(usual[0], payload=update + usual[0].payload)
+    assert client.send(client.request(1, b"x")) == [first, *usual[1:]]
+    usual = [replace(one, number=3) for one in usual]
+    assert client.send(client.request(3, b"x")) == usual
+
+
 def test_windows_may_be_raised_as_far_as_they_go():
     client = Client()
     client.service.answer = wait
