@@ -359,11 +359,9 @@ class Http2Connection(asyncio.Protocol):
         if len(payload) % _setting.size or (flags & ACK and payload):
             raise Broken(FRAME_SIZE_ERROR)
         if not flags & ACK:
-            for name, value in _setting.iter_unpack(payload):
-                self._answers.settle(name, value)
             self._settled = True
             self._say(SETTINGS, b"", flags=ACK)
-            self._answers.raised()
+            self._answers.settle(_setting.iter_unpack(payload))
 
     def _window_update(self, number: int, more: int) -> None:
         answers, fault = self._answers, FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR

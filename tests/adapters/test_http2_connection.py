@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.adapters.http2_answers import Answers, Stream
 from extauthz.adapters.http2_frames import PREFACE
 from tests.adapters.http2 import (
     ACK,
@@ -306,6 +308,70 @@ def test_who_waits_first_is_served_first_and_nobody_overtakes():
     assert bodies(client.send(client.request(5, b"little")), 5) == b""
     heard = client.send(raise_window(0, 1 << 20))
     assert [one.number for one in heard if one.flags == WHOLE] == [3, 5]
+
+
+class Counted(dict[int, Stream]):
+    """Streams that are gone through so often."""
+
+    times = 0
+
+    def values(self) -> Any:
+        self.times += 1
+        return super().values()
+
+
+@pytest.mark.parametrize(("last", "times"), [(7, 1), (65_535, 0)])
+def test_a_frame_of_settings_goes_through_the_calls_once_however_many_windows_it_sets(
+    last: int, times: int
+):
+    streams = Counted()
+    answers = Answers(streams, ended=print, answered=print, write=lambda: None)
+    stream = streams[1] = Stream(answers, 1, None, None, 0.0)
+    answers.settle([(4, value) for value in range(100)] + [(4, last)])
+    assert (streams.times, stream.window) == (times, last)
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The calls that were looked at for whether more of their answers may be sent."""
+    numbers: list[int] = []
+    push = Answers._push
+
+    def noted(answers: Answers, stream: Stream) -> None:
+        numbers.append(stream.number)
+        push(answers, stream)
+
+    monkeypatch.setattr(Answers, "_push", noted)
+    return numbers
+
+
+def many_answers_held_back(client: Client) -> None:
+    client.send(b"".join(client.request(number, b"abc") for number in range(3, 2003, 2)))
+
+
+def test_answers_that_wait_for_their_own_windows_are_not_looked_at_for_another_one(
+    looked_at: list[int],
+):
+    client = Client(Service(replace(LIMITS, streams=1000)))
+    client.send(setting(4, 0))
+    many_answers_held_back(client)
+    looked_at.clear()
+    assert client.send(raise_window(0, 1) * 50) == []
+    assert looked_at == []
+
+
+def test_a_window_of_the_connection_that_is_raised_a_little_has_few_answers_looked_at(
+    looked_at: list[int],
+):
+    client = Client(Service(replace(LIMITS, streams=1000)))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * 65_535, TRAILERS)
+    client.send(setting(4, 1 << 20) + client.request(1))
+    client.service.answer = echo
+    many_answers_held_back(client)
+    looked_at.clear()
+    assert bodies(client.send(raise_window(0, 2)), 3) == b"ab"
+    assert bodies(client.send(raise_window(0, 2)), 5) == b"a"
+    assert len(looked_at) == 3
 
 
 @given(
