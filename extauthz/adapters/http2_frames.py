@@ -56,13 +56,14 @@ class FrameRations:
     A block of headers may take ``block_bytes``, where a frame counts for 4 KiB at least.
     """
 
-    __slots__ = ("_answers", "_block_bytes", "_others", "_requests", "_resets", "block")
+    __slots__ = ("_answers", "_block_bytes", "_ends", "_others", "_requests", "_resets", "block")
 
     def __init__(self, now: float, *, block_bytes: int) -> None:
         self.block: int | None = None
         """Octets so far of the headers that are under way, if any are."""
         self._block_bytes = block_bytes
         self._requests = 0
+        self._ends = 0
         self._answers = 0
         # A client may give up many calls at once, but not each of those that it makes: unless it is
         # one that waits for answers, too. Whoever hangs up on a proxy makes it give up a call, on
@@ -84,7 +85,9 @@ class FrameRations:
             if flags & END_HEADERS:
                 self.block = None
         elif kind == DATA:
-            if length < _SMALL and not flags & END_STREAM:
+            if flags & END_STREAM and self._ends < self._requests:
+                self._ends += 1
+            elif flags & END_STREAM or length < _SMALL:
                 return self._take_other(now)
         elif kind == HEADERS:
             self._requests += 1
