@@ -379,6 +379,9 @@ class Http2Connection(asyncio.Protocol):
                 answers.raised(stream)
             else:
                 self._refuse(stream, fault)
+                excess = self._reader.rations.given_up(self._heard)
+                if excess is not None:
+                    raise Excess(excess)
 
     def _ping(self, flags: int, payload: bytes) -> None:
         if not flags & ACK:

@@ -76,6 +76,11 @@ class FrameRations:
         """Take note that the client was given an answer."""
         self._answers += 1
 
+    def given_up(self, now: float) -> str | None:
+        """Take a call that the client gives up, or makes us give up by a fault of its own."""
+        earned = self._requests + self._answers * _PER_ANSWER
+        return None if self._resets.take(2, earned, now) else "calls that were given up"
+
     def count(self, kind: int, flags: int, length: int, now: float) -> str | None:
         """Take one frame: what there is too much of, if anything."""
         if self.block is not None:
@@ -94,9 +99,7 @@ class FrameRations:
             if not flags & END_HEADERS:
                 self.block = length
         elif kind == RST_STREAM:
-            earned = self._requests + self._answers * _PER_ANSWER
-            if not self._resets.take(2, earned, now):
-                return "calls that were given up"
+            return self.given_up(now)
         else:
             return self._take_other(now)
         return None

@@ -280,6 +280,19 @@ def test_answers_let_calls_be_given_up():
     assert calls_that_may_be_given_up(client, 3) < 60
 
 
+@pytest.mark.parametrize("more", [0, (1 << 31) - 1], ids=["by nothing", "too far"])
+def test_calls_that_the_client_has_us_give_up_count_as_given_up(more: int):
+    client = Client()
+    client.service.answer = wait
+    for number in range(1, 101, 2):
+        fault = client.send(client.request(number) + raise_window(number, more))
+        assert fault[0].kind == RST_STREAM
+    assert not client.transport.aborted
+    client.send(client.request(101) + raise_window(101, more))
+    assert client.transport.aborted
+    assert client.service.cuts == ["calls that were given up"]
+
+
 def test_just_what_the_window_lets_through_is_sent_at_once():
     client = Client()
     client.send(setting(4, 10))
