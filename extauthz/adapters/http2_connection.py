@@ -41,8 +41,6 @@ from .http2_reader import (
 from .http2_service import Headers, Http2Service
 
 _STREAMS, _WINDOW, _LIST = 3, 4, 6
-_MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
-_OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
 
 _setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
@@ -290,10 +288,6 @@ class Http2Connection(asyncio.Protocol):
 
     def control(self, kind: int, number: int, flags: int, payload: bytes) -> None:
         """As FrameHandler says. Of a kind that is unknown nothing is asked (section 5.5)."""
-        if len(payload) != _MEASURES.get(kind, len(payload)):
-            raise Broken(FRAME_SIZE_ERROR)
-        if number if kind in _OF_THE_CONNECTION else kind == PRIORITY and not number:
-            raise Broken(PROTOCOL_ERROR)
         if kind == WINDOW_UPDATE:
             self._window_update(number, int.from_bytes(payload) & HIGHEST)
         elif kind == PING:
