@@ -46,6 +46,7 @@ _setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
 _RAISE_AT: Final = 1 << 20
 _ANSWER: Final = 6  # parts that are written
+_MANY_ANSWERS: Final = 64 * _ANSWER
 _PROBE: Final = bytes(8)
 _GOODBYE: Final = 1.0
 _LOOK_EVERY: Final = 5.0
@@ -77,7 +78,7 @@ class Http2Connection(asyncio.Protocol):
         self._pinged: float | None = None
         self._retiring: float | None = None
         self._refusing = False
-        self.closing = False
+        self.closing = self.full = False
         self._looking: asyncio.TimerHandle | None = None
 
     # ---- called by the event loop
@@ -101,12 +102,16 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no more from a client that does not take our answers."""
+        self.full = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on reading."""
+        """Go on reading, first what has come already."""
+        self.full = self.closing
         if not self._transport.is_closing():
             self._transport.resume_reading()
+            if not self._reading:
+                self.data_received(b"")
 
     def data_received(self, data: bytes) -> None:
         """Read the frames that are whole, and send what is answered at once."""
@@ -189,7 +194,7 @@ class Http2Connection(asyncio.Protocol):
             self._looking = self._loop.call_later(min(every, self._age, limits.grace), self._look)
 
     def _close(self) -> None:
-        self.closing = True
+        self.closing = self.full = True
         if self._looking is not None:
             self._looking.cancel()
 
@@ -230,7 +235,7 @@ class Http2Connection(asyncio.Protocol):
                 return
             # A proxy goes on with the first answer while the others are made, each time with as
             # many as before once more.
-            self._enough *= 2
+            self._enough = min(2 * self._enough, _MANY_ANSWERS)
         if out:
             if not self._transport.is_closing():
                 self._transport.write(b"".join(out))

@@ -49,8 +49,8 @@ class Excess(Exception):
 class FrameHandler(Protocol):
     """Who is told of frames."""
 
-    closing: bool
-    """Whether it wants no more."""
+    full: bool
+    """Whether it wants no more, for now or for ever."""
 
     def data(self, number: int, flags: int, payload: bytes, size: int) -> None:
         """A part of a body; with its padding it measured ``size``."""
@@ -88,12 +88,12 @@ class FrameReader:
         return data[len(preface) :]
 
     def read(self, data: bytes, now: float) -> None:
-        """Read on. Raises Broken and Excess."""
+        """Read on, or keep it while ``handler`` is full. Raises Broken and Excess."""
         if self._part:
             data = self._part + data
         handler, count = self._handler, self.rations.count
         at, size = 0, len(data)
-        while size - at >= HEAD and not handler.closing:
+        while size - at >= HEAD and not handler.full:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if length > FRAME_BYTES:
                 raise Broken(FRAME_SIZE_ERROR)

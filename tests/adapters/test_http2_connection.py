@@ -287,7 +287,7 @@ def test_calls_that_the_client_has_us_give_up_count_as_given_up(more: int):
     for number in range(1, 101, 2):
         fault = client.send(client.request(number) + raise_window(number, more))
         assert fault[0].kind == RST_STREAM
-    assert not client.transport.aborted
+    assert client.service.cuts == []
     client.send(client.request(101) + raise_window(101, more))
     assert client.transport.aborted
     assert client.service.cuts == ["calls that were given up"]
@@ -555,6 +555,64 @@ def test_a_client_that_does_not_read_is_not_read():
     assert client.transport.paused
     client.connection.resume_writing()
     assert not client.transport.paused
+
+
+def pause_at_the_next_write(client: Client, *, resume: bool = False) -> None:
+    """As a transport does that cannot send it all; some can a moment later."""
+    write = client.transport.write
+
+    def written(data: bytes) -> None:
+        client.transport.write = write  # type: ignore[method-assign]
+        write(data)
+        client.connection.pause_writing()
+        if resume:
+            client.connection.resume_writing()
+
+    client.transport.write = written  # type: ignore[method-assign]
+
+
+def test_what_has_come_waits_until_the_client_takes_its_answers():
+    client = Client()
+    pause_at_the_next_write(client)
+    calls = b"".join(client.request(number, b"x") for number in range(1, 11, 2))
+    assert client.send(calls[:-3]) == answer_to(1, b"x")
+    assert client.send(calls[-3:]) == []
+    pause_at_the_next_write(client)
+    client.connection.resume_writing()
+    assert client.heard() == answer_to(1, b"x") + answer_to(3, b"x")
+    assert client.transport.paused
+    client.connection.resume_writing()
+    assert client.heard() == [one for number in range(1, 11, 2) for one in answer_to(number, b"x")]
+    assert not client.transport.paused
+
+
+def test_a_client_that_takes_its_answers_at_once_after_all_need_not_wait():
+    client = Client()
+    pause_at_the_next_write(client, resume=True)
+    calls = b"".join(client.request(number, b"x") for number in range(1, 11, 2))
+    answers = [one for number in range(1, 11, 2) for one in answer_to(number, b"x")]
+    assert client.send(calls) == answers
+
+
+def test_what_waits_is_not_read_after_the_end():
+    client = Client()
+    pause_at_the_next_write(client)
+    client.send(client.request(1, b"x") + client.request(3, b"x"))
+    client.connection.close()
+    heard = client.heard()
+    client.connection.resume_writing()
+    assert client.send(client.request(5, b"x")) == []
+    assert client.heard() == heard
+    assert heard[-1].payload == (1).to_bytes(4) + bytes(4)
+
+
+def test_no_more_than_64_answers_are_written_together():
+    client = Client()
+    before = len(client.transport.writes)
+    client.send(b"".join(client.request(number, b"x") for number in range(1, 400, 2)))
+    writes = client.transport.writes[before:]
+    numbers = [len(list(frames_in(written))) // 3 for written in writes]
+    assert numbers == [1, 2, 4, 8, 16, 32, 64, 64, 9]
 
 
 @pytest.mark.parametrize("answers", [True, False])
