@@ -8,7 +8,6 @@ raised.
 from __future__ import annotations
 
 import asyncio
-from struct import Struct
 from typing import Any, Final, cast
 
 from .http2_answers import Answers, Stream, frame_head
@@ -20,6 +19,7 @@ from .http2_frames import (
     PRIORITY,
     PUSH_PROMISE,
     RST_STREAM,
+    SETTING,
     SETTINGS,
     WINDOW_UPDATE,
 )
@@ -40,9 +40,6 @@ from .http2_reader import (
 )
 from .http2_service import Headers, Http2Service
 
-_STREAMS, _WINDOW, _LIST = 3, 4, 6
-
-_setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
 _RAISE_AT: Final = 1 << 20
 _ANSWER: Final = 6  # parts that are written
@@ -151,14 +148,7 @@ class Http2Connection(asyncio.Protocol):
     def _begin(self, data: bytes) -> bytes:
         rest = self._reader.begin(data)
         if self._reader.begun:
-            limits = self._limits
-            settings = (
-                (_STREAMS, limits.streams),
-                # One more than may be, or who sends more would wait for us.
-                (_WINDOW, limits.body_bytes + 1),
-                (_LIST, limits.header_bytes),
-            )
-            self._say(SETTINGS, b"".join(_setting.pack(*setting) for setting in settings))
+            self._say(SETTINGS, self._limits.settings())
             self._say(WINDOW_UPDATE, _OUR_WINDOW.to_bytes(4))
             self._service.begun(self)
             self._look()
@@ -355,12 +345,12 @@ class Http2Connection(asyncio.Protocol):
     def _settings(self, flags: int, payload: bytes) -> None:
         if flags & ACK and not self._settled:
             raise Broken(PROTOCOL_ERROR)
-        if len(payload) % _setting.size or (flags & ACK and payload):
+        if len(payload) % SETTING.size or (flags & ACK and payload):
             raise Broken(FRAME_SIZE_ERROR)
         if not flags & ACK:
             self._settled = True
             self._say(SETTINGS, b"", flags=ACK)
-            self._answers.settle(_setting.iter_unpack(payload))
+            self._answers.settle(SETTING.iter_unpack(payload))
 
     def _window_update(self, number: int, more: int) -> None:
         answers, fault = self._answers, FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR

@@ -7,11 +7,14 @@ come, is for the server.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD: Final = 9
 """Octets before the payload of a frame."""
+SETTING: Final = Struct(">HI")
+"""One of those that SETTINGS brings: which, and its value."""
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
 PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 5, 6, 7, 8, 9
