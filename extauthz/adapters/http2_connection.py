@@ -8,6 +8,7 @@ raised.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any, Final, cast
 
 from .http2_answers import Answers, Stream, frame_head
@@ -45,6 +46,7 @@ _RAISE_AT: Final = 1 << 20
 _ANSWER: Final = 6  # parts that are written
 _MANY_ANSWERS: Final = 64 * _ANSWER
 _PROBE: Final = bytes(8)
+_RESETS: Final = 100
 _GOODBYE: Final = 1.0
 _LOOK_EVERY: Final = 5.0
 
@@ -70,6 +72,7 @@ class Http2Connection(asyncio.Protocol):
         )
         self._settled = False
         self._last = 0
+        self._were_reset: deque[int] = deque(maxlen=_RESETS)
         self._to_raise = 0
         self._reading, self._enough = False, _ANSWER
         self._pinged: float | None = None
@@ -238,6 +241,7 @@ class Http2Connection(asyncio.Protocol):
         self._say(GOAWAY, last.to_bytes(4) + code.to_bytes(4))
 
     def _reset(self, number: int, code: int) -> None:
+        self._were_reset.append(number)
         self._say(RST_STREAM, code.to_bytes(4), number=number)
 
     # ---- told of by the reader
@@ -310,6 +314,10 @@ class Http2Connection(asyncio.Protocol):
     def _trailers(self, number: int, flags: int) -> None:
         """Headers of a request that was begun before: nothing in them counts."""
         stream = self._streams.get(number)
+        if stream is None and number in self._were_reset:
+            # They were on their way, and are the last that may be.
+            self._were_reset.remove(number)
+            return
         if stream is None or stream.whole:
             raise Broken(STREAM_CLOSED)
         if flags & END_STREAM:

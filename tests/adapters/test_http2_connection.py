@@ -451,6 +451,34 @@ def test_a_body_that_is_longer_is_refused_and_what_follows_is_passed_over():
     assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
 
 
+REFUSALS = {
+    "too large": lambda client: client.send(frame(DATA, 0, 1, b"x" * 16_000) * 7),
+    "overdue": lambda client: client.clock.after(10.0),
+    "a fault": lambda client: client.send(raise_window(1, 0)),
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS.keys())
+def test_trailers_of_a_call_that_was_refused_are_passed_over_once(refuse: Any):
+    """RFC 9113, section 5.1: they were on their way when it was reset."""
+    client = Client()
+    client.send(client.request(1, None, end=False))
+    refuse(client)
+    trailers = frame(HEADERS, WHOLE, 1, client.encoder.encode([("a", "b")]))
+    assert client.send(trailers) == []
+    assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
+    assert client.send(trailers)[-1].code == STREAM_CLOSED
+
+
+def test_trailers_of_a_call_that_was_one_too_many_end_no_connection():
+    client = Client()
+    client.service.answer = wait
+    client.send(b"".join(client.request(number, b"x") for number in (1, 3, 5)))
+    assert client.send(client.request(7, None, end=False))[0].code == REFUSED_STREAM
+    assert client.send(frame(HEADERS, WHOLE, 7, client.encoder.encode([("a", "b")]))) == []
+    assert not client.transport.closed
+
+
 def test_bodies_under_way_are_bounded_in_all():
     client = Client()
     part = frame(DATA, 0, 1, b"x" * 15_000)
