@@ -71,7 +71,7 @@ class Http2Connection(asyncio.Protocol):
             write=self._write,
         )
         self._settled = False
-        self._last = 0
+        self._last, self._promised = 0, HIGHEST
         self._were_reset: deque[int] = deque(maxlen=_RESETS)
         self._to_raise = 0
         self._reading, self._enough = False, _ANSWER
@@ -238,7 +238,9 @@ class Http2Connection(asyncio.Protocol):
         self._answers.out += (frame_head(len(payload) << 8 | kind, flags, number), payload)
 
     def _say_goodbye(self, last: int, code: int) -> None:
-        self._say(GOAWAY, last.to_bytes(4) + code.to_bytes(4))
+        # Calls that were said not to be answered may have been made elsewhere (section 6.8).
+        self._promised = min(self._promised, last)
+        self._say(GOAWAY, self._promised.to_bytes(4) + code.to_bytes(4))
 
     def _reset(self, number: int, code: int) -> None:
         self._were_reset.append(number)

@@ -681,6 +681,8 @@ def test_an_old_connection_is_made_anew_and_its_calls_go_on():
         echo(stream)
     assert client.transport.closed
     assert [one.number for one in client.heard() if one.flags == WHOLE] == [1, 3]
+    # What was said not to be answered stays so.
+    assert client.heard()[-1] == last
 
 
 def test_an_old_connection_without_calls_ends_at_once():
