@@ -189,6 +189,18 @@ async def test_who_reads_slowly_holds_the_other_side_back(slow: str):
         await asyncio.wait_for(reader.readexactly(sent), 30)
 
 
+async def test_who_says_much_while_it_is_looked_at_is_held_back_too():
+    async with fronted() as (front, server):
+        front.listener.cut("something else")
+        server.reading.clear()
+        reader, writer = await connected(front)
+        writer.write(PREFACE)
+        sent = await written(writer)
+        assert sent < 32 << 20
+        server.reading.set()
+        assert await asyncio.wait_for(reader.readexactly(len(PREFACE)), 30) == PREFACE
+
+
 async def test_who_ends_ends_the_other_side():
     async with fronted() as (front, server):
         reader, writer = await connected(front)
