@@ -159,9 +159,10 @@ class _Outside(_Side):
             self.abort()
             return
         self.other = inside
+        # Before what may be too much for the server, and then stops the reading again.
+        self._read(on=True)
         self.pass_on(bytes(self._early))
         self._early.clear()
-        self._read(on=True)
 
     def _read(self, *, on: bool) -> None:
         if self.transport is not None and not self.transport.is_closing():

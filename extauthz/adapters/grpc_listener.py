@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 from .grpc_door import GrpcLimits
-from .sockets import bind, serve
+from .sockets import Listening, bind, serve
 from .tls import TlsSource
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class GrpcListener:
         self._context = None if tls is None else tls.server_context("h2")
         self._reuse_port = reuse_port
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._servers: Sequence[Listening] = ()
         self.connections: set[Connection] = set()
         self._silent: dict[Connection, float] = {}
         self._ticking: asyncio.TimerHandle | None = None
@@ -76,7 +76,11 @@ class GrpcListener:
     async def start(self, connection: Callable[[], asyncio.Protocol]) -> Address:
         """Take connections; the address with its real port."""
         self._servers = await serve(
-            self._sockets, connection, self._context, handshake=self.limits.handshake
+            self._sockets,
+            connection,
+            self._context,
+            handshake=self.limits.handshake,
+            room=lambda: self.limits.connections - len(self.connections),
         )
         self._sockets = []
         self._end_those_late()
@@ -91,7 +95,7 @@ class GrpcListener:
         if isinstance(self.address, UnixAddress) and (self._servers or self._sockets):
             with contextlib.suppress(OSError):
                 Path(self.address.path).unlink()
-        self._servers, self._sockets = [], []
+        self._servers, self._sockets = (), []
 
     async def stop(self) -> None:
         """End the connections."""

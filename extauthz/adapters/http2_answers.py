@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final
 
@@ -13,8 +13,9 @@ frame_head: Final[Callable[[int, int, int], bytes]] = Struct(">IBI").pack
 """The head of a frame: its length shifted left by eight, or its kind; flags; number of stream."""
 
 _END: Final = END_HEADERS | END_STREAM
-_ENABLE_PUSH, _WINDOW, _FRAME = 2, 4, 5
-_FIRST_WINDOW: Final = 65_535
+_TABLE, _ENABLE_PUSH, _WINDOW, _FRAME = 1, 2, 4, 5
+_FIRST_TABLE, _FIRST_WINDOW = 4096, 65_535
+_NO_TABLE: Final = b"\x20"  # RFC 7541, section 6.3
 
 
 class Stream:
@@ -84,11 +85,14 @@ class Answers:
         self.stream_window = _FIRST_WINDOW
         self.frame_bytes = FRAME_BYTES
         self._held: dict[int, Stream] = {}
+        """Those that wait for the window of the connection, and not for their own."""
+        self._table = _FIRST_TABLE
+        self._shrunk = False
 
     def respond(self, stream: Stream, head: bytes, data: bytes, trailers: bytes) -> None:
         """As Stream says."""
         number, size = stream.number, len(data)
-        if size > self.window or size > stream.window or size > self.frame_bytes:
+        if size > self.window or size > stream.window or size > self.frame_bytes or self._shrunk:
             self.begin(stream, head)
             self.send(stream, data)
             self.finish(stream, trailers)
@@ -107,7 +111,7 @@ class Answers:
         """As Stream says."""
         if self._streams.get(stream.number) is stream:
             self._answered()
-            self.out += (frame_head(len(head) << 8 | HEADERS, END_HEADERS, stream.number), head)
+            self._say_headers(stream, head, END_HEADERS)
             self._write()
 
     def send(self, stream: Stream, data: bytes) -> None:
@@ -120,30 +124,51 @@ class Answers:
         stream.trailers = trailers
         self._push(stream)
 
-    def settle(self, name: int, value: int) -> None:
-        """Go by a setting of the client's (section 6.5.2). Raises Broken."""
-        if name == _WINDOW:
-            more, self.stream_window = value - self.stream_window, value
-            for stream in self._streams.values():
-                stream.window += more
-            windows = [value, *(stream.window for stream in self._streams.values())]
-            if max(windows) > HIGHEST:
-                raise Broken(FLOW_CONTROL_ERROR)
-        elif name == _FRAME:
-            if not FRAME_BYTES <= value < 1 << 24:
+    def settle(self, settings: Iterable[tuple[int, int]]) -> None:
+        """Go by the settings of one frame of the client's (section 6.5.2). Raises Broken."""
+        window = self.stream_window
+        for name, value in settings:
+            if name == _WINDOW:
+                if value > HIGHEST:
+                    raise Broken(FLOW_CONTROL_ERROR)
+                window = value
+            elif name == _TABLE:
+                # We never use the table, but a client that has made it smaller waits for a word.
+                self._shrunk = self._shrunk or value < self._table
+                self._table = value
+            elif name == _FRAME:
+                if not FRAME_BYTES <= value < 1 << 24:
+                    raise Broken(PROTOCOL_ERROR)
+                self.frame_bytes = value
+            elif name == _ENABLE_PUSH and value > 1:
                 raise Broken(PROTOCOL_ERROR)
-            self.frame_bytes = value
-        elif name == _ENABLE_PUSH and value > 1:
-            raise Broken(PROTOCOL_ERROR)
+        if window != self.stream_window:
+            self._set_windows(window)
 
     def raised(self, stream: Stream | None = None) -> None:
         """Go on with what was held back, of one stream or of all."""
-        for held in tuple(self._held.values()) if stream is None else (stream,):
-            self._push(held)
+        if stream is not None:
+            self._push(stream)
+            return
+        # Each that is pushed is held no more, or has taken what was left of the window.
+        while self._held and self.window > 0:
+            self._push(next(iter(self._held.values())))
 
     def forget(self, stream: Stream) -> None:
         """Send no more of an answer."""
         self._held.pop(stream.number, None)
+
+    def _set_windows(self, window: int) -> None:
+        more, self.stream_window = window - self.stream_window, window
+        waiting = []
+        for stream in self._streams.values():
+            raised = stream.window = stream.window + more
+            if raised > HIGHEST:
+                raise Broken(FLOW_CONTROL_ERROR)
+            if raised > 0 and stream.pending:
+                waiting.append(stream)
+        for stream in waiting:
+            self._push(stream)
 
     def _push(self, stream: Stream) -> None:
         number = stream.number
@@ -152,7 +177,10 @@ class Answers:
         while stream.pending:
             size = min(len(stream.pending), self.window, stream.window, self.frame_bytes)
             if size <= 0:
-                self._held[number] = stream
+                if stream.window > 0:
+                    self._held[number] = stream
+                else:
+                    self._held.pop(number, None)
                 break
             part, stream.pending = stream.pending[:size], stream.pending[size:]
             self.window -= size
@@ -161,9 +189,11 @@ class Answers:
         else:
             self._held.pop(number, None)
             if stream.trailers is not None:
-                self.out += (
-                    frame_head(len(stream.trailers) << 8 | HEADERS, _END, number),
-                    stream.trailers,
-                )
+                self._say_headers(stream, stream.trailers, _END)
                 self._ended(stream)
         self._write()
+
+    def _say_headers(self, stream: Stream, block: bytes, flags: int) -> None:
+        if self._shrunk:
+            self._shrunk, block = False, _NO_TABLE + block
+        self.out += (frame_head(len(block) << 8 | HEADERS, flags, stream.number), block)

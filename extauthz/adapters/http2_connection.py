@@ -8,7 +8,7 @@ raised.
 from __future__ import annotations
 
 import asyncio
-from struct import Struct
+from collections import deque
 from typing import Any, Final, cast
 
 from .http2_answers import Answers, Stream, frame_head
@@ -20,6 +20,7 @@ from .http2_frames import (
     PRIORITY,
     PUSH_PROMISE,
     RST_STREAM,
+    SETTING,
     SETTINGS,
     WINDOW_UPDATE,
 )
@@ -40,15 +41,12 @@ from .http2_reader import (
 )
 from .http2_service import Headers, Http2Service
 
-_STREAMS, _WINDOW, _LIST = 3, 4, 6
-_MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
-_OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
-
-_setting: Final = Struct(">HI")
 _OUR_WINDOW: Final = 1 << 30
 _RAISE_AT: Final = 1 << 20
 _ANSWER: Final = 6  # parts that are written
+_MANY_ANSWERS: Final = 64 * _ANSWER
 _PROBE: Final = bytes(8)
+_RESETS: Final = 100
 _GOODBYE: Final = 1.0
 _LOOK_EVERY: Final = 5.0
 
@@ -73,13 +71,14 @@ class Http2Connection(asyncio.Protocol):
             write=self._write,
         )
         self._settled = False
-        self._last = 0
+        self._last, self._promised = 0, HIGHEST
+        self._were_reset: deque[int] = deque(maxlen=_RESETS)
         self._to_raise = 0
         self._reading, self._enough = False, _ANSWER
         self._pinged: float | None = None
         self._retiring: float | None = None
         self._refusing = False
-        self.closing = False
+        self.closing = self.full = False
         self._looking: asyncio.TimerHandle | None = None
 
     # ---- called by the event loop
@@ -103,12 +102,16 @@ class Http2Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Take no more from a client that does not take our answers."""
+        self.full = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on reading."""
+        """Go on reading, first what has come already."""
+        self.full = self.closing
         if not self._transport.is_closing():
             self._transport.resume_reading()
+            if not self._reading:
+                self.data_received(b"")
 
     def data_received(self, data: bytes) -> None:
         """Read the frames that are whole, and send what is answered at once."""
@@ -148,14 +151,7 @@ class Http2Connection(asyncio.Protocol):
     def _begin(self, data: bytes) -> bytes:
         rest = self._reader.begin(data)
         if self._reader.begun:
-            limits = self._limits
-            settings = (
-                (_STREAMS, limits.streams),
-                # One more than may be, or who sends more would wait for us.
-                (_WINDOW, limits.body_bytes + 1),
-                (_LIST, limits.header_bytes),
-            )
-            self._say(SETTINGS, b"".join(_setting.pack(*setting) for setting in settings))
+            self._say(SETTINGS, self._limits.settings())
             self._say(WINDOW_UPDATE, _OUR_WINDOW.to_bytes(4))
             self._service.begun(self)
             self._look()
@@ -191,7 +187,7 @@ class Http2Connection(asyncio.Protocol):
             self._looking = self._loop.call_later(min(every, self._age, limits.grace), self._look)
 
     def _close(self) -> None:
-        self.closing = True
+        self.closing = self.full = True
         if self._looking is not None:
             self._looking.cancel()
 
@@ -232,7 +228,7 @@ class Http2Connection(asyncio.Protocol):
                 return
             # A proxy goes on with the first answer while the others are made, each time with as
             # many as before once more.
-            self._enough *= 2
+            self._enough = min(2 * self._enough, _MANY_ANSWERS)
         if out:
             if not self._transport.is_closing():
                 self._transport.write(b"".join(out))
@@ -242,9 +238,12 @@ class Http2Connection(asyncio.Protocol):
         self._answers.out += (frame_head(len(payload) << 8 | kind, flags, number), payload)
 
     def _say_goodbye(self, last: int, code: int) -> None:
-        self._say(GOAWAY, last.to_bytes(4) + code.to_bytes(4))
+        # Calls that were said not to be answered may have been made elsewhere (section 6.8).
+        self._promised = min(self._promised, last)
+        self._say(GOAWAY, self._promised.to_bytes(4) + code.to_bytes(4))
 
     def _reset(self, number: int, code: int) -> None:
+        self._were_reset.append(number)
         self._say(RST_STREAM, code.to_bytes(4), number=number)
 
     # ---- told of by the reader
@@ -290,10 +289,6 @@ class Http2Connection(asyncio.Protocol):
 
     def control(self, kind: int, number: int, flags: int, payload: bytes) -> None:
         """As FrameHandler says. Of a kind that is unknown nothing is asked (section 5.5)."""
-        if len(payload) != _MEASURES.get(kind, len(payload)):
-            raise Broken(FRAME_SIZE_ERROR)
-        if number if kind in _OF_THE_CONNECTION else kind == PRIORITY and not number:
-            raise Broken(PROTOCOL_ERROR)
         if kind == WINDOW_UPDATE:
             self._window_update(number, int.from_bytes(payload) & HIGHEST)
         elif kind == PING:
@@ -321,6 +316,10 @@ class Http2Connection(asyncio.Protocol):
     def _trailers(self, number: int, flags: int) -> None:
         """Headers of a request that was begun before: nothing in them counts."""
         stream = self._streams.get(number)
+        if stream is None and number in self._were_reset:
+            # They were on their way, and are the last that may be.
+            self._were_reset.remove(number)
+            return
         if stream is None or stream.whole:
             raise Broken(STREAM_CLOSED)
         if flags & END_STREAM:
@@ -356,14 +355,12 @@ class Http2Connection(asyncio.Protocol):
     def _settings(self, flags: int, payload: bytes) -> None:
         if flags & ACK and not self._settled:
             raise Broken(PROTOCOL_ERROR)
-        if len(payload) % _setting.size or (flags & ACK and payload):
+        if len(payload) % SETTING.size or (flags & ACK and payload):
             raise Broken(FRAME_SIZE_ERROR)
         if not flags & ACK:
-            for name, value in _setting.iter_unpack(payload):
-                self._answers.settle(name, value)
             self._settled = True
             self._say(SETTINGS, b"", flags=ACK)
-            self._answers.raised()
+            self._answers.settle(SETTING.iter_unpack(payload))
 
     def _window_update(self, number: int, more: int) -> None:
         answers, fault = self._answers, FLOW_CONTROL_ERROR if more else PROTOCOL_ERROR
@@ -381,6 +378,9 @@ class Http2Connection(asyncio.Protocol):
                 answers.raised(stream)
             else:
                 self._refuse(stream, fault)
+                excess = self._reader.rations.given_up(self._heard)
+                if excess is not None:
+                    raise Excess(excess)
 
     def _ping(self, flags: int, payload: bytes) -> None:
         if not flags & ACK:

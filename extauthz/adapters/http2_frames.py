@@ -7,11 +7,14 @@ come, is for the server.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD: Final = 9
 """Octets before the payload of a frame."""
+SETTING: Final = Struct(">HI")
+"""One of those that SETTINGS brings: which, and its value."""
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
 PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 5, 6, 7, 8, 9
@@ -56,13 +59,14 @@ class FrameRations:
     A block of headers may take ``block_bytes``, where a frame counts for 4 KiB at least.
     """
 
-    __slots__ = ("_answers", "_block_bytes", "_others", "_requests", "_resets", "block")
+    __slots__ = ("_answers", "_block_bytes", "_ends", "_others", "_requests", "_resets", "block")
 
     def __init__(self, now: float, *, block_bytes: int) -> None:
         self.block: int | None = None
         """Octets so far of the headers that are under way, if any are."""
         self._block_bytes = block_bytes
         self._requests = 0
+        self._ends = 0
         self._answers = 0
         # A client may give up many calls at once, but not each of those that it makes: unless it is
         # one that waits for answers, too. Whoever hangs up on a proxy makes it give up a call, on
@@ -75,6 +79,11 @@ class FrameRations:
         """Take note that the client was given an answer."""
         self._answers += 1
 
+    def given_up(self, now: float) -> str | None:
+        """Take a call that the client gives up, or makes us give up by a fault of its own."""
+        earned = self._requests + self._answers * _PER_ANSWER
+        return None if self._resets.take(2, earned, now) else "calls that were given up"
+
     def count(self, kind: int, flags: int, length: int, now: float) -> str | None:
         """Take one frame: what there is too much of, if anything."""
         if self.block is not None:
@@ -84,16 +93,16 @@ class FrameRations:
             if flags & END_HEADERS:
                 self.block = None
         elif kind == DATA:
-            if length < _SMALL and not flags & END_STREAM:
+            if flags & END_STREAM and self._ends < self._requests:
+                self._ends += 1
+            elif flags & END_STREAM or length < _SMALL:
                 return self._take_other(now)
         elif kind == HEADERS:
             self._requests += 1
             if not flags & END_HEADERS:
                 self.block = length
         elif kind == RST_STREAM:
-            earned = self._requests + self._answers * _PER_ANSWER
-            if not self._resets.take(2, earned, now):
-                return "calls that were given up"
+            return self.given_up(now)
         else:
             return self._take_other(now)
         return None

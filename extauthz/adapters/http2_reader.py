@@ -8,11 +8,16 @@ from .http2_frames import (
     CONTINUATION,
     DATA,
     END_HEADERS,
+    GOAWAY,
     HEAD,
     HEADERS,
     PADDED,
+    PING,
     PREFACE,
     PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
     WITH_PRIORITY,
     FrameRations,
 )
@@ -25,6 +30,9 @@ HIGHEST: Final = 2**31 - 1
 
 FRAME_BYTES: Final = 16_384
 """What a frame may bring, as long as nothing else is agreed upon."""
+
+_MEASURES: Final = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_OF_THE_CONNECTION: Final = frozenset({SETTINGS, PING, GOAWAY})
 
 
 class Broken(Exception):
@@ -41,8 +49,8 @@ class Excess(Exception):
 class FrameHandler(Protocol):
     """Who is told of frames."""
 
-    closing: bool
-    """Whether it wants no more."""
+    full: bool
+    """Whether it wants no more, for now or for ever."""
 
     def data(self, number: int, flags: int, payload: bytes, size: int) -> None:
         """A part of a body; with its padding it measured ``size``."""
@@ -51,7 +59,7 @@ class FrameHandler(Protocol):
         """A whole block of headers."""
 
     def control(self, kind: int, number: int, flags: int, payload: bytes) -> None:
-        """Any other frame."""
+        """Any other frame, of its kind's length and with a number where it needs one."""
 
 
 class FrameReader:
@@ -80,12 +88,12 @@ class FrameReader:
         return data[len(preface) :]
 
     def read(self, data: bytes, now: float) -> None:
-        """Read on. Raises Broken and Excess."""
+        """Read on, or keep it while ``handler`` is full. Raises Broken and Excess."""
         if self._part:
             data = self._part + data
         handler, count = self._handler, self.rations.count
         at, size = 0, len(data)
-        while size - at >= HEAD and not handler.closing:
+        while size - at >= HEAD and not handler.full:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
             if length > FRAME_BYTES:
                 raise Broken(FRAME_SIZE_ERROR)
@@ -107,7 +115,7 @@ class FrameReader:
             elif kind == CONTINUATION:
                 self._continuation(number, flags, payload)
             else:
-                handler.control(kind, number, flags, payload)
+                self._control(kind, number, flags, payload)
             at = end
         self._part = data[at:]
 
@@ -115,7 +123,7 @@ class FrameReader:
         if flags & PADDED:
             payload = _unpadded(payload)
         if flags & WITH_PRIORITY:
-            self._handler.control(PRIORITY, number, 0, payload[:5])
+            self._control(PRIORITY, number, 0, payload[:5])
             payload = payload[5:]
         if flags & END_HEADERS:
             self._handler.headers(number, flags, payload)
@@ -130,6 +138,13 @@ class FrameReader:
         if flags & END_HEADERS:
             self._block = None
             self._handler.headers(number, first, bytes(block))
+
+    def _control(self, kind: int, number: int, flags: int, payload: bytes) -> None:
+        if len(payload) != _MEASURES.get(kind, len(payload)):
+            raise Broken(FRAME_SIZE_ERROR)
+        if number if kind in _OF_THE_CONNECTION else kind == PRIORITY and not number:
+            raise Broken(PROTOCOL_ERROR)
+        self._handler.control(kind, number, flags, payload)
 
 
 def _unpadded(payload: bytes) -> bytes:

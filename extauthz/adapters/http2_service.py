@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .http2_frames import SETTING
+
 if TYPE_CHECKING:
     from .http2_answers import Stream
     from .http2_connection import Http2Connection
+
+_STREAMS, _WINDOW, _LIST = 3, 4, 6
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -30,6 +34,16 @@ class Http2Limits:
     keepalive_timeout: float
     request_seconds: float = 10.0
     unfinished_bytes: int = 32 * 1024 * 1024
+
+    def settings(self) -> bytes:
+        """As much of it as HTTP/2 has words for (RFC 9113, section 6.5.2)."""
+        said = (
+            (_STREAMS, self.streams),
+            # One more than may be, or who sends more would wait for us.
+            (_WINDOW, self.body_bytes + 1),
+            (_LIST, self.header_bytes),
+        )
+        return b"".join(SETTING.pack(*one) for one in said)
 
 
 class Http2Service(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from extauthz.config.addresses import Address, UnixAddress
 
 from .http_message import HttpHandler
 from .http_protocol import HttpConnection, HttpLimits
-from .sockets import bind, bound_address, serve
+from .sockets import Listening, bind, bound_address, serve
 from .tls import TlsSource
 
 _TICK: Final = 0.5
@@ -53,7 +53,7 @@ class HttpServer:
             None if tls is None else tls.server_context("http/1.1")
         )
         self._reuse_port = reuse_port
-        self._listening: list[asyncio.Server] = []
+        self._listening: Sequence[Listening] = ()
         self._connections: set[HttpConnection] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._all_closed = asyncio.Event()
@@ -67,7 +67,11 @@ class HttpServer:
         sockets = bind(self.address, reuse_port=self._reuse_port)
         self.address = bound_address(sockets[0])
         self._listening = await serve(
-            sockets, lambda: HttpConnection(self), self._context, handshake=_HANDSHAKE
+            sockets,
+            lambda: HttpConnection(self),
+            self._context,
+            handshake=_HANDSHAKE,
+            room=lambda: self.limits.connections - len(self._connections),
         )
         return self.address
 
@@ -76,7 +80,7 @@ class HttpServer:
         self.draining = True
         for server in self._listening:
             server.close()
-        self._listening.clear()
+        self._listening = ()
         if isinstance(self.address, UnixAddress):
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(Path(self.address.path).unlink)

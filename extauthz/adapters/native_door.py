@@ -203,19 +203,19 @@ class NativeDoor:
 
     def _check(self, stream: Stream, call: Call, message: bytes) -> None:
         traceparent = partial(_said, call)
-        answer: Callable[[], Awaitable[bytes]]
+        answer: Callable[[float | None], Awaitable[bytes]]
         if len(message) > LARGE:
-            answer = partial(self._servicer.answer_in_turn, message, traceparent, call.timeout)
+            answer = partial(self._servicer.answer_in_turn, message, traceparent)
         else:
             answered = self._servicer.answer(message, traceparent)
             if isinstance(answered, bytes):
                 stream.respond(HEAD, framed(answered), TRAILERS)
                 return
-            answer = partial(self._servicer.wait, answered, call.timeout)
+            answer = partial(self._servicer.wait, answered)
 
         async def wait() -> None:
             try:
-                stream.respond(HEAD, framed(await answer()), TRAILERS)
+                stream.respond(HEAD, framed(await answer(_left(stream, call))), TRAILERS)
             except asyncio.CancelledError:
                 stream.finish(_STOPPING)
                 raise
@@ -254,6 +254,13 @@ class NativeDoor:
 
 def _said(call: Call) -> str | None:
     return call.traceparent
+
+
+def _left(stream: Stream, call: Call) -> float | None:
+    """For how many seconds more the caller waits, which it has done since it began to call."""
+    if call.timeout is None:
+        return None
+    return call.timeout - (asyncio.get_running_loop().time() - stream.since)
 
 
 def _service(message: bytes) -> str | None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
 _BACKLOG: Final = 1024
 _AT_ONCE: Final = 8
 _GOODBYE: Final = 1.0
+_REST: Final = 1.0
 
 
 def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
@@ -34,29 +36,101 @@ def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
         raise OSError(fault.errno, f"cannot listen on {address}: {problem}") from None
 
 
+class Listening(Protocol):
+    """What takes connections."""
+
+    def close(self) -> None:
+        """Take no more of them."""
+
+
 async def serve(
     sockets: Sequence[socket.socket],
     connection: Callable[[], asyncio.Protocol],
     context: ssl.SSLContext | None,
     *,
     handshake: float,
-) -> list[asyncio.Server]:
-    """Take connections on ``sockets``; with a ``context`` over TLS, in ``handshake`` seconds."""
-    tls = context is not None
-    servers = []
+    room: Callable[[], int],
+) -> Sequence[Listening]:
+    """Take connections on ``sockets``; with a ``context`` over TLS, in ``handshake`` seconds.
+
+    ``room`` says how many may be agreeing upon TLS, which ``connection`` is not told of before.
+    """
+    loop = asyncio.get_running_loop()
+    servers: list[Listening] = []
     for one in sockets:
-        server = await asyncio.get_running_loop().create_server(
-            connection,
-            sock=one,
-            backlog=_AT_ONCE,
-            ssl=context,
-            ssl_handshake_timeout=handshake if tls else None,
-            ssl_shutdown_timeout=_GOODBYE if tls else None,
-        )
-        # asyncio takes as many connections in one go as it lets wait: two different things.
-        one.listen(_BACKLOG)
-        servers.append(server)
+        if context is None:
+            server = await loop.create_server(connection, sock=one, backlog=_AT_ONCE)
+            # asyncio takes as many connections in one go as it lets wait: two different things.
+            one.listen(_BACKLOG)
+            servers.append(server)
+        else:
+            servers.append(_TlsListening(one, connection, context, handshake, room))
     return servers
+
+
+class _TlsListening:
+    """Takes connections as a server of asyncio does, but counts them before TLS is agreed upon."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        connection: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        handshake: float,
+        room: Callable[[], int],
+    ) -> None:
+        self._listening = listening
+        self._connection = connection
+        self._context = context
+        self._handshake = handshake
+        self._room = room
+        self._loop = asyncio.get_running_loop()
+        self._agreeing: set[asyncio.Task[None]] = set()
+        self._resting: asyncio.TimerHandle | None = None
+        self._begin()
+
+    def close(self) -> None:
+        """As Listening says. Who is still agreeing upon TLS is no connection yet."""
+        if self._resting is not None:
+            self._resting.cancel()
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        for task in self._agreeing:
+            task.cancel()
+
+    def _begin(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._listening, self._take)
+
+    def _take(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                taken, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                # No file descriptor is left, or no memory.
+                self._loop.remove_reader(self._listening)
+                self._resting = self._loop.call_later(_REST, self._begin)
+                return
+            if len(self._agreeing) < self._room():
+                taken.setblocking(False)
+                task = self._loop.create_task(self._agree(taken))
+                self._agreeing.add(task)
+                task.add_done_callback(self._agreeing.discard)
+            else:
+                taken.close()
+
+    async def _agree(self, taken: socket.socket) -> None:
+        # A client that breaks off, or speaks no TLS: it has been hung up on, and that is all.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                self._connection,
+                taken,
+                ssl=self._context,
+                ssl_handshake_timeout=self._handshake,
+                ssl_shutdown_timeout=_GOODBYE,
+            )
 
 
 def bound_address(listening: socket.socket) -> Address:

@@ -12,6 +12,7 @@ _log = logging.getLogger(__name__)
 
 _Stamp = tuple[tuple[int, int, int], ...]
 
+_UNSEEN: Final[_Stamp] = ()
 _NO_PASSWORD: Final = ""  # an encrypted key fails instead of asking the terminal
 
 
@@ -55,20 +56,23 @@ class TlsSource:
 
     def current(self) -> ssl.SSLContext:
         """Of the newest material that works."""
+        stamp = _UNSEEN
         try:
             stamp = self.files.stamp()
             if stamp != self._seen:
-                self._seen = stamp
                 self._context = _load(self.files)
                 _log.info("TLS certificate taken up from %s", self.files.certificate)
         except OSError as fault:
-            self._keep(_missing(fault))
+            self._keep(stamp, _missing(fault))
         except TlsFilesError as fault:
-            self._keep(str(fault))
+            self._keep(stamp, str(fault))
+        finally:
+            self._seen = stamp
         return self._context
 
-    def _keep(self, fault: str) -> None:
-        _log.error("the TLS certificate stays as it was: %s", fault)
+    def _keep(self, stamp: _Stamp, fault: str) -> None:
+        if stamp != self._seen:
+            _log.error("the TLS certificate stays as it was: %s", fault)
 
     def server_context(self, protocol: str) -> ssl.SSLContext:
         """A context for a server, which hands each handshake the newest material.

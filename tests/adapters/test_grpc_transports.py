@@ -19,8 +19,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits
+from extauthz.adapters.grpc_http2 import Call, framed
 from extauthz.adapters.grpc_listener import GrpcListener
 from extauthz.adapters.grpcio_door import GrpcDoor
+from extauthz.adapters.http2_answers import Answers, Stream
 from extauthz.adapters.native_door import NativeDoor
 from extauthz.config.addresses import UnixAddress
 from extauthz.turns import SLICE
@@ -299,3 +301,21 @@ async def test_a_call_that_is_given_up_in_the_same_breath_leaves_nothing_behind(
     await asyncio.sleep(0)
     assert not keys.searched.is_set()
     assert client.heard() == []
+
+
+@pytest.mark.parametrize(("ago", "wait"), [(0.0, 0.25), (100.0, 0.0)], ids=["at once", "late"])
+@pytest.mark.parametrize("said", [90.0, None])
+async def test_a_caller_has_waited_since_it_began_to_call(
+    ago: float, wait: float, said: float | None
+):
+    """However long its message takes to come, and until it is looked at."""
+    keys = Keys()
+    door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
+    began = asyncio.get_running_loop().time() - ago
+    answers = Answers({}, ended=print, answered=print, write=print)
+    stream = Stream(answers, 1, Call(0, said, None), None, began)
+    stream.body = framed(unknown().SerializeToString())
+    door.requested(stream)
+    await keys.searched.wait()
+    assert keys.waits == [0.25 if said is None else wait]
+    await door.stop(1)

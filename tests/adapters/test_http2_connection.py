@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.adapters.http2_answers import Answers, Stream
 from extauthz.adapters.http2_frames import PREFACE
 from tests.adapters.http2 import (
     ACK,
@@ -218,6 +220,31 @@ def test_what_may_be_set(sent: bytes):
     assert Client().send(sent) == [Frame(SETTINGS, ACK, 0, b"")]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [([4096], False), ([4095], True), ([0], True), ([8192], False), ([8192, 8191], True),
+     ([0, 4096], True)],
+)  # fmt: skip
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("refused", [True, False])
+def test_headers_after_a_table_was_made_smaller_say_so_once(
+    sizes: list[int], told: bool, apart: bool, refused: bool
+):
+    """RFC 9113, section 4.3.1: clients end a connection that does not."""
+    client = Client()
+    if refused:
+        client.service.answer = lambda stream: stream.finish(REFUSED)
+    values = [(1).to_bytes(2) + size.to_bytes(4) for size in sizes]
+    for payload in values if apart else [b"".join(values)]:
+        client.send(frame(SETTINGS, 0, 0, payload))
+    usual = [Frame(HEADERS, WHOLE, 1, REFUSED)] if refused else answer_to(1, b"x")
+    update = b"\x20" if told else b""
+    first = replace(usual[0], payload=update + usual[0].payload)
+    assert client.send(client.request(1, b"x")) == [first, *usual[1:]]
+    usual = [replace(one, number=3) for one in usual]
+    assert client.send(client.request(3, b"x")) == usual
+
+
 def test_windows_may_be_raised_as_far_as_they_go():
     client = Client()
     client.service.answer = wait
@@ -253,6 +280,19 @@ def test_answers_let_calls_be_given_up():
     assert calls_that_may_be_given_up(client, 3) < 60
 
 
+@pytest.mark.parametrize("more", [0, (1 << 31) - 1], ids=["by nothing", "too far"])
+def test_calls_that_the_client_has_us_give_up_count_as_given_up(more: int):
+    client = Client()
+    client.service.answer = wait
+    for number in range(1, 101, 2):
+        fault = client.send(client.request(number) + raise_window(number, more))
+        assert fault[0].kind == RST_STREAM
+    assert client.service.cuts == []
+    client.send(client.request(101) + raise_window(101, more))
+    assert client.transport.aborted
+    assert client.service.cuts == ["calls that were given up"]
+
+
 def test_just_what_the_window_lets_through_is_sent_at_once():
     client = Client()
     client.send(setting(4, 10))
@@ -281,6 +321,70 @@ def test_who_waits_first_is_served_first_and_nobody_overtakes():
     assert bodies(client.send(client.request(5, b"little")), 5) == b""
     heard = client.send(raise_window(0, 1 << 20))
     assert [one.number for one in heard if one.flags == WHOLE] == [3, 5]
+
+
+class Counted(dict[int, Stream]):
+    """Streams that are gone through so often."""
+
+    times = 0
+
+    def values(self) -> Any:
+        self.times += 1
+        return super().values()
+
+
+@pytest.mark.parametrize(("last", "times"), [(7, 1), (65_535, 0)])
+def test_a_frame_of_settings_goes_through_the_calls_once_however_many_windows_it_sets(
+    last: int, times: int
+):
+    streams = Counted()
+    answers = Answers(streams, ended=print, answered=print, write=lambda: None)
+    stream = streams[1] = Stream(answers, 1, None, None, 0.0)
+    answers.settle([(4, value) for value in range(100)] + [(4, last)])
+    assert (streams.times, stream.window) == (times, last)
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The calls that were looked at for whether more of their answers may be sent."""
+    numbers: list[int] = []
+    push = Answers._push
+
+    def noted(answers: Answers, stream: Stream) -> None:
+        numbers.append(stream.number)
+        push(answers, stream)
+
+    monkeypatch.setattr(Answers, "_push", noted)
+    return numbers
+
+
+def many_answers_held_back(client: Client) -> None:
+    client.send(b"".join(client.request(number, b"abc") for number in range(3, 2003, 2)))
+
+
+def test_answers_that_wait_for_their_own_windows_are_not_looked_at_for_another_one(
+    looked_at: list[int],
+):
+    client = Client(Service(replace(LIMITS, streams=1000)))
+    client.send(setting(4, 0))
+    many_answers_held_back(client)
+    looked_at.clear()
+    assert client.send(raise_window(0, 1) * 50) == []
+    assert looked_at == []
+
+
+def test_a_window_of_the_connection_that_is_raised_a_little_has_few_answers_looked_at(
+    looked_at: list[int],
+):
+    client = Client(Service(replace(LIMITS, streams=1000)))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * 65_535, TRAILERS)
+    client.send(setting(4, 1 << 20) + client.request(1))
+    client.service.answer = echo
+    many_answers_held_back(client)
+    looked_at.clear()
+    assert bodies(client.send(raise_window(0, 2)), 3) == b"ab"
+    assert bodies(client.send(raise_window(0, 2)), 5) == b"a"
+    assert len(looked_at) == 3
 
 
 @given(
@@ -345,6 +449,34 @@ def test_a_body_that_is_longer_is_refused_and_what_follows_is_passed_over():
     assert client.service.unfinished == 0
     assert client.send(frame(DATA, END_STREAM, 1, b"x" * 300))[0].kind == RST_STREAM
     assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
+
+
+REFUSALS = {
+    "too large": lambda client: client.send(frame(DATA, 0, 1, b"x" * 16_000) * 7),
+    "overdue": lambda client: client.clock.after(10.0),
+    "a fault": lambda client: client.send(raise_window(1, 0)),
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS.keys())
+def test_trailers_of_a_call_that_was_refused_are_passed_over_once(refuse: Any):
+    """RFC 9113, section 5.1: they were on their way when it was reset."""
+    client = Client()
+    client.send(client.request(1, None, end=False))
+    refuse(client)
+    trailers = frame(HEADERS, WHOLE, 1, client.encoder.encode([("a", "b")]))
+    assert client.send(trailers) == []
+    assert client.send(client.request(3, b"x")) == answer_to(3, b"x")
+    assert client.send(trailers)[-1].code == STREAM_CLOSED
+
+
+def test_trailers_of_a_call_that_was_one_too_many_end_no_connection():
+    client = Client()
+    client.service.answer = wait
+    client.send(b"".join(client.request(number, b"x") for number in (1, 3, 5)))
+    assert client.send(client.request(7, None, end=False))[0].code == REFUSED_STREAM
+    assert client.send(frame(HEADERS, WHOLE, 7, client.encoder.encode([("a", "b")]))) == []
+    assert not client.transport.closed
 
 
 def test_bodies_under_way_are_bounded_in_all():
@@ -453,6 +585,64 @@ def test_a_client_that_does_not_read_is_not_read():
     assert not client.transport.paused
 
 
+def pause_at_the_next_write(client: Client, *, resume: bool = False) -> None:
+    """As a transport does that cannot send it all; some can a moment later."""
+    write = client.transport.write
+
+    def written(data: bytes) -> None:
+        client.transport.write = write  # type: ignore[method-assign]
+        write(data)
+        client.connection.pause_writing()
+        if resume:
+            client.connection.resume_writing()
+
+    client.transport.write = written  # type: ignore[method-assign]
+
+
+def test_what_has_come_waits_until_the_client_takes_its_answers():
+    client = Client()
+    pause_at_the_next_write(client)
+    calls = b"".join(client.request(number, b"x") for number in range(1, 11, 2))
+    assert client.send(calls[:-3]) == answer_to(1, b"x")
+    assert client.send(calls[-3:]) == []
+    pause_at_the_next_write(client)
+    client.connection.resume_writing()
+    assert client.heard() == answer_to(1, b"x") + answer_to(3, b"x")
+    assert client.transport.paused
+    client.connection.resume_writing()
+    assert client.heard() == [one for number in range(1, 11, 2) for one in answer_to(number, b"x")]
+    assert not client.transport.paused
+
+
+def test_a_client_that_takes_its_answers_at_once_after_all_need_not_wait():
+    client = Client()
+    pause_at_the_next_write(client, resume=True)
+    calls = b"".join(client.request(number, b"x") for number in range(1, 11, 2))
+    answers = [one for number in range(1, 11, 2) for one in answer_to(number, b"x")]
+    assert client.send(calls) == answers
+
+
+def test_what_waits_is_not_read_after_the_end():
+    client = Client()
+    pause_at_the_next_write(client)
+    client.send(client.request(1, b"x") + client.request(3, b"x"))
+    client.connection.close()
+    heard = client.heard()
+    client.connection.resume_writing()
+    assert client.send(client.request(5, b"x")) == []
+    assert client.heard() == heard
+    assert heard[-1].payload == (1).to_bytes(4) + bytes(4)
+
+
+def test_no_more_than_64_answers_are_written_together():
+    client = Client()
+    before = len(client.transport.writes)
+    client.send(b"".join(client.request(number, b"x") for number in range(1, 400, 2)))
+    writes = client.transport.writes[before:]
+    numbers = [len(list(frames_in(written))) // 3 for written in writes]
+    assert numbers == [1, 2, 4, 8, 16, 32, 64, 64, 9]
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_client_that_says_nothing_is_asked_whether_it_is_there(answers: bool):
     client = Client()
@@ -491,6 +681,8 @@ def test_an_old_connection_is_made_anew_and_its_calls_go_on():
         echo(stream)
     assert client.transport.closed
     assert [one.number for one in client.heard() if one.flags == WHOLE] == [1, 3]
+    # What was said not to be answered stays so.
+    assert client.heard()[-1] == last
 
 
 def test_an_old_connection_without_calls_ends_at_once():

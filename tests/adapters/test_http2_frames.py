@@ -154,9 +154,10 @@ def test_not_every_call_may_be_given_up():
         frame(PRIORITY, 0, bytes(5)),
         frame(WINDOW_UPDATE, 0, bytes(4)),
         frame(DATA, 0, b"x" * 255),
+        frame(DATA, END_STREAM),
         frame(0x42),
     ],
-    ids=["PING", "SETTINGS", "PRIORITY", "WINDOW_UPDATE", "little DATA", "unknown"],
+    ids=["PING", "SETTINGS", "PRIORITY", "WINDOW_UPDATE", "little DATA", "end", "unknown"],
 )
 def test_frames_that_ask_for_nothing_are_rationed(nothing: bytes):
     watch = begun()
@@ -187,7 +188,16 @@ def test_calls_earn_no_more_than_many_at_once():
 def test_data_that_brings_something_is_not_rationed():
     watch = begun()
     assert watch.read(frame(DATA, 0, b"x" * 256) * 10_000, 0.0) is None
-    assert watch.read(frame(DATA, END_STREAM) * 10_000, 0.0) is None
+    ended = frame(HEADERS, END_HEADERS, b"h") + frame(DATA, END_STREAM)
+    assert watch.read(ended * 10_000, 0.0) is None
+
+
+def test_a_call_is_ended_once():
+    watch = begun()
+    calls = frame(HEADERS, END_HEADERS, b"h") * 3
+    # 200 at first, 8 for each call, and an end for each.
+    assert watch.read(calls + frame(DATA, END_STREAM, b"x" * 300) * (3 + 200 + 3 * 8), 0.0) is None
+    assert watch.read(frame(DATA, END_STREAM, b"x" * 300), 0.0) == "frames that ask for nothing"
 
 
 @pytest.mark.parametrize(("size", "parts"), [(16_384, 7), (0, 31)], ids=["large", "empty"])

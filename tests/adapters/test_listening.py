@@ -109,6 +109,25 @@ async def test_tls_follows_its_files_and_keeps_what_works(
         assert caplog.text.count("stays as it was") == 2
 
 
+def test_files_that_are_gone_are_told_of_once_and_taken_up_again(
+    files: Files, caplog: pytest.LogCaptureFixture
+):
+    """Each handshake looks at them, and anyone may begin as many as they like."""
+    files.write(trustme.CA())
+    source = files.source()
+    first = source.current()
+    key = files.key.read_bytes()
+    for times in (1, 2):
+        files.key.unlink()
+        assert [source.current() for _ in range(3)] == [first] * 3
+        assert caplog.text.count("stays as it was") == times
+        files.key.write_bytes(key)
+        again = source.current()
+        assert again is not first
+        assert source.current() is again
+        first = again
+
+
 async def test_mutual_tls_wants_a_client_of_its_ca_and_follows_that_file_too(files: Files):
     ca, clients, later = trustme.CA(), trustme.CA(), trustme.CA()
     files.write(ca)
