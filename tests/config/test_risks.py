@@ -74,6 +74,19 @@ SERVER = {
             "alone"
         ),
     ],
+    'methods: {"*": deny}\ntools: {a: allow}': [
+        (
+            '6:20: servers[0].methods["*"]: leaves prompts/get, resources/read, '
+            "resources/subscribe, resources/unsubscribe to the server's scopes: "
+            "rules for them stand in prompts, resources"
+        ),
+    ],
+    "methods: {tools/*: [s], tools/list: deny}": [
+        (
+            '6:24: servers[0].methods["tools/*"]: leaves tools/call to the server\'s scopes: '
+            "rules for them stand in tools"
+        ),
+    ],
     "tools: {a: [], b: {}}": [
         (
             "6:16: servers[0].tools.a: demands nothing, which is the same as allow; write allow "
@@ -141,6 +154,8 @@ def test_a_shared_audience(desk: Desk) -> None:
         at_issuer("jwks_uri: http://localhost:1/k"),
         at_server("unverified_calls: allow_without_rules"),
         at_server("public_paths: ['/x/y/*']"),
+        at_server("methods: {tools/*: [s]}\ntools: {a: allow}"),
+        at_server('methods: {"*": allow, logging/*: deny}'),
         SERVERS + "listen: {grpc: off}\n",
     ],
 )
