@@ -32,8 +32,8 @@ def risks(settings: Settings) -> Iterator[Fault]:
         yield from _rules(server, at)
         yield from _beyond_methods(server, at)
         if settings.listen.grpc is None and _has_rules(server) and not server.header_versions:
-            what = "listen.grpc is off and forward-auth sends no body, so which tool is called "
-            what += f"cannot be known: every POST will be {_unverified(server)}"
+            what = "listen.grpc is off and few proxies send forward-auth the body; without it, "
+            what += f"which tool is called is not known: every POST will be {_unverified(server)}"
             yield Fault(at, what)
     yield from _shared_audiences(settings)
 

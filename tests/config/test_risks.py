@@ -125,8 +125,8 @@ def test_rules_that_no_door_can_apply(desk: Desk) -> None:
     text = at_server("tools: {a: deny}") + "listen: {grpc: off}\n"
     assert desk.warnings(text) == [
         (
-            "5:5: servers[0]: listen.grpc is off and forward-auth sends no body, so which tool is "
-            "called cannot be known: every POST will be refused"
+            "5:5: servers[0]: listen.grpc is off and few proxies send forward-auth the body; "
+            "without it, which tool is called is not known: every POST will be refused"
         )
     ]
     assert "which tool" not in str(
