@@ -266,7 +266,8 @@ def _about_allowed(allow: Allow) -> Struct:
             "subject": facts.subject,
             "client_id": facts.client_id,
             "issuer": facts.issuer_value,
-            "scopes": " ".join(facts.scopes),
+            # One that holds a space counts for nothing here, and would read as two over there.
+            "scopes": " ".join(scope for scope in facts.scopes if " " not in scope),
         }
     if allow.call is not None and allow.call.method == "tools/call":
         about["tool"] = allow.call.name

@@ -14,7 +14,7 @@ from .problems import Fault, Loc, quoted
 from .server import Rules, ServerSettings
 
 KINDS = ("tools", "prompts", "resources", "methods")
-_RULED_ELSEWHERE = {
+RULED_ELSEWHERE = {
     "tools/call": "tools",
     "prompts/get": "prompts",
     "resources/read": "resources",
@@ -57,8 +57,8 @@ def _ties(rules: Rules, at: Loc) -> Iterator[Fault]:
 def _rules_without_effect(server: ServerSettings, at: Loc) -> Iterator[Fault]:
     for method in server.methods:
         loc = (*at, "methods", method)
-        if method in _RULED_ELSEWHERE:
-            kind = _RULED_ELSEWHERE[method]
+        if method in RULED_ELSEWHERE:
+            kind = RULED_ELSEWHERE[method]
             what = f"{method} is ruled by {kind}; expected rules for it there"
             yield Fault(loc, what, True)
         elif method in _NEVER_RULED or method.startswith("notifications/"):

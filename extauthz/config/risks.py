@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from .checks_server import KINDS
+from extauthz.core.rules import Glob
+
+from .checks_server import KINDS, RULED_ELSEWHERE
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc, quoted
@@ -30,9 +32,10 @@ def risks(settings: Settings) -> Iterator[Fault]:
         at: Loc = ("servers", index)
         yield from _server(server, at)
         yield from _rules(server, at)
+        yield from _beyond_methods(server, at)
         if settings.listen.grpc is None and _has_rules(server) and not server.header_versions:
-            what = "listen.grpc is off and forward-auth sends no body, so which tool is called "
-            what += f"cannot be known: every POST will be {_unverified(server)}"
+            what = "listen.grpc is off and few proxies send forward-auth the body; without it, "
+            what += f"which tool is called is not known: every POST will be {_unverified(server)}"
             yield Fault(at, what)
     yield from _shared_audiences(settings)
 
@@ -115,6 +118,25 @@ def _rules(server: ServerSettings, at: Loc) -> Iterator[Fault]:
                     yield Fault(loc, what)
             if _OFFLINE in (*rule.scopes, *rule.any_scopes):
                 yield _offline(loc)
+
+
+def _beyond_methods(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    """Calls that a glob in ``methods`` seems to rule, and that no rule of their own does."""
+    for key, rule in server.methods.items():
+        if "*" not in key or rule == "allow":
+            continue
+        glob = Glob.parse(key)
+        free = {
+            method: kind
+            for method, kind in RULED_ELSEWHERE.items()
+            if glob.matches(method) and not getattr(server, kind)
+        }
+        if free:
+            kinds = ", ".join(dict.fromkeys(free.values()))
+            what = (
+                f"leaves {', '.join(free)} to the server's scopes: rules for them stand in {kinds}"
+            )
+            yield Fault((*at, "methods", key), what)
 
 
 def _offline(loc: Loc) -> Fault:

@@ -187,9 +187,8 @@ class Gate:
             not rule.any_scopes or not granted.isdisjoint(rule.any_scopes)
         )
         if trace:
-            wanted = " ".join(needed)
-            if rule.any_scopes:
-                wanted = f"{wanted} and one of {' '.join(rule.any_scopes)}".strip()
+            one_of = f"one of {' '.join(rule.any_scopes)}" if rule.any_scopes else ""
+            wanted = " and ".join(filter(None, (" ".join(needed), one_of)))
             trace.add("scopes", wanted, " ".join(sorted(granted)) or "none", passed)
         if passed:
             return None

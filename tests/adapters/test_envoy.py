@@ -291,6 +291,13 @@ class TestReplies:
         reply = to_response(self.decide(engine, asking(mint({"scope": "notes more"}))))
         assert reply.dynamic_metadata["scopes"] == "notes more"
 
+    def test_a_scope_that_holds_a_space_is_not_told_as_two(self, engine: Engine):
+        """It counts for nothing when deciding, and must not for a proxy that splits the list."""
+        token = mint({"scope": ["notes", "read admin"]})
+        reply = to_response(self.decide(engine, asking(token)))
+        assert reply.status.code == 0
+        assert reply.dynamic_metadata["scopes"] == "notes"
+
     def test_the_tool_is_named_and_no_other_call(self):
         allow = Allow(server="s", headers=(), remove=(), call=Call("tools/call", "add"))
         assert to_response(allow).dynamic_metadata["tool"] == "add"

@@ -84,6 +84,19 @@ SERVER = {
             "alone"
         ),
     ],
+    'methods: {"*": deny}\ntools: {a: allow}': [
+        (
+            '6:20: servers[0].methods["*"]: leaves prompts/get, resources/read, '
+            "resources/subscribe, resources/unsubscribe to the server's scopes: "
+            "rules for them stand in prompts, resources"
+        ),
+    ],
+    "methods: {tools/*: [s], tools/list: deny}": [
+        (
+            '6:24: servers[0].methods["tools/*"]: leaves tools/call to the server\'s scopes: '
+            "rules for them stand in tools"
+        ),
+    ],
     "tools: {a: [], b: {}}": [
         (
             "6:16: servers[0].tools.a: demands nothing, which is the same as allow; write allow "
@@ -122,8 +135,8 @@ def test_rules_that_no_door_can_apply(desk: Desk) -> None:
     text = at_server("tools: {a: deny}") + "listen: {grpc: off}\n"
     assert desk.warnings(text) == [
         (
-            "5:5: servers[0]: listen.grpc is off and forward-auth sends no body, so which tool is "
-            "called cannot be known: every POST will be refused"
+            "5:5: servers[0]: listen.grpc is off and few proxies send forward-auth the body; "
+            "without it, which tool is called is not known: every POST will be refused"
         )
     ]
     assert "which tool" not in str(
@@ -171,6 +184,8 @@ def test_a_shared_audience(desk: Desk) -> None:
         at_issuer("jwks_uri: http://localhost:1/k"),
         at_server("unverified_calls: allow_without_rules"),
         at_server("public_paths: ['/x/y/*']"),
+        at_server("methods: {tools/*: [s]}\ntools: {a: allow}"),
+        at_server('methods: {"*": allow, logging/*: deny}'),
         SERVERS + "listen: {grpc: off}\n",
         SERVERS.replace("https://m.example/x", "https://m.example:8443/x/"),
         SERVERS.replace("https://m.example/x", "https://m.example"),

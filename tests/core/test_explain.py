@@ -119,3 +119,11 @@ def test_where_no_rule_asks_for_the_call_nothing_is_said_of_it() -> None:
     told = explain(Engine(policy_for_tests()), request, key_sets(), now=NOW)
     assert told.allowed
     assert "call" not in {one.check for one in told.steps}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"), [(["base"], "base and one of x y"), ([], "one of x y")]
+)
+def test_which_scopes_would_do_is_said_in_words(scopes: list[str], expected: str) -> None:
+    told = about_a_tool("mcp", scopes=scopes, tools={"add": {"any_scopes": ["x", "y"]}})
+    assert step(told, "scopes").expected == expected
