@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 _LAME_DUCK_SHARE: Final = 0.4
+# The whole shutdown ends within ten seconds; the last is for what comes after the requests.
+_LONGEST: Final = 9.0
 
 
 def shares(drain: float) -> tuple[float, float]:
     """The seconds in which requests are still taken, and those for requests under way then."""
+    drain = min(drain, _LONGEST)
     return drain * _LAME_DUCK_SHARE, drain * (1 - _LAME_DUCK_SHARE)
 
 

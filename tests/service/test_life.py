@@ -16,6 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.demo.issuer import Fault, Issuer
+from extauthz.service.ending import shares
 from tests.e2e.processes import accepts, program
 from tests.service.conftest import CONFIG, RESOURCE, Running, until
 from tests.tokens import mint, signer
@@ -89,6 +90,15 @@ def test_a_second_signal_ends_at_once_also_while_requests_under_way_have_their_t
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
         assert process.wait(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("drain", "noticing", "under_way"), [(0, 0, 0), (5, 2, 3), (9, 3.6, 5.4), (10, 3.6, 5.4)]
+)
+def test_the_longest_drain_leaves_a_second_of_ten_for_what_comes_after(
+    drain: float, noticing: float, under_way: float
+) -> None:
+    assert shares(drain) == pytest.approx((noticing, under_way))
 
 
 def test_threads_of_grpcio_give_way_to_the_event_loop(service: Running) -> None:
