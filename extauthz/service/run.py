@@ -20,6 +20,7 @@ from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink, shared_descrip
 from extauthz.telemetry.records import send_logs_to
 from extauthz.telemetry.tracing import spans_wanted
 
+from .ending import end, shares
 from .garbage import end_start
 from .heap import keep_for_next
 from .loop import new_loop
@@ -30,7 +31,6 @@ _log = logging.getLogger(__name__)
 
 _STDOUT: Final = 1
 _THREADS: Final = 32
-_LAME_DUCK_SHARE: Final = 0.4
 
 
 def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
@@ -71,11 +71,12 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     drain = service.loaded.settings.drain
     _log.info("stopping", extra={"drain_seconds": drain})
     await service.begin_drain()
+    noticing, grace = shares(drain)
     # Load balancers need a moment to see that this replica wants no more requests.
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0 if signals.interactive else drain * _LAME_DUCK_SHARE):
+        async with asyncio.timeout(0 if signals.interactive else noticing):
             await signals.hurry.wait()
-    await service.stop(0 if signals.hurry.is_set() else drain * (1 - _LAME_DUCK_SHARE))
+    await end(service.stop, grace, signals.hurry.wait())
 
 
 class _Signals:

@@ -37,8 +37,8 @@ from .workers import Workers
 _log = logging.getLogger(__name__)
 
 _TELLING_SECONDS: Final = 0.25
-# An issuer that hangs must not keep the tokens of others waiting for long.
-_SHUT_SECONDS: Final = 3.0
+# An issuer that hangs must not keep the tokens of others, or what a file changes, waiting for long.
+_FIRST_KEYS_SECONDS: Final = 3.0
 _NOT_RELOADED: Final = ("listen", "state_dir", "workers")
 
 
@@ -119,7 +119,7 @@ class Service:
             listening.append(await self._admin.start())
         await self.keys.start()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SHUT_SECONDS):
+            async with asyncio.timeout(_FIRST_KEYS_SECONDS):
                 await self.keys.wait_first_attempts()
         listening += (await self._doors.start()).known()
         self.listening = True
@@ -151,7 +151,9 @@ class Service:
         # New issuers have their keys, or have failed, before the first request names them.
         replacement = self.keys.prepare(issuer_sources(loaded))
         await replacement.start()
-        await replacement.first_attempts()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FIRST_KEYS_SECONDS):
+                await replacement.first_attempts()
         self._say_what_needs_a_restart(loaded)
         replacement.commit()
         self.authorizer.engine = engine

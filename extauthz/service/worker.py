@@ -7,6 +7,7 @@ Settings, keys and readiness come from the supervisor (``workers``) over the soc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -33,6 +34,7 @@ from extauthz.telemetry.records import send_logs_to, set_level
 from extauthz.telemetry.tracing import spans_wanted
 
 from .doors import Doors
+from .ending import end
 from .garbage import end_start
 from .heap import keep_for_next
 from .loop import new_loop
@@ -141,7 +143,7 @@ class Worker:
             while True:
                 order = await self._channel.receive()
                 if isinstance(order, Stop):
-                    await self._doors.stop(order.grace)
+                    await end(self._doors.stop, order.grace, self._told_again())
                     return 0
                 await self._follow(order)
         except EOFError:
@@ -151,6 +153,12 @@ class Worker:
         finally:
             telling.cancel()
             self._tell()
+
+    async def _told_again(self) -> None:
+        """Wait for one more order to stop, or for the supervisor's end."""
+        with contextlib.suppress(EOFError):
+            while not isinstance(order := await self._channel.receive(), Stop):
+                await self._follow(order)
 
     def close(self) -> None:
         """Write the last lines of the log."""

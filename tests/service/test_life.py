@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.demo.issuer import Fault, Issuer
+from extauthz.service.ending import shares
 from tests.e2e.processes import accepts, program
 from tests.service.conftest import CONFIG, RESOURCE, Running, until
 from tests.tokens import mint, signer
@@ -56,6 +58,47 @@ def test_a_second_sigterm_ends_at_once(service: Running) -> None:
     until(lambda: service.ready() == 503)
     service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("version: 1", "version: 1"),
+        ("version: 1", "version: 1\nworkers: 2"),
+        ("listen: {{", "listen: {{grpc_transport: native, "),
+    ],
+)
+def test_a_second_signal_ends_at_once_also_while_requests_under_way_have_their_time(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    running = Running(tmp_path)
+    running.write(CONFIG.replace(old, new), drain="10s")
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    up = lambda: accepts(running.ports["grpc"])  # noqa: E731
+    address = ("127.0.0.1", running.ports["http"])
+    with (
+        program(command, running.log, up) as process,
+        socket.create_connection(address) as http,
+        grpc.insecure_channel(f"127.0.0.1:{running.ports['grpc']}") as channel,
+    ):
+        watching = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watching)
+        http.sendall(b"POST /auth/nginx HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nsome")
+        # SIGINT does not wait for load balancers.
+        process.send_signal(signal.SIGINT)
+        until(lambda: not accepts(running.ports["http"]))
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("drain", "noticing", "under_way"), [(0, 0, 0), (5, 2, 3), (9, 3.6, 5.4), (10, 3.6, 5.4)]
+)
+def test_the_longest_drain_leaves_a_second_of_ten_for_what_comes_after(
+    drain: float, noticing: float, under_way: float
+) -> None:
+    assert shares(drain) == pytest.approx((noticing, under_way))
 
 
 def test_threads_of_grpcio_give_way_to_the_event_loop(service: Running) -> None:

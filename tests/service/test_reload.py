@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.config.load import load
+from extauthz.demo.issuer import Fault, Issuer
 from extauthz.service.reload import ConfigWatch
 from tests.service.conftest import RESOURCE, Running, until
 from tests.tokens import ISSUER, signer
@@ -86,6 +87,20 @@ def test_a_new_issuer_has_its_keys_before_requests_may_name_it(service: Running)
     until(lambda: len(service.status()["health"]["issuers"]) == 2)
     assert all(issuer["usable"] for issuer in service.status()["health"]["issuers"])
     assert service.judge()[0] == 200
+
+
+def test_a_new_issuer_that_hangs_does_not_hold_up_the_rest_of_a_file(service: Running) -> None:
+    with Issuer() as issuer:
+        issuer.faults["keys"], issuer.delay = Fault.SLOW, 60.0
+        hanging = f"  - {{name: hanging, issuer: {issuer.url}, keys: {{timeout: 60s}}}}\n"
+        text = service.file.read_text().replace("servers:", f"{hanging}servers:")
+        demand = "    issuers: ['*']\n    scopes: [more]"
+        service.file.write_text(text.replace("    scopes: [notes]", demand))
+        service.reload()
+        until(lambda: service.judge()[0] == 403)
+        assert service.judge(scope="more")[0] == 200
+        token = issuer.mint(aud=RESOURCE, scope="more")
+        assert json.loads(service.judge_token(token)[2])["reason"] == "keys_unavailable"
 
 
 def test_what_needs_a_restart_is_said(service: Running) -> None:

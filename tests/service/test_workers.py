@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,33 @@ def test_sigterm_drains_all_and_exits_0(workers: Running) -> None:
     assert workers.judge()[0] == 200
     assert workers.process.wait(10) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
+
+
+def test_a_request_under_way_when_it_ends_still_has_its_key_looked_for(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    with Issuer() as issuer:
+        fetched = WORKERS.replace("    jwks_file: {jwks}\n", "")
+        running.write(fetched, issuer=issuer.url, drain="5s")
+        address = ("127.0.0.1", running.ports["http"])
+        with started(running), closing(HTTPConnection(*address, timeout=10)) as connection:
+            issuer.rotate()
+            connection.putrequest("POST", "/auth/forward")
+            for name, value in {
+                "x-forwarded-uri": "/notes/mcp",
+                "x-forwarded-method": "GET",
+                "x-forwarded-host": "mcp.example.com",
+                "x-forwarded-proto": "https",
+                "authorization": f"Bearer {issuer.mint(aud=RESOURCE, scope='notes')}",
+                "content-length": "5",
+            }.items():
+                connection.putheader(name, value)
+            connection.endheaders(b"be")
+            # SIGINT does not wait for load balancers.
+            running.process.send_signal(signal.SIGINT)
+            until(lambda: not accepts(running.ports["http"]))
+            connection.send(b"gun")
+            assert connection.getresponse().status == 200
+            assert running.process.wait(5) == 0
 
 
 def test_workers_do_not_outlive_a_supervisor_that_was_killed(workers: Running) -> None:
