@@ -231,8 +231,10 @@ def _still_good(caller: Caller, gate: Gate, keys: KeySets, now: float) -> bool:
     facts = caller.token.facts
     issuer = facts.issuer
     key_set = keys.get(issuer.name)
+    if key_set is None:
+        return False
     if key_set is not caller.key_set:
-        if key_set is None or not key_set.holds(caller.token.key):
+        if not key_set.holds(caller.token.key):
             return False
         caller.key_set = key_set
     told = caller.passes.get(gate.number)

@@ -221,6 +221,7 @@ def test_a_packed_caller_is_judged_like_any_other(monkeypatch):
     assert engine.cache.hits == 1
     without = {"corp": parse_key_set(jwks(signer("RS256")))}
     assert not isinstance(engine.decide(asking(text), without, now=NOW), Allow)
+    assert not isinstance(engine.decide(asking(text), {}, now=NOW), Allow)
     assert not isinstance(engine.decide(asking(text), key_sets(), now=NOW + 400), Allow)
 
 
