@@ -8,9 +8,20 @@ from functools import partial
 from typing import Protocol
 
 from .core.challenge import Challenger
-from .core.engine import Engine
+from .core.engine import Engine, Standing
 from .core.keyset import KeySet
-from .core.model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Unproven
+from .core.model import (
+    Allow,
+    Answer,
+    AskedFor,
+    Decision,
+    Deny,
+    NeedKeys,
+    Reason,
+    Refusal,
+    Request,
+    Unproven,
+)
 from .turns import T, Turns
 
 _log = logging.getLogger(__name__)
@@ -36,7 +47,7 @@ class Observer(Protocol):
     """Who is told of every decision: ``extauthz.telemetry``."""
 
     def decided(
-        self, request: Request | None, decision: Decision, transport: str, seconds: float
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
         """Count and log one decision, made over ``transport`` in ``seconds``."""
 
@@ -79,6 +90,23 @@ class Authorizer:
         self._tell(request, decision, transport, started)
         return decision
 
+    def again(
+        self, standing: Standing, transport: str, request: Callable[[], Request]
+    ) -> Allow | None:
+        """The answer to a request of the very words that ``standing`` was found for.
+
+        None where it has to be judged anew. ``request`` tells what it is, for its line in the log.
+        """
+        started = self._monotonic()
+        try:
+            allow = self.engine.still(standing, self._keys.snapshot(), now=self._wall())
+        except Exception:  # noqa: BLE001  as in _decide
+            _log.exception("an answer could not be given again; the request is judged anew")
+            return None
+        if allow is not None:
+            self._tell(request, allow, transport, started)
+        return allow
+
     async def check(
         self, request: Request, transport: str, time_left: float | None = None
     ) -> Decision:
@@ -116,9 +144,7 @@ class Authorizer:
         self._tell(request, decision, transport, self._monotonic())
         return decision
 
-    def _tell(
-        self, request: Request | None, decision: Decision, transport: str, started: float
-    ) -> None:
+    def _tell(self, request: AskedFor, decision: Decision, transport: str, started: float) -> None:
         try:
             self._observer.decided(request, decision, transport, self._monotonic() - started)
         except Exception:  # noqa: BLE001  an answer never waits for, nor falls with, its record

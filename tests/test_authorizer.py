@@ -14,6 +14,7 @@ from extauthz.core.engine import Engine
 from extauthz.core.model import (
     Allow,
     Answer,
+    AskedFor,
     Decision,
     Deny,
     NeedKeys,
@@ -37,9 +38,10 @@ class Told:
         self.all: list[tuple[Request | None, Decision, str, float]] = []
 
     def decided(
-        self, request: Request | None, decision: Decision, transport: str, seconds: float
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
-        self.all.append((request, decision, transport, seconds))
+        asked = request() if callable(request) else request
+        self.all.append((asked, decision, transport, seconds))
 
 
 class Clock:

@@ -19,9 +19,11 @@ from google.protobuf.message import DecodeError
 from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.authorizer import Authorizer
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Decision, Reason, Refusal, Request
+from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
 
+from .check_words import CheckWords, are_clear
 from .envoy import MCP_NAMESPACE, to_request, to_response
+from .recurring import LONGEST, Recurring, name_of
 from .replies import Replies
 
 if TYPE_CHECKING:
@@ -85,6 +87,8 @@ class CheckServicer:
         self._authorizer = authorizer
         self._mcp_namespace = mcp_namespace
         self._replies = Replies(_serialised)
+        self._words = CheckWords()
+        self._recurring = Recurring[bytes]()
         # Made beforehand, so that nothing is left that could fail.
         last_resort = Challenger(None, None).deny(_BROKEN, None)
         self._last_resort = _serialised(last_resort)
@@ -101,18 +105,56 @@ class CheckServicer:
 
     def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
         """The reply, or the request where a token has to be verified first: then ``wait``."""
-        authorizer = self._authorizer
         try:
-            request = to_request(CheckRequest.FromString(data), self._mcp_namespace, traceparent)
-            if isinstance(request, Refusal):
-                return self._replies.of(authorizer.refuse(request, TRANSPORT))
-            decision = authorizer.check_now(request, TRANSPORT)
-            return request if decision is None else self._replies.of(decision)
+            name = name_of(self._words.of(data)) if len(data) <= LONGEST else None
+            reply = None if name is None else self._again(name, data, traceparent)
+            return self._judged(data, name, traceparent) if reply is None else reply
         except DecodeError:
-            return self._replies.of(authorizer.refuse(_MALFORMED, TRANSPORT))
+            return self._replies.of(self._authorizer.refuse(_MALFORMED, TRANSPORT))
         except Exception:  # noqa: BLE001  as above
             _log.exception("a check failed; the request is refused")
             return self._last_resort
+
+    def _again(
+        self, name: bytes, data: bytes, traceparent: Callable[[], str | None]
+    ) -> bytes | None:
+        """The reply to a check that came before in the same words, while it holds."""
+        known = self._recurring.get(name)
+        if known is None:
+            return None
+        allow = self._authorizer.again(
+            known.standing,
+            TRANSPORT,
+            lambda: known.request_now(self._words.fleeting(data), traceparent),
+        )
+        return None if allow is None else known.reply
+
+    def _judged(
+        self, data: bytes, name: bytes | None, traceparent: Callable[[], str | None]
+    ) -> bytes | Request:
+        authorizer = self._authorizer
+        request = to_request(CheckRequest.FromString(data), self._mcp_namespace, traceparent)
+        if isinstance(request, Refusal):
+            return self._replies.of(authorizer.refuse(request, TRANSPORT))
+        decision = authorizer.check_now(request, TRANSPORT)
+        if decision is None:
+            return request
+        reply = self._replies.of(decision)
+        # How much of a body came is told by a header that is no word of the check.
+        if name is not None and request.body is None and isinstance(decision, Allow):
+            self._learn(name, data, request, decision, reply)
+        return reply
+
+    def _learn(
+        self, name: bytes, data: bytes, request: Request, allow: Allow, reply: bytes
+    ) -> None:
+        if not self._recurring.came_before(name):
+            if self._words.notice(request.headers):
+                self._recurring.clear()
+            return
+        standing = self._authorizer.engine.standing(request, allow)
+        if standing is not None and are_clear(data):
+            self._recurring.put(name, standing, reply, request)
 
     async def answer_in_turn(
         self, data: bytes, traceparent: Callable[[], str | None], left: float | None

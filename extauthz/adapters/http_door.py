@@ -12,11 +12,13 @@ from typing import Final
 
 from extauthz.authorizer import BROKEN, Authorizer
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Reason, Refusal, Request
+from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
 
 from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
+from .head_words import HeadWords, is_one_head
 from .http_message import HttpRequest, HttpResponse
 from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
+from .recurring import LONGEST, Recurring, name_of
 from .replies import Replies
 from .trust import TrustedPeers
 
@@ -39,12 +41,13 @@ _LAST_RESORT: Final = Challenger(None, None).deny(BROKEN, None)
 class HttpDoor:
     """Answers HTTP requests.
 
-    ``trusted`` says whose ``X-Original-*``, ``X-Forwarded-*`` and ``X-Mcp-Server`` count;
-    it may be replaced at any time.
+    ``trusted`` says whose ``X-Original-*``, ``X-Forwarded-*`` and ``X-Mcp-Server`` count.
     """
 
     def __init__(self, authorizer: Authorizer, trusted: TrustedPeers) -> None:
-        self.trusted = trusted
+        self._trusted = trusted
+        self._words = HeadWords()
+        self._recurring = Recurring[HttpResponse]()
         self._authorizer = authorizer
         self._nginx = Replies(lambda decision: _written(to_nginx(decision)))
         self._forward = Replies(lambda decision: _written(to_forwarder(decision)))
@@ -53,6 +56,11 @@ class HttpDoor:
         # Made beforehand, so that nothing is left that could fail.
         self._last_resort = _written(to_forwarder(_LAST_RESORT))
         self._last_resort_nginx = _written(to_nginx(_LAST_RESORT))
+
+    def trust(self, trusted: TrustedPeers) -> None:
+        """Believe these peers from now on, and no others."""
+        self._trusted = trusted
+        self._recurring.clear()
 
     def __call__(self, asked: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         """The response, or a promise of it where a token has to be verified first.
@@ -66,9 +74,40 @@ class HttpDoor:
             if request.in_band:
                 return replies.of(self._authorizer.answer(request, TRANSPORT))
             decision = self._authorizer.check_now(request, TRANSPORT)
-            return self._wait(asked, request, replies) if decision is None else replies.of(decision)
+            if decision is None:
+                return self._wait(asked, request, replies)
+            return self._learned(asked, request, decision, replies.of(decision))
         except Exception:  # noqa: BLE001  a door must answer, whatever broke behind it
             return self._broken(asked)
+
+    def again(self, raw: bytes, peer: str | None) -> HttpResponse | None:
+        """The response to a question that came before, from that peer and with these octets."""
+        known = self._recurring.get(self._name(raw, peer)) if len(raw) <= LONGEST else None
+        if known is None:
+            return None
+        allow = self._authorizer.again(
+            known.standing, TRANSPORT, lambda: known.request_now(self._words.fleeting(raw))
+        )
+        return None if allow is None else known.reply
+
+    def _learned(
+        self, asked: HttpRequest, request: Request, decision: Decision, response: HttpResponse
+    ) -> HttpResponse:
+        raw = asked.raw
+        if raw is None or len(raw) > LONGEST or not isinstance(decision, Allow):
+            return response
+        name = self._name(raw, asked.peer)
+        if not self._recurring.came_before(name):
+            if self._words.notice(raw):
+                self._recurring.clear()
+            return response
+        standing = self._authorizer.engine.standing(request, decision)
+        if standing is not None and is_one_head(raw):
+            self._recurring.put(name, standing, response, request)
+        return response
+
+    def _name(self, raw: bytes, peer: str | None) -> bytes:
+        return name_of(self._words.of(raw) + (peer or "").encode())
 
     async def _wait(self, asked: HttpRequest, request: Request, replies: _Replies) -> HttpResponse:
         try:
@@ -98,7 +137,7 @@ class HttpDoor:
     def _believed(
         self, read: Callable[[HttpRequest], Request | Refusal], asked: HttpRequest
     ) -> Request | Refusal:
-        if self.trusted.trusts(asked.peer):
+        if self._trusted.trusts(asked.peer):
             return read(asked)
         whom = asked.peer or "a peer without an address"
         return Refusal(Reason.UNTRUSTED_PROXY, f"{whom} is not in listen.trusted_proxies")

@@ -22,7 +22,8 @@ class HttpRequest:
     ``target`` is the request target as it came. ``headers`` has lower-case names, and values
     without outer blanks and without control characters but tabs; lines of one name are joined
     by a comma, and ``repeated`` names those that came in several. ``peer`` is the address that
-    the connection is from; None where that is not known, as on a Unix socket.
+    the connection is from; None where that is not known, as on a Unix socket. ``raw`` is what came
+    with it, where it has no body, nothing came before, and the connection lasts.
     """
 
     method: str
@@ -31,6 +32,7 @@ class HttpRequest:
     repeated: frozenset[str] = frozenset()
     peer: str | None = None
     body: bytes = b""
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class HttpResponse:
         head += b"".join(b"%b: %b\r\n" % line for line in lines)
         return cls(status, lines, body, head)
 
+
+HttpRecall = Callable[[bytes, str | None], HttpResponse | None]
+"""The answer to these octets from that peer, where it is known without reading them."""
 
 HttpHandler = Callable[[HttpRequest], HttpResponse | Awaitable[HttpResponse]]
 """Answers a request, at once or by a promise."""

@@ -11,7 +11,7 @@ from typing import Final, Protocol, cast
 
 import httptools
 
-from .http_message import HttpHandler, HttpRequest, HttpResponse
+from .http_message import HttpHandler, HttpRecall, HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Host(Protocol):
     """
 
     handler: HttpHandler
+    recall: HttpRecall | None
     limits: HttpLimits
     tick: float
     date: bytes
@@ -106,6 +107,7 @@ class HttpConnection(asyncio.Protocol):
         self._deadline = _NEVER
         # Of the request that is being read.
         self._reading = False
+        self._raw: bytes | None = None
         self._in_head = True
         self._unread = 0
         self._fed = 0
@@ -148,6 +150,13 @@ class HttpConnection(asyncio.Protocol):
         """Read on; the parser's calls answer whatever is whole."""
         if self._closing:
             return
+        self._raw = None if self._reading else data
+        recall = self._host.recall
+        if recall is not None and not (self._reading or self._turns or self._paused):
+            known = recall(data, self._peer)
+            if known is not None:
+                self._send(known, headless=False, last=False)
+                return
         self._fed = len(data)
         self._unread += self._fed
         try:
@@ -250,6 +259,10 @@ class HttpConnection(asyncio.Protocol):
             self.finish()
             return
         self._deadline = _NEVER
+        # Once only: more of what came may be the next request.
+        raw, self._raw = self._raw, None
+        if self._body or self._last or self._method == "HEAD" or "expect" in self._headers:
+            raw = None
         request = HttpRequest(
             self._method,
             str(self._url, "latin-1"),
@@ -257,6 +270,7 @@ class HttpConnection(asyncio.Protocol):
             frozenset(self._repeated) if self._repeated else _NONE,
             self._peer,
             bytes(self._body),
+            raw,
         )
         try:
             answer = self._host.handler(request)
@@ -271,7 +285,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._turns:
             self._turns.append(_Turn(headless, self._last, answer))
         else:
-            self._send(answer, headless, self._last)
+            self._send(answer, headless=headless, last=self._last)
 
     # ---- our own
 
@@ -334,7 +348,7 @@ class HttpConnection(asyncio.Protocol):
         while self._turns and self._turns[0].response is not None:
             turn = self._turns.popleft()
             if turn.response is not None:
-                self._send(turn.response, turn.headless, turn.last)
+                self._send(turn.response, headless=turn.headless, last=turn.last)
 
     def _refuse(self, response: HttpResponse) -> None:
         """Answer what is no request to answer, and end."""
@@ -344,7 +358,7 @@ class HttpConnection(asyncio.Protocol):
         self._turns.append(_Turn(headless=False, last=True, response=response))
         self._send_those_ready()
 
-    def _send(self, response: HttpResponse, headless: bool, last: bool) -> None:
+    def _send(self, response: HttpResponse, *, headless: bool, last: bool) -> None:
         host = self._host
         head, body = response.head, response.body
         if headless:

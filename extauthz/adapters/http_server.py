@@ -13,7 +13,7 @@ from typing import Final
 
 from extauthz.config.addresses import Address, UnixAddress
 
-from .http_message import HttpHandler
+from .http_message import HttpHandler, HttpRecall
 from .http_protocol import HttpConnection, HttpLimits
 from .sockets import Listening, bind, bound_address, serve
 from .tls import TlsSource
@@ -29,6 +29,8 @@ _USUAL_LIMITS: Final = HttpLimits()
 class HttpServer:
     """Serves ``handler`` on one address, from ``start`` to ``stop``.
 
+    ``recall`` may answer in its place what it knows already.
+
     ``tls`` makes it a TLS server, with client certificates where its files name a client
     CA. ``reuse_port`` is for several worker processes.
     """
@@ -38,12 +40,14 @@ class HttpServer:
         handler: HttpHandler,
         address: Address,
         *,
+        recall: HttpRecall | None = None,
         tls: TlsSource | None = None,
         limits: HttpLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
     ) -> None:
         self.address = address
         self.handler = handler
+        self.recall = recall
         self.limits = limits
         self.draining = False
         """Whether each connection is to end with the answer to its next request."""

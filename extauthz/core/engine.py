@@ -15,12 +15,23 @@ from .challenge import Challenger
 from .documents import is_preflight, preflight
 from .gate import Gate, Permit
 from .keyset import KeySet
-from .model import Answer, Decision, Deny, NeedKeys, Reason, Refusal, Request, Trace, Unproven
+from .model import (
+    Allow,
+    Answer,
+    Decision,
+    Deny,
+    NeedKeys,
+    Reason,
+    Refusal,
+    Request,
+    Trace,
+    Unproven,
+)
 from .policy import Policy, Server
 from .routing import Router
 from .token import check_audience, check_times, issuer_of, parse_token
 from .token_cache import TokenCache, claims_in_use, token_digest
-from .verified import Caller
+from .verified import Caller, Pass
 
 _BAD_ORIGIN = Refusal(Reason.BAD_ORIGIN, "Origin is not in the server's origins")
 _NOT_IN_BAND = Refusal(
@@ -34,6 +45,15 @@ _SHORT = 32 * 1024
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
 
 KeySets = Mapping[str, KeySet]
+
+
+@dataclass(slots=True)
+class Standing:
+    """What makes an engine's answer to one request hold, word by word, for the next one."""
+
+    engine: Engine
+    caller: Caller
+    told: Pass
 
 
 @dataclass(slots=True)
@@ -123,6 +143,30 @@ class Engine:
         self.cache.hits += 1
         permit = gate.permit(request, caller)
         return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
+
+    def standing(self, request: Request, allow: Allow) -> Standing | None:
+        """What ``allow``, the answer to ``request``, depends on besides the request's words.
+
+        None where that is more than the caller's token: then it is no answer to another one.
+        """
+        gate, text = self._gate(request, None), usual_bearer(request)
+        if not isinstance(gate, Gate) or text is None:
+            return None
+        caller = self.cache.known(token_digest(text))
+        told = None if caller is None else caller.passes.get(gate.number)
+        if caller is None or told is None or told.allow is not allow:
+            return None
+        return Standing(self, caller, told)
+
+    def still(self, standing: Standing, keys: KeySets, *, now: float) -> Allow | None:
+        """The answer once more, for a request of the same words; None where to judge it anew."""
+        told = standing.told
+        if standing.engine is not self or not _key_is_held(standing.caller, keys):
+            return None
+        if not told.since <= now < told.until:
+            return None
+        self.cache.hits += 1
+        return told.allow
 
     def without_key(self, request: Request, reason: Reason) -> Decision:
         """The refusal of a request for which ``decide`` wanted a key that is not to be had."""
@@ -227,16 +271,22 @@ class Engine:
         return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
 
 
-def _still_good(caller: Caller, gate: Gate, keys: KeySets, now: float) -> bool:
-    facts = caller.token.facts
-    issuer = facts.issuer
-    key_set = keys.get(issuer.name)
+def _key_is_held(caller: Caller, keys: KeySets) -> bool:
+    key_set = keys.get(caller.token.facts.issuer.name)
     if key_set is None:
         return False
     if key_set is not caller.key_set:
         if not key_set.holds(caller.token.key):
             return False
         caller.key_set = key_set
+    return True
+
+
+def _still_good(caller: Caller, gate: Gate, keys: KeySets, now: float) -> bool:
+    if not _key_is_held(caller, keys):
+        return False
+    facts = caller.token.facts
+    issuer = facts.issuer
     told = caller.passes.get(gate.number)
     if told is not None:
         # Issuer and audience were good for this very gate, which never changes.

@@ -82,6 +82,10 @@ class Request:
     traceparent: Callable[[], str | None] | None = None
 
 
+AskedFor = Request | Callable[[], Request] | None
+"""A request, or how to make it where it is needed, or None where no request could be made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A failed check: the reason, and a detail for our log and ``explain`` only."""

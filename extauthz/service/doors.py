@@ -55,7 +55,11 @@ class Doors:
         self._grpc: GrpcDoor | NativeDoor | None = None
         if addresses.http is not None:
             self._http = HttpServer(
-                self._http_door, addresses.http, tls=_tls(terms.http_tls), reuse_port=shared
+                self._http_door,
+                addresses.http,
+                recall=self._http_door.again,
+                tls=_tls(terms.http_tls),
+                reuse_port=shared,
             )
         if addresses.grpc is None:
             return
@@ -93,7 +97,7 @@ class Doors:
 
     async def take(self, terms: Terms) -> None:
         """Go by changed terms, as far as doors can."""
-        self._http_door.trusted = self._trusted(terms)
+        self._http_door.trust(self._trusted(terms))
 
     async def stop(self, grace: float) -> None:
         """Take no new requests, and give those under way ``grace`` seconds."""

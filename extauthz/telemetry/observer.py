@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extauthz.core.model import Allow, Decision, Request
+from extauthz.core.model import Allow, AskedFor, Decision
 
 from .counts import ALLOW, DecisionCounts, outcome_of, reason_of
 from .decision_log import DecisionLog, Occasion
@@ -42,7 +42,7 @@ class DecisionObserver:
             self.recent.roll(now)
 
     def decided(
-        self, request: Request | None, decision: Decision, transport: str, seconds: float
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
         """Count one decision, made over ``transport`` in ``seconds``, and log it."""
         if isinstance(decision, Allow) and decision.token is not None and decision.audited is None:
@@ -54,6 +54,8 @@ class DecisionObserver:
         wanted = self.log.wants(outcome)
         if not wanted and self._spans is None:
             return
+        if callable(request):
+            request = request()
         occasion = Occasion(self._wall(), outcome, transport, seconds)
         if wanted:
             self.log.put(request, decision, occasion)

@@ -25,7 +25,7 @@ from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import TcpAddress
 from extauthz.core.engine import Engine
-from extauthz.core.model import Decision, Reason, Request
+from extauthz.core.model import AskedFor, Decision, Reason, Request
 from extauthz.core.policy import Policy
 from tests.e2e.rawhttp import Response, send
 from tests.policies import key_sets
@@ -66,10 +66,10 @@ class Observer:
     told: list[tuple[Request | None, Decision, str]] = field(default_factory=list)
 
     def decided(
-        self, request: Request | None, decision: Decision, transport: str, seconds: float
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
         assert seconds >= 0
-        self.told.append((request, decision, transport))
+        self.told.append((request() if callable(request) else request, decision, transport))
 
 
 def authorizer(
@@ -205,7 +205,8 @@ def open_doors(policy: Policy) -> Iterator[Doors]:
     keys, observer, loop = Keys(), Observer(), Loop()
     door = authorizer(policy, keys, observer)
     by_grpc = GrpcDoor(door, TcpAddress("127.0.0.1", 0))
-    by_http = HttpServer(HttpDoor(door, TrustedPeers(LOOPBACK)), TcpAddress("127.0.0.1", 0))
+    http = HttpDoor(door, TrustedPeers(LOOPBACK))
+    by_http = HttpServer(http, TcpAddress("127.0.0.1", 0), recall=http.again)
     try:
         grpc_at, http_at = loop.run(by_grpc.start()), loop.run(by_http.start())
         assert isinstance(grpc_at, TcpAddress)

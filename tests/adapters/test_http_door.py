@@ -123,7 +123,7 @@ def test_peers_on_a_unix_socket_are_always_trusted():
 
 
 def test_trust_may_change_while_serving(client: Client):
-    client.door.trusted = TrustedPeers([ip_network("192.0.2.0/24")])
+    client.door.trust(TrustedPeers([ip_network("192.0.2.0/24")]))
     assert client.ask("/auth/nginx", {**NGINX, **good()}, peer="192.0.2.9").status == 200
     assert client.ask("/auth/nginx", {**NGINX, **good()}, peer="127.0.0.1").status == 403
 

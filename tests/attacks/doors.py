@@ -288,7 +288,8 @@ async def exchange(port: int, data: bytes) -> bytes:
 async def http_door(world: World, flavour: str) -> AsyncIterator[HttpClient]:
     """The HTTP listener on a port of its own, and a client that asks as a proxy does."""
     trusted = TrustedPeers([ip_network("127.0.0.0/8")])
-    server = HttpServer(HttpDoor(world.authorizer, trusted), TcpAddress("127.0.0.1", 0))
+    door = HttpDoor(world.authorizer, trusted)
+    server = HttpServer(door, TcpAddress("127.0.0.1", 0), recall=door.again)
     address = await server.start()
     assert isinstance(address, TcpAddress)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
-from extauthz.core.model import Decision, Reason, Request
+from extauthz.core.model import AskedFor, Decision, Reason
 from extauthz.core.policy import Policy
 from tests import policies
 from tests.attacks.table import Case
@@ -70,7 +70,7 @@ class Notebook:
     decisions: list[tuple[Decision, str]] = field(default_factory=list)
 
     def decided(
-        self, request: Request | None, decision: Decision, transport: str, seconds: float
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
         assert seconds >= 0
         self.decisions.append((decision, transport))

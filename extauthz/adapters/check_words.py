@@ -1,0 +1,83 @@
+"""The words of a check: what its answer depends on, as octets that are the same when it recurs.
+
+No two CheckRequests are the same, for they tell the time and who is connected. What a decision
+reads of two may well be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from extauthz._pb.check_outline_pb2 import CheckOutline
+from extauthz._pb.external_auth_pb2 import CheckRequest
+
+from .recurring import FLEETING, MOST_FLEETING
+
+# How long the content is matters where there is some, and then nothing is remembered.
+_FLEETING: Final = FLEETING | {"content-length"}
+_LONG: Final = 0x80
+_CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
+
+
+class CheckWords:
+    """Finds the words of checks: no values of fleeting headers, once one was noticed."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, bytes] = {}
+
+    def of(self, data: bytes) -> bytes:
+        """What a decision about this CheckRequest may depend on.
+
+        Raises DecodeError where it is none.
+        """
+        words = _outline(data)
+        for mark in self._marks.values():
+            at = words.find(mark)
+            if at > 0:
+                at += len(mark)
+                length = words[at]
+                if length < _LONG:
+                    words = words[: at + 1] + words[at + 1 + length :]
+        return words
+
+    def notice(self, names: Iterable[str]) -> bool:
+        """Leave out the values of fleeting headers among these; whether there is a new one."""
+        new = _FLEETING.intersection(names).difference(self._marks)
+        for name in sorted(new)[: MOST_FLEETING - len(self._marks)]:
+            # A header line's first field, its name, and the second, its raw value, of which the
+            # length follows.
+            self._marks[name] = b"\x0a" + bytes([len(name)]) + name.encode() + b"\x1a"
+            return True
+        return False
+
+    def fleeting(self, data: bytes) -> dict[str, str]:
+        """The values that were left out."""
+        outline, found = _outline(data), {}
+        for name, mark in self._marks.items():
+            at = outline.find(mark) + len(mark)
+            if at >= len(mark) and outline[at] < _LONG:
+                value = outline[at + 1 : at + 1 + outline[at]]
+                found[name] = value.decode("latin-1").strip(" \t")
+        return found
+
+
+def are_clear(data: bytes) -> bool:
+    """Whether no check that is to be decided otherwise has the same words as this one.
+
+    In texts without control characters nothing looks like the head of a header line.
+    """
+    http = CheckRequest.FromString(data).attributes.request.http
+    texts = [http.method, http.path, http.host, *http.headers, *http.headers.values()]
+    for line in http.header_map.headers:
+        texts += (line.key, line.value)
+        if _CONTROL.search(line.raw_value):
+            return False
+    return _CONTROL.search("".join(texts).encode()) is None
+
+
+def _outline(data: bytes) -> bytes:
+    outline = CheckOutline.FromString(data)
+    outline.DiscardUnknownFields()
+    return outline.SerializeToString()

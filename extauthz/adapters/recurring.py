@@ -1,0 +1,122 @@
+"""Questions that come again word by word: their answers, and what these depend on besides.
+
+A client's requests to one server are alike. What an engine makes of the words of a question never
+changes, so that for one that came before only what changes by itself is looked at: the time, and
+the issuer's keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final, Generic, TypeVar
+
+from extauthz.core.engine import Engine, Standing
+from extauthz.core.model import Request
+from extauthz.core.token_cache import Recent
+
+Reply = TypeVar("Reply")
+
+LONGEST: Final = 4096
+"""Questions of more octets than this are not to be remembered."""
+
+FLEETING: Final = frozenset(
+    {
+        "b3",
+        "baggage",
+        "cf-ray",
+        "request-id",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "x-amzn-trace-id",
+        "x-azure-ref",
+        "x-b3-parentspanid",
+        "x-b3-spanid",
+        "x-b3-traceid",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-datadog-parent-id",
+        "x-datadog-trace-id",
+        "x-request-id",
+        "x-request-start",
+    }
+)
+"""Headers that differ from request to request, and whose values no decision reads."""
+
+MOST_FLEETING: Final = 6
+"""Each that is left out of the words of a question costs all others the time to look for it."""
+
+_MAX_KNOWN: Final = 1024
+_MAX_SEEN: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[Reply]):
+    """A reply to give again while ``standing`` holds, and the request that it was made for."""
+
+    standing: Standing
+    reply: Reply
+    request: Request
+
+    def request_now(
+        self,
+        fleeting: Mapping[str, str],
+        traceparent: Callable[[], str | None] | None = None,
+    ) -> Request:
+        """The request of now: that one but for these headers and its question's trace context."""
+        if not fleeting and traceparent is None:
+            return self.request
+        headers = {**self.request.headers, **fleeting}
+        return replace(self.request, headers=headers, traceparent=traceparent)
+
+
+class Recurring(Generic[Reply]):
+    """At most 1024 questions that came more than once, those used last, by SHA-256.
+
+    The words of a question are all that its answer depends on, but for time and keys. They hold
+    credentials, and are not kept.
+    """
+
+    def __init__(self) -> None:
+        self._known: Recent[Known[Reply]] = Recent(_MAX_KNOWN)
+        self._seen: set[bytes] = set()
+        self._engine: Engine | None = None
+        self.get = self._known.get
+
+    def came_before(self, name: bytes) -> bool:
+        """Whether a question may have come before; from now on it has.
+
+        Most that come once never come again, and are to take no place.
+        """
+        if name in self._seen:
+            return True
+        if len(self._seen) >= _MAX_SEEN:
+            self._seen.clear()
+        self._seen.add(name)
+        return False
+
+    def put(self, name: bytes, standing: Standing, reply: Reply, request: Request) -> None:
+        """Remember a question, and none that was for an engine before.
+
+        One in which a header came in several lines is not: of these, one may be fleeting.
+        """
+        if request.repeated:
+            return
+        if standing.engine is not self._engine:
+            self.clear()
+            self._engine = standing.engine
+        headers = {**request.headers, "authorization": ""}
+        self._known.put(
+            name, Known(standing, reply, replace(request, headers=headers, traceparent=None))
+        )
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        self._known.clear()
+
+
+def name_of(words: bytes) -> bytes:
+    """What a question of these words is remembered by."""
+    return sha256(words).digest()

@@ -1,0 +1,542 @@
+"""Questions that come again: the same answer as to the first, for as long as that one holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+
+from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
+from extauthz.adapters import recurring
+from extauthz.adapters.grpc_door import CheckServicer
+from extauthz.adapters.head_words import HeadWords, is_one_head
+from extauthz.adapters.http_door import HttpDoor
+from extauthz.adapters.http_message import HttpRequest, HttpResponse
+from extauthz.adapters.recurring import FLEETING, LONGEST, MOST_FLEETING
+from extauthz.adapters.trust import TrustedPeers
+from extauthz.authorizer import Authorizer
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import parse_key_set
+from extauthz.core.model import Allow, Request
+from tests.adapters.doors import LOOPBACK, Asked, Keys, Observer, check_request
+from tests.policies import ORIGIN, SERVERS, compiled, document, policy_for_tests
+from tests.tokens import NOW, jwks, mint, signer
+
+PEER = "127.0.0.1"
+CALCULATOR = "https://mcp.example.com/calculator/mcp"
+CALL = {"is_mcp_request": True, "method": "tools/call"}
+STREAM = {
+    "name": "stream",
+    "resource": "https://mcp.example.com/stream/mcp",
+    "issuers": ["corp"],
+    "forward": {"token": "keep", "stream_lease": "token"},
+}
+
+
+class Place:
+    """An authorizer with a clock that can be set, and how often it judged a request."""
+
+    def __init__(self) -> None:
+        self.now = float(NOW)
+        self.keys, self.observer = Keys(), Observer()
+        self.authorizer = Authorizer(
+            Engine(compiled(document(servers=[*SERVERS, STREAM]))),
+            self.keys,
+            self.observer,
+            wall=lambda: self.now,
+            monotonic=lambda: 5.0,
+        )
+        self.judged = 0
+        check_now = self.authorizer.check_now
+
+        def counted(request: Request, transport: str) -> Any:
+            self.judged += 1
+            return check_now(request, transport)
+
+        self.authorizer.check_now = counted  # type: ignore[method-assign]
+
+    def replace_engine(self, **changes: Any) -> None:
+        """As a reload does."""
+        self.authorizer.engine = Engine(policy_for_tests(**changes), self.authorizer.engine)
+
+
+class ByGrpc(Place):
+    """Envoy's gRPC door; each check tells another time and another connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.servicer = CheckServicer(self.authorizer)
+        self._asked = 0
+
+    def message(self, asked: Asked) -> CheckRequest:
+        message = check_request(asked)
+        self._asked += 1
+        message.attributes.request.time.seconds = self._asked
+        message.attributes.request.http.id = str(self._asked)
+        message.attributes.source.address.socket_address.port_value = self._asked
+        return message
+
+    def send(self, data: bytes) -> CheckResponse:
+        answered = self.servicer.answer(data, lambda: None)
+        if isinstance(answered, Request):
+            answered = asyncio.run(self.servicer.wait(answered, None))
+        return CheckResponse.FromString(answered)
+
+    def ask(self, asked: Asked) -> CheckResponse:
+        return self.send(self.message(asked).SerializeToString())
+
+    def allows(self, asked: Asked) -> bool:
+        return self.ask(asked).status.code == 0
+
+
+class ByHttp(Place):
+    """nginx's door, behind a connection that hands on what it read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.door = HttpDoor(self.authorizer, TrustedPeers(LOOPBACK))
+
+    @staticmethod
+    def raw(asked: Asked) -> bytes:
+        told = (
+            ("X-Original-URI", asked.target),
+            ("X-Original-Method", asked.method),
+            ("X-Original-Host", asked.host),
+        )
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (*told, *asked.lines))
+        return f"GET /auth/nginx HTTP/1.1\r\nHost: extauthz\r\n{lines}\r\n".encode("latin-1")
+
+    def send(self, raw: bytes, asked: Asked, peer: str | None = PEER) -> HttpResponse:
+        known = self.door.again(raw, peer)
+        if known is not None:
+            return known
+        headers = {
+            "host": "extauthz",
+            "x-original-uri": asked.target,
+            "x-original-method": asked.method,
+            "x-original-host": asked.host,
+            **{name.lower(): value for name, value in asked.lines},
+        }
+        answer = self.door(HttpRequest("GET", "/auth/nginx", headers, peer=peer, raw=raw))
+        return answer if isinstance(answer, HttpResponse) else asyncio.run(_wait(answer))
+
+    def ask(self, asked: Asked, peer: str | None = PEER) -> HttpResponse:
+        return self.send(self.raw(asked), asked, peer)
+
+    def allows(self, asked: Asked) -> bool:
+        return self.ask(asked).status == 200
+
+
+async def _wait(answer: Awaitable[HttpResponse]) -> HttpResponse:
+    return await answer
+
+
+Door = ByGrpc | ByHttp
+
+
+@pytest.fixture(params=[ByGrpc, ByHttp])
+def door(request: pytest.FixtureRequest) -> Door:
+    made: Door = request.param()
+    return made
+
+
+def good(**changes: Any) -> Asked:
+    token = mint({"scope": "notes calculator", **changes})
+    return Asked((("Authorization", f"Bearer {token}"), ("Accept", "application/json")))
+
+
+def known(door: Door, asked: Asked, times: int = 4) -> Asked:
+    """Ask until the question is one that is known, and see that it is."""
+    for _ in range(times):
+        assert door.allows(asked)
+    before = door.judged
+    assert door.allows(asked)
+    assert door.judged == before
+    return asked
+
+
+def is_judged(door: Door, asked: Asked, *, allowed: bool, times: int = 4) -> None:
+    """Each time it comes, not only once."""
+    for _ in range(times):
+        before = door.judged
+        assert door.allows(asked) is allowed
+        assert door.judged == before + 1
+
+
+# ---- what is remembered, and what comes of it
+
+
+def test_a_question_that_comes_again_is_answered_as_before_and_told_of(door: Door):
+    asked = good()
+    first = door.ask(asked)
+    known(door, asked)
+    assert door.ask(asked) == first
+    requests = [request for request, _, _ in door.observer.told]
+    assert all(isinstance(request, Request) for request in requests)
+    texts = [(one.method, one.host, one.target, one.headers["accept"]) for one in requests if one]
+    assert set(texts) == {("POST", "mcp.example.com", "/notes/mcp", "application/json")}
+    assert len({id(decision) for _, decision, _ in door.observer.told[-3:]}) == 1
+
+
+def test_what_comes_once_takes_no_place(door: Door):
+    asked = good()
+    for _ in range(2):
+        assert door.allows(asked)  # verified; then seen for the first time with a known token
+    before = door.judged
+    assert door.allows(asked)
+    assert door.judged == before + 1
+    assert door.allows(asked)
+    assert door.judged == before + 1
+
+
+def test_hits_are_counted_as_hits_of_the_memory_for_tokens(door: Door):
+    asked = known(door, good())
+    before = door.authorizer.engine.cache.hits
+    door.allows(asked)
+    assert door.authorizer.engine.cache.hits == before + 1
+
+
+def test_no_credentials_are_kept(door: Door):
+    asked = known(door, good())
+    token = asked.lines[0][1].removeprefix("Bearer ")
+    memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
+    [kept] = memory._known._kept.values()
+    assert token not in repr(kept.request)
+    assert token.encode() not in b"".join((*memory._known._kept, *memory._seen))
+    assert "authorization" in kept.request.headers
+
+
+# ---- what changes by itself
+
+
+def test_it_is_refused_once_the_token_has_expired(door: Door):
+    asked = known(door, good())  # expires at NOW + 300, and the issuer has a leeway of 30 s
+    door.now = NOW + 329.0
+    assert door.allows(asked)
+    door.now = NOW + 330.0
+    is_judged(door, asked, allowed=False, times=2)
+
+
+def test_it_is_refused_before_the_token_is_valid_where_the_clock_was_set_back(door: Door):
+    asked = known(door, good(nbf=NOW))
+    door.now = NOW - 30.0
+    assert door.allows(asked)
+    door.now = NOW - 31.0
+    is_judged(door, asked, allowed=False, times=2)
+
+
+def test_it_is_refused_once_its_key_is_gone(door: Door):
+    asked = known(door, good())
+    rotated = parse_key_set(jwks(signer("ES256"), signer("RS256")))
+    door.keys.sets = {**door.keys.sets, "corp": rotated}
+    assert door.allows(asked)
+    door.keys.sets = {**door.keys.sets, "corp": parse_key_set(jwks(signer("RS256")))}
+    assert not door.allows(asked)
+
+
+def test_it_is_refused_once_the_issuer_has_no_usable_keys(door: Door):
+    asked = known(door, good())
+    door.keys.sets = {name: kept for name, kept in door.keys.sets.items() if name != "corp"}
+    assert not door.allows(asked)
+
+
+def test_another_configuration_judges_it_anew(door: Door):
+    asked = known(door, good())
+    door.replace_engine()
+    before = door.judged
+    assert door.allows(asked)
+    assert door.judged == before + 1
+    known(door, asked)
+    stricter = [{**SERVERS[0], "scopes": ["notes", "more"]}, *SERVERS[1:]]
+    door.replace_engine(servers=stricter)
+    is_judged(door, asked, allowed=False)
+
+
+def test_nothing_is_kept_of_a_configuration_that_was_replaced(door: Door):
+    asked, other = known(door, good()), known(door, good(sub="other"))
+    memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
+    assert len(memory._known) == 2
+    door.replace_engine()
+    known(door, asked)
+    assert len(memory._known) == 1
+    known(door, other)
+
+
+def test_a_failure_judges_it_anew(door: Door, monkeypatch: pytest.MonkeyPatch):
+    asked = known(door, good())
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("of the test")
+
+    monkeypatch.setattr(Engine, "still", broken)
+    is_judged(door, asked, allowed=True)
+
+
+# ---- what is another question
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda asked: asked.plus(("X_Auth_Subject", "root")),
+        lambda asked: asked.plus(("X-Auth-Role", "root")),
+        lambda asked: replace(asked, target="/calculator/mcp"),
+        lambda asked: replace(asked, target="/notes/other"),
+        lambda asked: replace(asked, host="mcp.example.com:443"),
+        lambda asked: replace(asked, method="GET"),
+        lambda asked: replace(asked, lines=asked.lines[::-1]),
+        lambda asked: replace(asked, lines=(asked.lines[0], ("Accept", "text/event-stream"))),
+    ],
+)
+def test_a_question_in_other_words_is_judged(door: Door, other: Callable[[Asked], Asked]):
+    asked = known(door, good())
+    before = door.judged
+    door.ask(other(asked))
+    assert door.judged == before + 1
+
+
+@pytest.mark.parametrize("target", ["/notes/mcp", "/calculator/mcp"])
+def test_without_the_token_it_is_refused(door: Door, target: str):
+    asked = known(door, replace(good(), target="/notes/mcp"))
+    is_judged(door, replace(asked, lines=asked.lines[1:], target=target), allowed=False)
+
+
+def test_another_token_is_another_question(door: Door):
+    known(door, good())
+    is_judged(door, good(exp=NOW - 100), allowed=False)
+    asked = good(sub="somebody-else")
+    known(door, asked)
+    assert "somebody-else" in str(door.ask(asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        (good().plus(("Origin", ORIGIN)), True),
+        (replace(good(), target="/notes/health"), True),
+        (replace(good(aud=STREAM["resource"]), target="/stream/mcp"), True),
+        (replace(good(), target="/audited/mcp"), True),
+        (replace(good(), target="/calculator/mcp"), False),
+    ],
+    ids=["of a browser", "public", "with a lease", "audited", "without a source for the call"],
+)
+def test_an_answer_that_depends_on_more_than_the_token_is_made_each_time(
+    door: Door, asked: Asked, allowed: bool
+):
+    is_judged(door, asked, allowed=allowed)
+
+
+def test_with_a_body_it_is_judged_each_time(door: Door):
+    if isinstance(door, ByGrpc):
+        is_judged(door, replace(good(), body=b"{}"), allowed=True)
+        is_judged(door, replace(good(), body=b""), allowed=True)
+
+
+def test_a_call_that_is_told_is_judged_each_time():
+    door, asked = ByGrpc(), replace(good(aud=CALCULATOR), target="/calculator/mcp")
+    for _ in range(4):
+        assert door.allows(replace(asked, mcp=CALL | {"params": {"name": "mul"}}))
+        assert not door.allows(replace(asked, mcp=CALL | {"params": {"name": "danger_x"}}))
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_long_question_is_judged_each_time(door: Door, more: int):
+    asked, length = good(), 0
+    for _ in range(3):
+        asked = replace(asked, lines=(*asked.lines[:2], ("User-Agent", "a" * length)))
+        data = door.message(asked).SerializeToString() if isinstance(door, ByGrpc) else b""
+        length += LONGEST + more - len(data or ByHttp.raw(asked))
+    if more:
+        is_judged(door, asked, allowed=True)
+    else:
+        known(door, asked)
+
+
+# ---- headers that differ from request to request
+
+
+def fleeting(asked: Asked, name: str, number: int) -> Asked:
+    return asked.plus((name, f"value-{number:04}"))
+
+
+@pytest.mark.parametrize("name", sorted(FLEETING))
+def test_fleeting_headers_make_no_other_question_and_are_told_of(door: Door, name: str):
+    asked = good()
+    for number in range(5):
+        assert door.allows(fleeting(asked, name, number))
+    before = door.judged
+    for number in (5, 6):
+        assert door.allows(fleeting(asked, name, number))
+        request, _, _ = door.observer.told[-1]
+        assert request is not None
+        assert request.headers[name] == f"value-{number:04}"
+    assert door.judged == before
+
+
+def test_at_most_so_many_fleeting_headers_are_looked_for(door: Door):
+    names, one = sorted(FLEETING), good()
+
+    def asked(number: int, names: list[str]) -> Asked:
+        return one.plus(*((name, f"{number:04}") for name in names))
+
+    for number in range(MOST_FLEETING + 4):
+        door.allows(asked(number, names[:MOST_FLEETING]))
+    before = door.judged
+    door.allows(asked(99, names[:MOST_FLEETING]))
+    assert door.judged == before
+    is_judged(door, asked(100, names[: MOST_FLEETING + 1]), allowed=True, times=1)
+    is_judged(door, asked(101, names[: MOST_FLEETING + 1]), allowed=True, times=1)
+    assert len((door.servicer if isinstance(door, ByGrpc) else door.door)._words._marks) == (
+        MOST_FLEETING
+    )
+
+
+def test_how_long_the_content_is_makes_no_other_check():
+    door, asked = ByGrpc(), good()
+    for number in range(5):
+        door.allows(asked.plus(("Content-Length", f"{100 + number}")))
+    before = door.judged
+    assert door.allows(asked.plus(("Content-Length", "999")))
+    assert door.judged == before
+
+
+def test_a_line_of_that_name_more_is_another_question(door: Door):
+    asked = good()
+    for number in range(6):
+        door.allows(fleeting(asked, "x-request-id", number))
+    twice = fleeting(fleeting(asked, "x-request-id", 1), "x-request-id", 2)
+    before = door.judged
+    door.ask(twice)
+    assert door.judged == before + 1
+
+
+# ---- checks that no Envoy sends
+
+
+def test_a_check_whose_texts_hold_control_characters_is_judged_each_time():
+    door = ByGrpc()
+    for text in ("\n", "\x7f", "\n\x0cx-request-id\x1a\x04abcd"):
+        is_judged(door, good().plus(("X-Other", text)), allowed=True)
+    is_judged(
+        door, replace(good(), target="/notes/mcp", host="mcp.example.com"), allowed=True, times=1
+    )
+
+
+def test_header_lines_that_come_in_two_parts_are_another_question():
+    door, asked = known_by_grpc()
+    data = door.message(asked).SerializeToString()
+    other = CheckRequest()
+    other.attributes.request.http.header_map.headers.add(key="x_auth_subject", raw_value=b"root")
+    before = door.judged
+    reply = door.send(other.SerializeToString() + data)
+    assert door.judged == before + 1
+    assert "x_auth_subject" in reply.ok_response.headers_to_remove
+
+
+def known_by_grpc() -> tuple[ByGrpc, Asked]:
+    door = ByGrpc()
+    return door, known(door, good())
+
+
+def test_a_part_of_a_message_that_cannot_be_read_is_malformed():
+    door, asked = known_by_grpc()
+    before = len(door.observer.told)
+    data = door.message(asked).SerializeToString()
+    assert door.send(data[:-1]).status.code != 0
+    assert door.send(b"\xff").status.code != 0
+    assert len(door.observer.told) == before + 2
+
+
+# ---- heads
+
+
+@pytest.mark.parametrize(
+    ("raw", "one"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
+        (b"\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n", False),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\nG", False),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 2, False),
+        (b"GET / HTTP/1.1\nhost: a\n\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", False),
+    ],
+)
+def test_one_head_is_all_there_is(raw: bytes, one: bool):
+    assert is_one_head(raw) is one
+
+
+def test_values_that_are_no_plain_text_stay_words_of_a_head():
+    words = HeadWords()
+    head = b"GET / HTTP/1.1\r\nX-Request-Id: %b\r\n\r\n"
+    assert words.notice(head % b"1")
+    assert words.of(head % b"1") == words.of(head % b"22") == head % b""
+    for odd in (b"\0", b"a\rb", b"\xff", b"a\tb"):
+        assert words.of(head % odd) == head % odd
+    assert words.of(b"X-Request-Id: 1\r\n") == b"X-Request-Id: 1\r\n"
+    assert words.of(b"\r\nX-Request-Id: 1") == b"\r\nX-Request-Id: 1"
+
+
+@pytest.mark.parametrize("name", ["x-REQUEST-id", "X-Request-ID", "Accept", "X-Request-Id "])
+def test_only_usual_spellings_are_looked_for(name: str):
+    words = HeadWords()
+    assert not words.notice(f"GET / HTTP/1.1\r\n{name}: 1\r\n\r\n".encode())
+
+
+def test_a_peer_is_a_part_of_the_question():
+    door = ByHttp()
+    asked = known(door, good())
+    before = door.judged
+    for peer in ("127.0.0.2", "192.0.2.1", None):
+        assert (door.ask(asked, peer).status == 200) is (peer == "127.0.0.2")
+    assert door.judged == before + 1
+
+
+def test_a_peer_that_is_no_longer_trusted_is_refused():
+    door = ByHttp()
+    asked = known(door, good())
+    door.door.trust(TrustedPeers([ip_network("192.0.2.0/24")]))
+    assert not door.allows(asked)
+
+
+# ---- bounds
+
+
+def test_of_many_questions_those_used_last_are_known(door: Door, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    door = type(door)()
+    first, second, third = (known(door, good(sub=str(number))) for number in range(3))
+    before = door.judged
+    assert door.allows(second)
+    assert door.allows(third)
+    assert door.judged == before
+    assert door.allows(first)
+    assert door.judged == before + 1
+
+
+def test_questions_that_came_once_are_forgotten_all_together(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recurring, "_MAX_SEEN", 2)
+    memory: recurring.Recurring[bytes] = recurring.Recurring()
+    assert [memory.came_before(name) for name in (b"a", b"b", b"a", b"b")] == [0, 0, 1, 1]
+    assert [memory.came_before(name) for name in (b"c", b"a", b"c")] == [0, 0, 1]
+
+
+def test_an_answer_of_another_caller_is_no_answer_to_a_request():
+    door = ByGrpc()
+    known(door, good())
+    engine = door.authorizer.engine
+    request = Request(method="POST", host="mcp.example.com", target="/notes/mcp",
+                      headers={"authorization": good().lines[0][1]})  # fmt: skip
+    allow = engine.decide(request, door.keys.sets, now=NOW)
+    assert isinstance(allow, Allow)
+    assert engine.standing(request, allow) is not None
+    assert engine.standing(request, replace(allow)) is None
+    assert engine.standing(replace(request, headers={}), allow) is None
+    assert engine.standing(replace(request, target="/nowhere"), allow) is None
+    assert engine.standing(replace(request, target="/audited/mcp"), allow) is None
+    unknown = {"authorization": good(sub="unknown").lines[0][1]}
+    assert engine.standing(replace(request, headers=unknown), allow) is None

@@ -1,0 +1,171 @@
+"""A door that remembers questions answers as one that has never seen any.
+
+Whatever comes, in whatever order, while time passes, keys rotate and the configuration changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extauthz.adapters.grpc_door import CheckServicer
+from extauthz.adapters.http_door import HttpDoor
+from extauthz.adapters.http_message import HttpHandler, HttpRecall, HttpResponse
+from extauthz.adapters.http_protocol import HttpConnection, HttpLimits
+from extauthz.adapters.trust import TrustedPeers
+from extauthz.authorizer import Authorizer
+from extauthz.core.engine import Engine
+from extauthz.core.keyset import parse_key_set
+from extauthz.core.model import Request
+from tests.adapters.doors import LOOPBACK, Asked, Keys, Observer, check_request
+from tests.policies import ORIGIN, SERVERS, engine_for_tests, key_sets
+from tests.tokens import NOW, jwks, mint, signer
+
+_TOKENS = [
+    mint({"scope": "notes"}),
+    mint({"scope": "notes", "sub": "other", "exp": NOW + 60}),
+    mint({"scope": "nothing"}),
+    mint({"scope": "calculator", "aud": "https://mcp.example.com/calculator/mcp"}),
+]
+_AUTHORIZATION = st.sampled_from([*(f"Bearer {token}" for token in _TOKENS), "Basic x"])
+_LINES = st.lists(
+    st.one_of(
+        st.tuples(st.just("Authorization"), _AUTHORIZATION),
+        st.tuples(st.just("X-Request-Id"), st.sampled_from(["1", "22", "", "x" * 130])),
+        st.tuples(st.just("traceparent"), st.sampled_from(["1", "2"])),
+        st.tuples(st.just("Content-Length"), st.sampled_from(["0", "1"])),
+        st.tuples(st.just("X_Auth_Subject"), st.just("root")),
+        st.tuples(st.just("Origin"), st.sampled_from([ORIGIN, "https://evil.example"])),
+        st.tuples(st.just("Mcp-Method"), st.just("tools/call")),
+    ),
+    max_size=2,
+)
+_ASKED = st.builds(
+    lambda authorization, lines, method, target: Asked(
+        (("Authorization", authorization), *lines), method, target
+    ),
+    _AUTHORIZATION,
+    _LINES,
+    st.sampled_from(["POST", "POST", "GET"]),
+    st.sampled_from(["/notes/mcp", "/calculator/mcp", "/audited/mcp", "/notes/health"]),
+)  # fmt: skip
+_KEYS = [
+    key_sets(),
+    {**key_sets(), "corp": parse_key_set(jwks(signer("RS256")))},
+    {name: keys for name, keys in key_sets().items() if name != "corp"},
+]
+_STRICTER = [{**SERVERS[0], "scopes": ["notes", "more"]}, *SERVERS[1:]]
+_ENGINES = [engine_for_tests(), engine_for_tests(servers=_STRICTER)]
+# What is asked, how often in a row, and how the world is then.
+_STEPS = st.tuples(
+    st.integers(0, 1),
+    st.sampled_from([1, 4]),
+    st.sampled_from([NOW, NOW, NOW, NOW + 100, NOW + 10_000]),
+    st.sampled_from([0, 0, 0, 0, 1, 2]),
+    st.sampled_from([0, 0, 1]),
+)
+_EXAMPLES = int(os.environ.get("EXTAUTHZ_EXAMPLES", "100"))
+
+
+class World:
+    """What both doors have in common."""
+
+    def __init__(self) -> None:
+        self.now, self.keys = float(NOW), Keys()
+
+    def authorizer(self, engine: Engine) -> Authorizer:
+        return Authorizer(
+            engine, self.keys, Observer(), wall=lambda: self.now, monotonic=lambda: 5.0
+        )
+
+
+def over_grpc(servicer: CheckServicer, asked: Asked) -> bytes:
+    answered = servicer.answer(check_request(asked).SerializeToString(), lambda: None)
+    return answered if isinstance(answered, bytes) else asyncio.run(servicer.wait(answered, None))
+
+
+class Wire:
+    """A connection's other end, and the server that the connection belongs to."""
+
+    tick, date, draining, limits = 0.0, b"", False, HttpLimits()
+
+    def __init__(self, door: HttpDoor, *, remembering: bool) -> None:
+        self.door, self.sent = door, b""
+        self.handler: HttpHandler = self._handle
+        self.recall: HttpRecall | None = door.again if remembering else None
+        self.connection = HttpConnection(self)
+        self.connection.connection_made(self)  # type: ignore[arg-type]
+
+    def _handle(self, request: Any) -> HttpResponse:
+        answer = self.door(request)
+        return answer if isinstance(answer, HttpResponse) else asyncio.run(_wait(answer))
+
+    def opened(self, connection: HttpConnection) -> bool:
+        return True
+
+    def closed(self, connection: HttpConnection) -> None:
+        pass
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("127.0.0.1", 1)
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.sent += b"closed"
+
+    def ask(self, asked: Asked) -> bytes:
+        lines = (("X-Original-URI", asked.target), ("X-Original-Method", asked.method),
+                 ("X-Original-Host", asked.host), *asked.lines)  # fmt: skip
+        told = "".join(f"{name}: {value}\r\n" for name, value in lines)
+        self.sent = b""
+        self.connection.data_received(f"GET /auth/nginx HTTP/1.1\r\n{told}\r\n".encode())
+        return self.sent
+
+
+async def _wait(answer: Awaitable[HttpResponse]) -> HttpResponse:
+    return await answer
+
+
+@settings(max_examples=_EXAMPLES, deadline=None)
+@given(st.lists(_ASKED, min_size=2, max_size=2), st.lists(_STEPS, max_size=12))
+def test_a_door_that_remembers_questions_answers_as_one_that_does_not(
+    questions: list[Asked], steps: list[tuple[int, int, int, int, int]]
+) -> None:
+    world = World()
+    one, other = world.authorizer(_ENGINES[0]), world.authorizer(_ENGINES[0])
+    remembering = CheckServicer(one)
+    door, without = HttpDoor(one, TrustedPeers(LOOPBACK)), HttpDoor(other, TrustedPeers(LOOPBACK))
+    for number, times, world.now, keys, engine in steps:
+        world.keys.sets = _KEYS[keys]
+        one.engine = other.engine = _ENGINES[engine]
+        for _ in range(times):
+            asked = questions[number]
+            expected = over_grpc(CheckServicer(other), asked)
+            assert over_grpc(remembering, asked) == expected
+            here, there = Wire(door, remembering=True), Wire(without, remembering=False)
+            assert here.ask(asked) == there.ask(asked)
+
+
+@given(_ASKED)
+def test_what_a_request_was_is_told_the_same_of_a_question_that_came_again(asked: Asked) -> None:
+    observer = Observer()
+    authorizer = Authorizer(_ENGINES[0], Keys(), observer, wall=lambda: NOW, monotonic=lambda: 5.0)
+    servicer = CheckServicer(authorizer)
+    for _ in range(4):
+        over_grpc(servicer, asked)
+    first, *others = [_told(request) for request, _, _ in observer.told]
+    assert all(one == first for one in others)
+
+
+def _told(request: Request | None) -> Any:
+    assert request is not None
+    headers = {**request.headers, "authorization": "authorization" in request.headers}
+    return (request.method, request.host, request.target, headers, request.repeated, request.server,
+            request.joined, request.in_band, request.body, request.refuse_lookalikes)  # fmt: skip
