@@ -48,7 +48,7 @@ FLEETING: Final = frozenset(
 MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
-_MAX_KNOWN: Final = 1024
+_MAX_KNOWN: Final = 4096
 _MAX_SEEN: Final = 4096
 
 
@@ -73,7 +73,7 @@ class Known(Generic[Reply]):
 
 
 class Recurring(Generic[Reply]):
-    """At most 1024 questions that came more than once, those used last, by SHA-256.
+    """At most 4096 questions that came more than once, those used last, by SHA-256.
 
     The words of a question are all that its answer depends on, but for time and keys. They hold
     credentials, and are not kept.

@@ -330,6 +330,11 @@ def test_an_answer_that_depends_on_more_than_the_token_is_made_each_time(
     is_judged(door, asked, allowed=allowed)
 
 
+def test_without_a_memory_for_tokens_there_is_none_for_questions(door: Door):
+    door.replace_engine(tokens={"cache_entries": 0})
+    is_judged(door, good(), allowed=True)
+
+
 def test_with_a_body_it_is_judged_each_time(door: Door):
     if isinstance(door, ByGrpc):
         is_judged(door, replace(good(), body=b"{}"), allowed=True)

@@ -47,14 +47,17 @@ FILES = (
     "core/challenge.py",
     "core/documents.py",
     "authorizer.py",
+    "adapters/check_words.py",
     "adapters/envoy.py",
     "adapters/forward_auth.py",
     "adapters/grpc_http2.py",
+    "adapters/head_words.py",
     "adapters/http2_answers.py",
     "adapters/http2_connection.py",
     "adapters/http2_frames.py",
     "adapters/http2_headers.py",
     "adapters/http2_reader.py",
+    "adapters/recurring.py",
     "adapters/trust.py",
 )
 # Where to speak to; pytest takes the usual one away.
