@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extauthz.authorizer import Authorizer
-from extauthz.core.engine import Engine
+from extauthz.core.engine import Engine, Standing
 from extauthz.core.model import (
     Allow,
     Answer,
@@ -120,6 +120,45 @@ class TestAtOnce:
         assert stage.told.all == []
         assert isinstance(await stage.authorizer.check(request, "http"), Allow)
         assert isinstance(stage.authorizer.check_now(request, "http"), Allow)
+
+
+class TestAgain:
+    """A request whose words came before."""
+
+    async def known(self, stage: Stage) -> tuple[Request, Standing, Allow]:
+        request = asking(mint())
+        await stage.authorizer.check(request, "http")
+        allow = stage.authorizer.check_now(request, "http")
+        assert isinstance(allow, Allow)
+        standing = stage.authorizer.engine.standing(request, allow)
+        assert standing is not None
+        stage.told.all.clear()
+        return request, standing, allow
+
+    async def test_it_gets_its_answer_again_which_is_told(self, stage: Stage):
+        request, standing, allow = await self.known(stage)
+        assert stage.authorizer.again(standing, "http", lambda: request) is allow
+        assert stage.told_once(request, allow)
+
+    async def test_it_gets_none_where_it_has_to_be_judged(self, stage: Stage):
+        request, standing, _ = await self.known(stage)
+        stage.keys.sets = {}
+        assert stage.authorizer.again(standing, "http", lambda: request) is None
+        assert stage.told.all == []
+
+    async def test_what_breaks_leaves_it_to_be_judged_and_is_logged(
+        self, stage: Stage, monkeypatch, caplog
+    ):
+        request, standing, _ = await self.known(stage)
+        stage.breaks("still", monkeypatch)
+        assert stage.authorizer.again(standing, "http", lambda: request) is None
+        assert stage.told.all == []
+        message = "an answer could not be given again; the request is judged anew"
+        assert was_logged(caplog, message)
+
+
+async def test_work_in_turn_gives_what_it_gives(stage: Stage):
+    assert await stage.authorizer.in_turn(lambda: 5) == 5
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class HeadWords:
             if at > 0:
                 at += len(mark)
                 end = raw.find(_END, at)
-                if end > 0 and _PLAIN.fullmatch(raw, at, end):
+                if _PLAIN.fullmatch(raw, at, end):
                     raw = raw[:at] + raw[end:]
         return raw
 

@@ -13,7 +13,6 @@ import pytest
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters import recurring
 from extauthz.adapters.grpc_door import CheckServicer
-from extauthz.adapters.head_words import HeadWords, is_one_head
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
 from extauthz.adapters.recurring import FLEETING, LONGEST, MOST_FLEETING
@@ -215,17 +214,21 @@ def test_no_credentials_are_kept(door: Door):
 
 def test_it_is_refused_once_the_token_has_expired(door: Door):
     asked = known(door, good())  # expires at NOW + 300, and the issuer has a leeway of 30 s
-    door.now = NOW + 329.0
+    before = door.judged
+    door.now = NOW + 329.5
     assert door.allows(asked)
+    assert door.judged == before
     door.now = NOW + 330.0
     is_judged(door, asked, allowed=False, times=2)
 
 
 def test_it_is_refused_before_the_token_is_valid_where_the_clock_was_set_back(door: Door):
     asked = known(door, good(nbf=NOW))
+    before = door.judged
     door.now = NOW - 30.0
     assert door.allows(asked)
-    door.now = NOW - 31.0
+    assert door.judged == before
+    door.now = NOW - 30.5
     is_judged(door, asked, allowed=False, times=2)
 
 
@@ -409,6 +412,32 @@ def test_how_long_the_content_is_makes_no_other_check():
     assert door.judged == before
 
 
+def test_the_trace_context_of_the_call_is_told():
+    door, asked = ByGrpc(), good()
+    known(door, asked)
+    for data in (door.message(asked), door.message(asked.plus(("x-request-id", "1")))):
+        for _ in range(4):
+            door.servicer.answer(data.SerializeToString(), lambda: "of the call")
+        request, _, _ = door.observer.told[-1]
+        assert request is not None
+        assert request.traceparent is not None
+        assert request.traceparent() == "of the call"
+
+
+def test_a_question_with_a_header_in_several_lines_is_judged_each_time():
+    door = ByGrpc()
+    is_judged(door, good().plus(("Accept", "a"), ("Accept", "b")), allowed=True)
+
+
+def test_nothing_of_the_first_call_stays_with_what_is_kept(door: Door):
+    known(door, good())
+    memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
+    [kept] = memory._known._kept.values()
+    assert kept.request.traceparent is None
+    assert kept.request_now({}) is kept.request
+    assert kept.request_now({"a": "b"}).headers == {**kept.request.headers, "a": "b"}
+
+
 def test_a_line_of_that_name_more_is_another_question(door: Door):
     asked = good()
     for number in range(6):
@@ -456,40 +485,7 @@ def test_a_part_of_a_message_that_cannot_be_read_is_malformed():
     assert len(door.observer.told) == before + 2
 
 
-# ---- heads
-
-
-@pytest.mark.parametrize(
-    ("raw", "one"),
-    [
-        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
-        (b"\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
-        (b"GET / HTTP/1.1\r\nhost: a\r\n", False),
-        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\nG", False),
-        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 2, False),
-        (b"GET / HTTP/1.1\nhost: a\n\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", False),
-        (b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", False),
-    ],
-)
-def test_one_head_is_all_there_is(raw: bytes, one: bool):
-    assert is_one_head(raw) is one
-
-
-def test_values_that_are_no_plain_text_stay_words_of_a_head():
-    words = HeadWords()
-    head = b"GET / HTTP/1.1\r\nX-Request-Id: %b\r\n\r\n"
-    assert words.notice(head % b"1")
-    assert words.of(head % b"1") == words.of(head % b"22") == head % b""
-    for odd in (b"\0", b"a\rb", b"\xff", b"a\tb"):
-        assert words.of(head % odd) == head % odd
-    assert words.of(b"X-Request-Id: 1\r\n") == b"X-Request-Id: 1\r\n"
-    assert words.of(b"\r\nX-Request-Id: 1") == b"\r\nX-Request-Id: 1"
-
-
-@pytest.mark.parametrize("name", ["x-REQUEST-id", "X-Request-ID", "Accept", "X-Request-Id "])
-def test_only_usual_spellings_are_looked_for(name: str):
-    words = HeadWords()
-    assert not words.notice(f"GET / HTTP/1.1\r\n{name}: 1\r\n\r\n".encode())
+# ---- peers
 
 
 def test_a_peer_is_a_part_of_the_question():

@@ -47,6 +47,7 @@ TESTS = (
     "tests/adapters/test_http2_frames.py",
     "tests/adapters/test_http2_headers.py",
     "tests/adapters/test_http_door.py",
+    "tests/adapters/test_question_words.py",
     "tests/adapters/test_recurring.py",
     "tests/adapters/test_replies.py",
     "tests/config/test_compile.py",

@@ -1,0 +1,229 @@
+"""The words of questions: the same for what is decided alike, and never for anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import DecodeError
+
+from extauthz._pb.external_auth_pb2 import CheckRequest
+from extauthz.adapters.check_words import CheckWords, are_clear
+from extauthz.adapters.head_words import HeadWords, is_one_head
+from extauthz.adapters.recurring import FLEETING, MOST_FLEETING
+from tests.adapters.doors import Asked, check_request
+
+HEAD = b"GET /auth/nginx HTTP/1.1\r\nHost: a\r\n%b\r\n"
+
+
+def check(*lines: tuple[str, str], **more: Any) -> bytes:
+    return check_request(Asked(lines, **more)).SerializeToString()
+
+
+def noticing(*names: str) -> CheckWords:
+    words = CheckWords()
+    for name in names:
+        assert words.notice([name])
+    return words
+
+
+# ---- checks
+
+
+def test_the_time_and_the_connection_are_no_words_of_a_check():
+    message = check_request(Asked((("Accept", "a"),)))
+    before = CheckWords().of(message.SerializeToString())
+    attributes = message.attributes
+    attributes.request.time.seconds = 5
+    attributes.source.address.socket_address.port_value = 5
+    attributes.source.principal = attributes.destination.principal = "x"
+    attributes.tls_session.sni = "x"
+    attributes.request.http.id = attributes.request.http.query = "x"
+    attributes.request.http.scheme = attributes.request.http.protocol = "x"
+    assert CheckWords().of(message.SerializeToString()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "GET"},
+        {"target": "/other"},
+        {"host": "other"},
+        {"body": b"x"},
+        {"server": "other"},
+        {"mcp": {"method": "x"}},
+        {"lines": (("Accept", "b"),)},
+        {"lines": (("Accept", "a"), ("Accept", "a"))},
+    ],
+    ids=str,
+)
+def test_what_a_decision_reads_are_words_of_a_check(change: dict[str, Any]):
+    before = check(("Accept", "a"))
+    changed = check_request(Asked(**{"lines": (("Accept", "a"),), **change})).SerializeToString()
+    assert CheckWords().of(changed) != CheckWords().of(before)
+
+
+def test_headers_in_a_map_are_words_too():
+    one, other = (check_request(Asked((("Accept", value),)), raw=False) for value in "ab")
+    assert CheckWords().of(one.SerializeToString()) != CheckWords().of(other.SerializeToString())
+
+
+def test_no_check_has_no_words():
+    with pytest.raises(DecodeError):
+        CheckWords().of(b"\xff")
+
+
+@pytest.mark.parametrize("length", [1, 12, 127])
+def test_the_value_of_a_header_that_was_noticed_is_no_word(length: int):
+    words = noticing("x-request-id")
+    one, other = (check(("Accept", "a"), ("x-request-id", c * length), ("Via", "b")) for c in "cd")
+    assert words.of(one) == words.of(other)
+    assert len(CheckWords().of(one)) - len(words.of(one)) == length
+    assert b"\x0a\x03via\x1a\x01b" in words.of(one)
+    assert words.fleeting(one) == {"x-request-id": "c" * length}
+
+
+def test_a_value_that_is_too_long_is_a_word():
+    words = noticing("x-request-id")
+    one = check(("x-request-id", "c" * 128), ("Via", "b"))
+    assert words.of(one) == CheckWords().of(one)
+    assert words.fleeting(one) == {}
+
+
+def test_a_check_without_the_header_has_all_its_words():
+    words = noticing("x-request-id", "traceparent")
+    one = check(("Accept", "a"), ("x-request-ids", "b"))
+    assert words.of(one) == CheckWords().of(one)
+    assert words.fleeting(one) == {}
+
+
+def test_several_headers_are_left_out_wherever_they_stand():
+    words = noticing("x-request-id", "traceparent", "content-length")
+    lines = [("traceparent", "1"), ("Accept", "a"), ("x-request-id", "2"), ("content-length", "3")]
+    other = [(name, value.replace("2", "9").replace("3", "8")) for name, value in lines]
+    assert words.of(check(*lines)) == words.of(check(*other))
+    assert words.fleeting(check(*other)) == {
+        "traceparent": "1", "x-request-id": "9", "content-length": "8",
+    }  # fmt: skip
+
+
+def test_blanks_around_a_value_are_not_told():
+    words = noticing("x-request-id")
+    assert words.fleeting(check(("x-request-id", " \tc d\t "))) == {"x-request-id": "c d"}
+    assert words.fleeting(check(("x-request-id", "\xa0c"))) == {"x-request-id": "\xa0c"}
+
+
+def test_each_fleeting_header_is_noticed_once_and_at_most_so_many():
+    words = CheckWords()
+    names = sorted(FLEETING)
+    assert not words.notice(["accept", "authorization", "mcp-method"])
+    for name in names[:MOST_FLEETING]:
+        assert words.notice([name]) is True
+        assert words.notice([name]) is False
+    assert words.notice(names[MOST_FLEETING:]) is False
+    assert CheckWords().notice(["content-length"]) is True
+
+
+@pytest.mark.parametrize("control", ["\0", "\n", "\x1f", "\x7f"])
+@pytest.mark.parametrize("where", ["method", "path", "host", "name", "value", "raw", "map", "said"])
+def test_a_control_character_anywhere_makes_a_check_unclear(where: str, control: str):
+    message = check_request(Asked((("Accept", "a"),)))
+    http = message.attributes.request.http
+    assert are_clear(message.SerializeToString()) is True
+    http.headers["x-more"] = "b"
+    assert are_clear(message.SerializeToString()) is True
+    line = http.header_map.headers[1]
+    match where:
+        case "method" | "path" | "host":
+            setattr(http, where, f"a{control}b")
+        case "name":
+            line.key = f"a{control}b"
+        case "value":
+            line.value = f"a{control}b"
+        case "raw":
+            line.raw_value = f"a{control}b".encode()
+        case "map":
+            http.headers[f"a{control}b"] = "c"
+        case _:
+            http.headers["c"] = f"a{control}b"
+    assert are_clear(message.SerializeToString()) is False
+
+
+def test_octets_beyond_ascii_are_clear():
+    message = CheckRequest()
+    message.attributes.request.http.header_map.headers.add(key="a", raw_value=b"\x80\xff ~")
+    assert are_clear(message.SerializeToString()) is True
+
+
+# ---- heads
+
+
+@pytest.mark.parametrize(
+    ("raw", "one"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
+        (b"\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n", False),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\nG", False),
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 2, False),
+        (b"GET / HTTP/1.1\nhost: a\n\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", False),
+        (b"abc", False),
+    ],
+)
+def test_one_head_is_all_there_is(raw: bytes, one: bool):
+    assert is_one_head(raw) is one
+
+
+@pytest.mark.parametrize("name", [b"x-request-id", b"X-Request-Id"])
+@pytest.mark.parametrize("value", [b"", b"1", b"a b ~!", b"c" * 2000])
+def test_the_value_of_a_line_that_was_noticed_is_no_word(name: bytes, value: bytes):
+    words, head = HeadWords(), HEAD % (name + b": %b\r\nVia: b\r\n")
+    assert words.of(head % value) == head % value
+    assert words.notice(head % b"1") is True
+    assert words.notice(head % b"2") is False
+    assert words.of(head % value) == head % b""
+    assert words.fleeting(head % value) == {"x-request-id": value.decode()}
+
+
+def test_blanks_around_the_value_of_a_line_are_not_told():
+    words, head = HeadWords(), HEAD % b"X-Request-Id:  c d \t\r\n"
+    words.notice(head)
+    assert words.fleeting(head) == {"x-request-id": "c d"}
+    assert words.fleeting(HEAD % b"X-Request-Id: \xa0c\r\n") == {"x-request-id": "\xa0c"}
+
+
+@pytest.mark.parametrize("odd", [b"\0", b"a\rb", b"\xff", b"a\tb", b"\x7f", b"a\nb"])
+def test_values_that_are_no_plain_text_stay_words(odd: bytes):
+    words, head = HeadWords(), HEAD % b"X-Request-Id: %b\r\n"
+    words.notice(head % b"1")
+    assert words.of(head % odd) == head % odd
+
+
+def test_a_head_without_that_line_has_all_its_words():
+    words = HeadWords()
+    words.notice(HEAD % b"X-Request-Id: 1\r\n")
+    for raw in (HEAD % b"x-request-id: 1\r\n", b"X-Request-Id: 1\r\n\r\n", b"\r\nX-Request-Id: 1"):
+        assert words.of(raw) == raw
+    assert words.fleeting(HEAD % b"") == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"x-REQUEST-id: 1", b"X-Request-ID: 1", b"Accept: 1", b"X-Request-Id : 1", b"X-Request-Id:1",
+     b"x-request-id", b"Content-Length: 1", b"Authorization: b: c"],
+)  # fmt: skip
+def test_only_usual_spellings_of_fleeting_headers_are_noticed(line: bytes):
+    assert HeadWords().notice(HEAD % (line + b"\r\n")) is False
+
+
+def test_a_line_is_noticed_whatever_its_value_looks_like():
+    assert HeadWords().notice(HEAD % b"X-Request-Id: a: b\r\n") is True
+
+
+def test_at_most_so_many_lines_are_noticed():
+    words = HeadWords()
+    lines = b"".join(name.encode() + b": 1\r\n" for name in sorted(FLEETING))
+    assert [words.notice(HEAD % lines) for _ in range(MOST_FLEETING + 2)] == (
+        [True] * MOST_FLEETING + [False] * 2
+    )
