@@ -31,16 +31,16 @@ class HeadWords:
 
     def notice(self, raw: bytes) -> bool:
         """Leave out the values of fleeting headers in this head; whether there is a new one."""
+        if len(self._marks) >= MOST_FLEETING:
+            return False
         for line in raw.split(_END):
             name, colon, _ = line.partition(b": ")
             mark = _END + name + colon
             text = name.decode("latin-1")
             usual = text in (text.lower(), text.title())
             if usual and text.lower() in FLEETING and colon and mark not in self._marks:
-                if len(self._marks) < MOST_FLEETING:
-                    self._marks[mark] = text.lower()
-                    return True
-                return False
+                self._marks[mark] = text.lower()
+                return True
         return False
 
     def fleeting(self, raw: bytes) -> dict[str, str]:
