@@ -107,7 +107,8 @@ class HttpDoor:
         return response
 
     def _name(self, raw: bytes, peer: str | None) -> bytes:
-        return name_of(self._words.of(raw) + (peer or "").encode())
+        # First the peer, whose end no octets of a head can shift.
+        return name_of(f"{peer}\n".encode() + self._words.of(raw))
 
     async def _wait(self, asked: HttpRequest, request: Request, replies: _Replies) -> HttpResponse:
         try:

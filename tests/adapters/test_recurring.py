@@ -496,6 +496,20 @@ def test_a_peer_is_a_part_of_the_question():
     assert door.judged == before + 1
 
 
+@pytest.mark.parametrize(
+    ("trusted", "other"), [("fd00::1", "::1"), ("127.0.0.1", "7.0.0.1"), ("127.0.0.1", None)]
+)
+def test_where_a_head_ends_and_its_peer_begins_is_clear(trusted: str, other: str | None):
+    door = ByHttp()
+    door.door.trust(TrustedPeers([ip_network("fd00::/8"), *LOOPBACK]))
+    asked = good()
+    for _ in range(4):
+        assert door.ask(asked, trusted).status == 200
+    raw = door.raw(asked)
+    assert door.door.again(raw, trusted) is not None
+    assert door.door.again(raw + trusted.removesuffix(other or "").encode(), other) is None
+
+
 def test_a_peer_that_is_no_longer_trusted_is_refused():
     door = ByHttp()
     asked = known(door, good())
