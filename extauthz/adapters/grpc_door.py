@@ -21,7 +21,7 @@ from extauthz.authorizer import Authorizer
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
 
-from .check_words import CheckWords, are_clear
+from .check_words import CheckWords
 from .envoy import MCP_NAMESPACE, to_request, to_response
 from .recurring import LONGEST, Recurring, name_of
 from .replies import Replies
@@ -153,7 +153,7 @@ class CheckServicer:
                 self._recurring.clear()
             return
         standing = self._authorizer.engine.standing(request, allow)
-        if standing is not None and are_clear(data):
+        if standing is not None and self._words.are_clear(data):
             self._recurring.put(name, standing, reply, request)
 
     async def answer_in_turn(

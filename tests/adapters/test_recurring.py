@@ -12,6 +12,7 @@ import pytest
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters import recurring
+from extauthz.adapters.envoy import MCP_NAMESPACE
 from extauthz.adapters.grpc_door import CheckServicer
 from extauthz.adapters.head_words import HeadWords, is_one_head
 from extauthz.adapters.http_door import HttpDoor
@@ -424,6 +425,75 @@ def test_a_check_whose_texts_hold_control_characters_is_judged_each_time():
     is_judged(
         door, replace(good(), target="/notes/mcp", host="mcp.example.com"), allowed=True, times=1
     )
+
+
+@pytest.mark.parametrize("name", ["\n\x02b3\x1a\x05AAAAA", "\n\x02b3\x1a"])
+def test_what_a_proxy_says_besides_may_look_like_a_header_line(name: str):
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+
+    def calling(name: str) -> Asked:
+        return replace(asked, mcp=CALL | {"params": {"name": name}})
+
+    is_judged(door, calling(name), allowed=True)
+    is_judged(door, calling(name.replace("A", "B")), allowed=True)
+    is_judged(door, replace(asked, server=name), allowed=False)
+
+
+def test_a_denied_call_is_denied_whatever_it_looks_like():
+    """The outline of an answer to a server, and a call, that differ where a value is left out."""
+    lenient = {**SERVERS[1], "unverified_calls": "allow_without_rules"}
+    door, asked = ByGrpc(), replace(good(aud=CALCULATOR), target="/calculator/mcp")
+    door.replace_engine(servers=[lenient])
+    for number in range(2):
+        assert door.allows(fleeting(asked, "b3", number))
+    response = _entry(b"method", _text(b"__jsonrpc_response"))
+    call = _entry(b"method", _text(b"tools/call")) + _entry(
+        b"params", _field(5, _entry(b"name", _text(b"danger_x")))
+    )
+    filling = _entry(b"z", _text(b"z" * (len(call) - len(response) - 9)))
+    assert len(call) == len(response + filling)
+
+    def checked(said: bytes) -> bool:
+        told = _entry(b"is_mcp_request", b"\x20\x01")
+        told += _entry(b"id", _text(b"\n\x02b3\x1a%c" % len(said))) + said
+        metadata = _field(1, _field(1, MCP_NAMESPACE.encode()) + _field(2, told))
+        attributes = _field(11, metadata)
+        data = door.message(asked).SerializeToString() + _field(1, attributes)
+        return door.send(data).status.code == 0
+
+    for _ in range(4):
+        assert checked(response + filling)
+    assert not checked(call)
+
+
+def _entry(name: bytes, value: bytes) -> bytes:
+    return _field(1, _field(1, name) + _field(2, value))
+
+
+def _text(text: bytes) -> bytes:
+    return _field(3, text)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return bytes([number << 3 | 2]) + length + content
+
+
+def test_headers_that_are_told_in_both_forms_must_be_the_same_each_time():
+    door, asked = ByGrpc(), good()
+
+    def told(one: str, other: str) -> bytes:
+        message = door.message(fleeting(asked, "b3", 1).plus(("x-request-id", one)))
+        message.attributes.request.http.headers["authorization"] = asked.lines[0][1]
+        message.attributes.request.http.headers["x-request-id"] = other
+        return message.SerializeToString()
+
+    for _ in range(6):
+        assert door.send(told("1", "1")).status.code == 0
+    assert door.send(told("2", "1")).status.code != 0
 
 
 def test_header_lines_that_come_in_two_parts_are_another_question():
