@@ -23,7 +23,7 @@ from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
 
 from .check_words import CheckWords
 from .envoy import MCP_NAMESPACE, to_request, to_response
-from .recurring import LONGEST, Recurring, name_of
+from .recurring import LONGEST, Recurring, may_hold, name_of
 from .replies import Replies
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class CheckServicer:
             return request
         reply = self._replies.of(decision)
         # How much of a body came is told by a header that is no word of the check.
-        if name is not None and request.body is None and isinstance(decision, Allow):
+        if name is not None and request.body is None and may_hold(decision):
             self._learn(name, data, request, decision, reply)
         return reply
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeGuard, TypeVar
 
 from extauthz.core.engine import Engine, Standing
-from extauthz.core.model import Request
+from extauthz.core.model import Allow, Decision, Request
 from extauthz.core.token_cache import Recent
 
 Reply = TypeVar("Reply")
@@ -115,6 +115,21 @@ class Recurring(Generic[Reply]):
     def clear(self) -> None:
         """Forget all answers."""
         self._known.clear()
+
+
+def may_hold(decision: Decision) -> TypeGuard[Allow]:
+    """Whether a decision may hold for all requests of a caller: at a glance, as most that cannot.
+
+    What others ask takes no place, nor has any header's value left out.
+    """
+    return (
+        isinstance(decision, Allow)
+        and decision.token is not None
+        and decision.audited is None
+        and decision.call is None
+        and decision.lease_seconds is None
+        and not decision.client_headers
+    )
 
 
 def name_of(words: bytes) -> bytes:

@@ -609,6 +609,24 @@ def test_questions_that_came_once_are_forgotten_all_together(monkeypatch: pytest
     assert [memory.came_before(name) for name in (b"c", b"a", b"c")] == [0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(target="/notes/health"),
+        Asked(target="/audited/mcp"),
+        good().plus(("Origin", ORIGIN)),
+        replace(good(aud=STREAM["resource"]), target="/stream/mcp"),
+    ],
+    ids=["public", "audited", "of a browser", "with a lease"],
+)
+def test_questions_that_are_never_known_leave_nothing_behind(door: Door, asked: Asked):
+    for number in range(4):
+        assert door.allows(fleeting(asked, "x-request-id", number))
+    asking = door.servicer if isinstance(door, ByGrpc) else door.door
+    assert not asking._recurring._seen
+    assert not asking._words._marks
+
+
 def test_an_answer_of_another_caller_is_no_answer_to_a_request():
     door = ByGrpc()
     known(door, good())
