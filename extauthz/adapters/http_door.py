@@ -98,7 +98,7 @@ class HttpDoor:
             return response
         name = self._name(raw, asked.peer)
         if not self._recurring.came_before(name):
-            if self._words.notice(raw):
+            if self._words.notice(raw, asked.headers):
                 self._recurring.clear()
             return response
         standing = self._authorizer.engine.standing(request, decision)

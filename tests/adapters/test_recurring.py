@@ -543,7 +543,7 @@ def test_one_head_is_all_there_is(raw: bytes, one: bool):
 def test_values_that_are_no_plain_text_stay_words_of_a_head():
     words = HeadWords()
     head = b"GET / HTTP/1.1\r\nX-Request-Id: %b\r\n\r\n"
-    assert words.notice(head % b"1")
+    assert words.notice(head % b"1", ["x-request-id"])
     assert words.of(head % b"1") == words.of(head % b"22") == head % b""
     for odd in (b"\0", b"a\rb", b"\xff", b"a\tb"):
         assert words.of(head % odd) == head % odd
@@ -554,7 +554,22 @@ def test_values_that_are_no_plain_text_stay_words_of_a_head():
 @pytest.mark.parametrize("name", ["x-REQUEST-id", "X-Request-ID", "Accept", "X-Request-Id "])
 def test_only_usual_spellings_are_looked_for(name: str):
     words = HeadWords()
-    assert not words.notice(f"GET / HTTP/1.1\r\n{name}: 1\r\n\r\n".encode())
+    head = f"GET / HTTP/1.1\r\n{name}: 1\r\n\r\n".encode()
+    assert not words.notice(head, [name.lower().strip()])
+
+
+def test_both_usual_spellings_are_looked_for():
+    words = HeadWords()
+    heads = [b"GET / HTTP/1.1\r\n%b: 1\r\n\r\n" % name for name in (b"B3", b"b3", b"B3")]
+    assert [words.notice(head, ["b3"]) for head in heads] == [True, True, False]
+
+
+def test_only_the_headers_of_the_request_itself_are_noticed():
+    door, asked = ByHttp(), good()
+    raw = door.raw(asked) + door.raw(fleeting(asked, "b3", 1))
+    for _ in range(3):
+        assert door.send(raw, asked).status == 200
+    assert not door.door._words._marks
 
 
 def test_a_peer_is_a_part_of_the_question():
