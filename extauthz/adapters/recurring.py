@@ -48,6 +48,7 @@ FLEETING: Final = frozenset(
 MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _MAX_KNOWN: Final = 1024
 _MAX_SEEN: Final = 4096
 
@@ -107,7 +108,9 @@ class Recurring(Generic[Reply]):
         if standing.engine is not self._engine:
             self.clear()
             self._engine = standing.engine
-        headers = {**request.headers, "authorization": ""}
+        headers = {
+            name: "" if name in _CREDENTIALS else value for name, value in request.headers.items()
+        }
         self._known.put(
             name, Known(standing, reply, replace(request, headers=headers, traceparent=None))
         )

@@ -211,6 +211,15 @@ def test_no_credentials_are_kept(door: Door):
     assert "authorization" in kept.request.headers
 
 
+def test_no_other_credentials_of_the_usual_kinds_are_kept_either(door: Door):
+    names = ("Cookie", "Proxy-Authorization", "X-Api-Key")
+    known(door, good().plus(*((name, "secret") for name in names)))
+    memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
+    [kept] = memory._known._kept.values()
+    assert "secret" not in repr(kept.request)
+    assert kept.request.headers.keys() > {name.lower() for name in names}
+
+
 # ---- what changes by itself
 
 
