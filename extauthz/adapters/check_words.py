@@ -66,10 +66,14 @@ class CheckWords:
         """Whether no check that is to be decided otherwise has the same words as this one.
 
         In texts without control characters nothing looks like the head of a header line, and
-        elsewhere nothing may. What is left out of one of two forms could be told by the other.
+        elsewhere nothing may. Of what is left out nothing may be told a second time, be it in
+        the other form or in the same line.
         """
         http = CheckRequest.FromString(data).attributes.request.http
+        said = CheckOutline.FromString(data).attributes
         if http.headers and http.header_map.headers:
+            return False
+        if http.header_map.SerializeToString() != b"".join(said.request.http.header_map):
             return False
         texts = [http.method, http.path, http.host, *http.headers, *http.headers.values()]
         for line in http.header_map.headers:
@@ -78,8 +82,8 @@ class CheckWords:
                 return False
         if _CONTROL.search("".join(texts).encode()):
             return False
-        said = CheckOutline.FromString(data).attributes
-        others = b"".join((*said.context_extensions, *said.metadata_context))
+        entries = said.request.http.headers
+        others = b"".join((*entries, *said.context_extensions, *said.metadata_context))
         return not any(mark in others for mark in self._marks.values())
 
 

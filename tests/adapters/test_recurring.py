@@ -136,6 +136,20 @@ async def _wait(answer: Awaitable[HttpResponse]) -> HttpResponse:
     return await answer
 
 
+def _entry(name: bytes, value: bytes) -> bytes:
+    return _field(1, _field(1, name) + _field(2, value))
+
+
+def _text(text: bytes) -> bytes:
+    return _field(3, text)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return bytes([number << 3 | 2]) + length + content
+
+
 Door = ByGrpc | ByHttp
 
 
@@ -477,18 +491,41 @@ def test_a_denied_call_is_denied_whatever_it_looks_like():
     assert not checked(call)
 
 
-def _entry(name: bytes, value: bytes) -> bytes:
-    return _field(1, _field(1, name) + _field(2, value))
+@pytest.mark.parametrize(
+    "line",
+    [
+        _field(1, b"b3") + _field(3, b"old") + _field(3, b"new"),
+        _field(3, b"new") + _field(1, b"b3"),
+        _field(1, b"x-other") + _field(1, b"b3") + _field(3, b"new"),
+    ],
+)
+def test_header_lines_that_are_written_as_nobody_writes_them_are_judged_each_time(line: bytes):
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+    data = door.message(asked).SerializeToString()
+    data += _field(1, _field(4, _field(2, _field(13, _field(1, line)))))
+    for _ in range(4):
+        before = door.judged
+        assert door.send(data).status.code == 0
+        assert door.judged == before + 1
+        request, _, _ = door.observer.told[-1]
+        assert request is not None
+        assert request.headers["b3"] == "new"
 
 
-def _text(text: bytes) -> bytes:
-    return _field(3, text)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    size = len(content)
-    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
-    return bytes([number << 3 | 2]) + length + content
+def test_a_header_that_is_told_twice_in_one_map_is_judged_each_time():
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+    message = check_request(asked, raw=False)
+    last = message.SerializeToString()
+    hidden = b"\n\x02b3\x1a\x05AAAAA"
+    first = _field(1, _field(4, _field(2, _field(3, _field(1, b"accept") + _field(2, hidden)))))
+    for _ in range(4):
+        before = door.judged
+        assert door.send(first + last).status.code == 0
+        assert door.judged == before + 1
 
 
 def test_headers_that_are_told_in_both_forms_must_be_the_same_each_time():
