@@ -152,6 +152,8 @@ class CheckServicer:
             if self._words.notice(request.headers):
                 self._recurring.clear()
             return
+        if not self._recurring.has_room():
+            return
         standing = self._authorizer.engine.standing(request, allow)
         if standing is not None and self._words.are_clear(data):
             self._recurring.put(name, standing, reply, request)

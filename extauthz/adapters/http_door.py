@@ -101,6 +101,8 @@ class HttpDoor:
             if self._words.notice(raw, asked.headers):
                 self._recurring.clear()
             return response
+        if not self._recurring.has_room():
+            return response
         standing = self._authorizer.engine.standing(request, decision)
         if standing is not None and is_one_head(raw):
             self._recurring.put(name, standing, response, request)

@@ -51,6 +51,7 @@ MOST_FLEETING: Final = 6
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _MAX_KNOWN: Final = 1024
 _MAX_SEEN: Final = 4096
+_TURNS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,10 @@ class Known(Generic[Reply]):
 
 
 class Recurring(Generic[Reply]):
-    """At most 1024 questions that came more than once, those used last, by SHA-256.
+    """At most 1024 questions that came more than once, by SHA-256.
 
+    To remember one costs more than to judge it. Where more than these take turns, each would be
+    forgotten before it comes again: then only one in 16 takes the place of that used longest ago.
     The words of a question are all that its answer depends on, but for time and keys. They hold
     credentials, and are not kept.
     """
@@ -83,8 +86,16 @@ class Recurring(Generic[Reply]):
     def __init__(self) -> None:
         self._known: Recent[Known[Reply]] = Recent(_MAX_KNOWN)
         self._seen: set[bytes] = set()
+        self._turn = 0
         self._engine: Engine | None = None
         self.get = self._known.get
+
+    def has_room(self) -> bool:
+        """Whether a question that came before is to take a place: all do until there is none."""
+        if len(self._known) < _MAX_KNOWN:
+            return True
+        self._turn = (self._turn + 1) % _TURNS
+        return self._turn == 0
 
     def came_before(self, name: bytes) -> bool:
         """Whether a question may have come before; from now on it has.

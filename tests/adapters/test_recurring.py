@@ -653,12 +653,41 @@ def test_a_peer_that_is_no_longer_trusted_is_refused():
 
 def test_of_many_questions_those_used_last_are_known(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    monkeypatch.setattr(recurring, "_TURNS", 1)
     door = type(door)()
     first, second, third = (known(door, good(sub=str(number))) for number in range(3))
     before = door.judged
     assert door.allows(second)
     assert door.allows(third)
     assert door.judged == before
+    assert door.allows(first)
+    assert door.judged == before + 1
+
+
+def test_questions_that_take_turns_do_not_drive_each_other_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    """As many as are remembered and one more: that one is judged, and most others are known."""
+    monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    door = type(door)()
+    turns = [good(sub=str(number)) for number in range(3)]
+    for _ in range(4):
+        assert all(map(door.allows, turns))
+    before = door.judged
+    for _ in range(20):
+        assert all(map(door.allows, turns))
+    assert door.judged < before + 40
+
+
+def test_a_question_that_goes_on_coming_takes_the_place_of_another(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    door = type(door)()
+    first, second = (known(door, good(sub=str(number))) for number in range(2))
+    known(door, good(sub="more"), times=18)
+    known(door, second, times=0)
+    before = door.judged
     assert door.allows(first)
     assert door.judged == before + 1
 
