@@ -152,7 +152,7 @@ class CheckServicer:
             if self._words.notice(request.headers):
                 self._recurring.clear()
             return
-        if not self._recurring.has_room():
+        if not self._recurring.has_room(request):
             return
         standing = self._authorizer.engine.standing(request, allow)
         if standing is not None and self._words.are_clear(data):

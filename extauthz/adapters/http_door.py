@@ -101,7 +101,7 @@ class HttpDoor:
             if self._words.notice(raw, asked.headers):
                 self._recurring.clear()
             return response
-        if not self._recurring.has_room():
+        if not self._recurring.has_room(request):
             return response
         standing = self._authorizer.engine.standing(request, decision)
         if standing is not None and is_one_head(raw):

@@ -90,8 +90,13 @@ class Recurring(Generic[Reply]):
         self._engine: Engine | None = None
         self.get = self._known.get
 
-    def has_room(self) -> bool:
-        """Whether a question that came before is to take a place: all do until there is none."""
+    def has_room(self, request: Request) -> bool:
+        """Whether a question that came before is to take a place: all do until there is none.
+
+        One in which a header came in several lines does not: of these, one may be fleeting.
+        """
+        if request.repeated:
+            return False
         if len(self._known) < _MAX_KNOWN:
             return True
         self._turn = (self._turn + 1) % _TURNS
@@ -110,12 +115,7 @@ class Recurring(Generic[Reply]):
         return False
 
     def put(self, name: bytes, standing: Standing, reply: Reply, request: Request) -> None:
-        """Remember a question, and none that was for an engine before.
-
-        One in which a header came in several lines is not: of these, one may be fleeting.
-        """
-        if request.repeated:
-            return
+        """Remember a question that there is room for, and none that was for an engine before."""
         if standing.engine is not self._engine:
             self.clear()
             self._engine = standing.engine

@@ -664,6 +664,15 @@ def test_of_many_questions_those_used_last_are_known(door: Door, monkeypatch: py
     assert door.judged == before + 1
 
 
+def test_a_check_with_a_header_in_several_lines_costs_no_more_than_to_judge_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    door, looked_into = ByGrpc(), []
+    monkeypatch.setattr(Engine, "standing", lambda *_: looked_into.append(1))
+    is_judged(door, good().plus(("Accept", "text/event-stream")), allowed=True)
+    assert not looked_into
+
+
 def test_questions_that_take_turns_do_not_drive_each_other_out(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ):
