@@ -34,7 +34,7 @@ class CheckWords:
         """
         words = _outline(data)
         for mark in self._marks.values():
-            at = words.find(mark)
+            at = words.find(mark, 0, -1)
             if at > 0:
                 at += len(mark)
                 length = words[at]
@@ -56,25 +56,35 @@ class CheckWords:
         """The values that were left out."""
         outline, found = _outline(data), {}
         for name, mark in self._marks.items():
-            at = outline.find(mark) + len(mark)
+            at = outline.find(mark, 0, -1) + len(mark)
             if at >= len(mark) and outline[at] < _LONG:
                 value = outline[at + 1 : at + 1 + outline[at]]
                 found[name] = value.decode("latin-1").strip(" \t")
         return found
 
+    def are_clear(self, data: bytes) -> bool:
+        """Whether no check that is to be decided otherwise has the same words as this one.
 
-def are_clear(data: bytes) -> bool:
-    """Whether no check that is to be decided otherwise has the same words as this one.
-
-    In texts without control characters nothing looks like the head of a header line.
-    """
-    http = CheckRequest.FromString(data).attributes.request.http
-    texts = [http.method, http.path, http.host, *http.headers, *http.headers.values()]
-    for line in http.header_map.headers:
-        texts += (line.key, line.value)
-        if _CONTROL.search(line.raw_value):
+        In texts without control characters nothing looks like the head of a header line, and
+        elsewhere nothing may. Of what is left out nothing may be told a second time, be it in
+        the other form or in the same line.
+        """
+        http = CheckRequest.FromString(data).attributes.request.http
+        said = CheckOutline.FromString(data).attributes
+        if http.headers and http.header_map.headers:
             return False
-    return _CONTROL.search("".join(texts).encode()) is None
+        if http.header_map.SerializeToString() != b"".join(said.request.http.header_map):
+            return False
+        texts = [http.method, http.path, http.host, *http.headers, *http.headers.values()]
+        for line in http.header_map.headers:
+            texts += (line.key, line.value)
+            if _CONTROL.search(line.raw_value):
+                return False
+        if _CONTROL.search("".join(texts).encode()):
+            return False
+        entries = said.request.http.headers
+        others = b"".join((*entries, *said.context_extensions, *said.metadata_context))
+        return not any(mark in others for mark in self._marks.values())
 
 
 def _outline(data: bytes) -> bytes:

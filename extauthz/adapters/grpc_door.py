@@ -21,9 +21,9 @@ from extauthz.authorizer import Authorizer
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
 
-from .check_words import CheckWords, are_clear
+from .check_words import CheckWords
 from .envoy import MCP_NAMESPACE, to_request, to_response
-from .recurring import LONGEST, Recurring, name_of
+from .recurring import LONGEST, Recurring, may_hold, name_of
 from .replies import Replies
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class CheckServicer:
             return request
         reply = self._replies.of(decision)
         # How much of a body came is told by a header that is no word of the check.
-        if name is not None and request.body is None and isinstance(decision, Allow):
+        if name is not None and request.body is None and may_hold(decision):
             self._learn(name, data, request, decision, reply)
         return reply
 
@@ -152,8 +152,10 @@ class CheckServicer:
             if self._words.notice(request.headers):
                 self._recurring.clear()
             return
+        if not self._recurring.has_room(request):
+            return
         standing = self._authorizer.engine.standing(request, allow)
-        if standing is not None and are_clear(data):
+        if standing is not None and self._words.are_clear(data):
             self._recurring.put(name, standing, reply, request)
 
     async def answer_in_turn(

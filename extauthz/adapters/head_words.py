@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from .recurring import FLEETING, MOST_FLEETING
@@ -29,18 +30,17 @@ class HeadWords:
                     raw = raw[:at] + raw[end:]
         return raw
 
-    def notice(self, raw: bytes) -> bool:
-        """Leave out the values of fleeting headers in this head; whether there is a new one."""
-        if len(self._marks) >= MOST_FLEETING:
-            return False
-        for line in raw.split(_END):
-            name, colon, _ = line.partition(b": ")
-            mark = _END + name + colon
-            text = name.decode("latin-1")
-            usual = text in (text.lower(), text.title())
-            if usual and text.lower() in FLEETING and colon and mark not in self._marks:
-                self._marks[mark] = text.lower()
-                return True
+    def notice(self, raw: bytes, names: Iterable[str]) -> bool:
+        """Leave out the values of fleeting headers in this head; whether there is a new one.
+
+        ``names`` are those of its headers, in lower case.
+        """
+        for name in sorted(FLEETING.intersection(names)):
+            for usual in (name, name.title()):
+                mark = f"\r\n{usual}: ".encode()
+                if mark not in self._marks and mark in raw and len(self._marks) < MOST_FLEETING:
+                    self._marks[mark] = name
+                    return True
         return False
 
     def fleeting(self, raw: bytes) -> dict[str, str]:

@@ -12,13 +12,13 @@ from typing import Final
 
 from extauthz.authorizer import BROKEN, Authorizer
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
+from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
 from .head_words import HeadWords, is_one_head
 from .http_message import HttpRequest, HttpResponse
 from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
-from .recurring import LONGEST, Recurring, name_of
+from .recurring import LONGEST, Recurring, may_hold, name_of
 from .replies import Replies
 from .trust import TrustedPeers
 
@@ -94,12 +94,14 @@ class HttpDoor:
         self, asked: HttpRequest, request: Request, decision: Decision, response: HttpResponse
     ) -> HttpResponse:
         raw = asked.raw
-        if raw is None or len(raw) > LONGEST or not isinstance(decision, Allow):
+        if raw is None or len(raw) > LONGEST or not may_hold(decision):
             return response
         name = self._name(raw, asked.peer)
         if not self._recurring.came_before(name):
-            if self._words.notice(raw):
+            if self._words.notice(raw, asked.headers):
                 self._recurring.clear()
+            return response
+        if not self._recurring.has_room(request):
             return response
         standing = self._authorizer.engine.standing(request, decision)
         if standing is not None and is_one_head(raw):
@@ -107,7 +109,8 @@ class HttpDoor:
         return response
 
     def _name(self, raw: bytes, peer: str | None) -> bytes:
-        return name_of(self._words.of(raw) + (peer or "").encode())
+        # First the peer, whose end no octets of a head can shift.
+        return name_of(f"{peer}\n".encode() + self._words.of(raw))
 
     async def _wait(self, asked: HttpRequest, request: Request, replies: _Replies) -> HttpResponse:
         try:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeGuard, TypeVar
 
 from extauthz.core.engine import Engine, Standing
-from extauthz.core.model import Request
+from extauthz.core.model import Allow, Decision, Request
 from extauthz.core.token_cache import Recent
 
 Reply = TypeVar("Reply")
@@ -48,8 +48,10 @@ FLEETING: Final = frozenset(
 MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
+_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 _MAX_KNOWN: Final = 4096
 _MAX_SEEN: Final = 4096
+_TURNS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ class Known(Generic[Reply]):
 
 
 class Recurring(Generic[Reply]):
-    """At most 4096 questions that came more than once, those used last, by SHA-256.
+    """At most 4096 questions that came more than once, by SHA-256.
 
+    To remember one costs more than to judge it. Where more than these take turns, each would be
+    forgotten before it comes again: then only one in 16 takes the place of that used longest ago.
     The words of a question are all that its answer depends on, but for time and keys. They hold
     credentials, and are not kept.
     """
@@ -82,8 +86,21 @@ class Recurring(Generic[Reply]):
     def __init__(self) -> None:
         self._known: Recent[Known[Reply]] = Recent(_MAX_KNOWN)
         self._seen: set[bytes] = set()
+        self._turn = 0
         self._engine: Engine | None = None
         self.get = self._known.get
+
+    def has_room(self, request: Request) -> bool:
+        """Whether a question that came before is to take a place: all do until there is none.
+
+        One in which a header came in several lines does not: of these, one may be fleeting.
+        """
+        if request.repeated:
+            return False
+        if len(self._known) < _MAX_KNOWN:
+            return True
+        self._turn = (self._turn + 1) % _TURNS
+        return self._turn == 0
 
     def came_before(self, name: bytes) -> bool:
         """Whether a question may have come before; from now on it has.
@@ -98,16 +115,13 @@ class Recurring(Generic[Reply]):
         return False
 
     def put(self, name: bytes, standing: Standing, reply: Reply, request: Request) -> None:
-        """Remember a question, and none that was for an engine before.
-
-        One in which a header came in several lines is not: of these, one may be fleeting.
-        """
-        if request.repeated:
-            return
+        """Remember a question that there is room for, and none that was for an engine before."""
         if standing.engine is not self._engine:
             self.clear()
             self._engine = standing.engine
-        headers = {**request.headers, "authorization": ""}
+        headers = {
+            name: "" if name in _CREDENTIALS else value for name, value in request.headers.items()
+        }
         self._known.put(
             name, Known(standing, reply, replace(request, headers=headers, traceparent=None))
         )
@@ -115,6 +129,21 @@ class Recurring(Generic[Reply]):
     def clear(self) -> None:
         """Forget all answers."""
         self._known.clear()
+
+
+def may_hold(decision: Decision) -> TypeGuard[Allow]:
+    """Whether a decision may hold for all requests of a caller: at a glance, as most that cannot.
+
+    What others ask takes no place, nor has any header's value left out.
+    """
+    return (
+        isinstance(decision, Allow)
+        and decision.token is not None
+        and decision.audited is None
+        and decision.call is None
+        and decision.lease_seconds is None
+        and not decision.client_headers
+    )
 
 
 def name_of(words: bytes) -> bytes:

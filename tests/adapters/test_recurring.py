@@ -12,6 +12,7 @@ import pytest
 
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters import recurring
+from extauthz.adapters.envoy import MCP_NAMESPACE
 from extauthz.adapters.grpc_door import CheckServicer
 from extauthz.adapters.http_door import HttpDoor
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
@@ -134,6 +135,20 @@ async def _wait(answer: Awaitable[HttpResponse]) -> HttpResponse:
     return await answer
 
 
+def _entry(name: bytes, value: bytes) -> bytes:
+    return _field(1, _field(1, name) + _field(2, value))
+
+
+def _text(text: bytes) -> bytes:
+    return _field(3, text)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
+    return bytes([number << 3 | 2]) + length + content
+
+
 Door = ByGrpc | ByHttp
 
 
@@ -207,6 +222,15 @@ def test_no_credentials_are_kept(door: Door):
     assert token not in repr(kept.request)
     assert token.encode() not in b"".join((*memory._known._kept, *memory._seen))
     assert kept.request.headers["authorization"] == ""
+
+
+def test_no_other_credentials_of_the_usual_kinds_are_kept_either(door: Door):
+    names = ("Cookie", "Proxy-Authorization", "X-Api-Key")
+    known(door, good().plus(*((name, "secret") for name in names)))
+    memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
+    [kept] = memory._known._kept.values()
+    assert "secret" not in repr(kept.request)
+    assert kept.request.headers.keys() > {name.lower() for name in names}
 
 
 # ---- what changes by itself
@@ -460,6 +484,98 @@ def test_a_check_whose_texts_hold_control_characters_is_judged_each_time():
     )
 
 
+@pytest.mark.parametrize("name", ["\n\x02b3\x1a\x05AAAAA", "\n\x02b3\x1a"])
+def test_what_a_proxy_says_besides_may_look_like_a_header_line(name: str):
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+
+    def calling(name: str) -> Asked:
+        return replace(asked, mcp=CALL | {"params": {"name": name}})
+
+    is_judged(door, calling(name), allowed=True)
+    is_judged(door, calling(name.replace("A", "B")), allowed=True)
+    is_judged(door, replace(asked, server=name), allowed=False)
+
+
+def test_a_denied_call_is_denied_whatever_it_looks_like():
+    """The outline of an answer to a server, and a call, that differ where a value is left out."""
+    lenient = {**SERVERS[1], "unverified_calls": "allow_without_rules"}
+    door, asked = ByGrpc(), replace(good(aud=CALCULATOR), target="/calculator/mcp")
+    door.replace_engine(servers=[lenient])
+    for number in range(2):
+        assert door.allows(fleeting(asked, "b3", number))
+    response = _entry(b"method", _text(b"__jsonrpc_response"))
+    call = _entry(b"method", _text(b"tools/call")) + _entry(
+        b"params", _field(5, _entry(b"name", _text(b"danger_x")))
+    )
+    filling = _entry(b"z", _text(b"z" * (len(call) - len(response) - 9)))
+    assert len(call) == len(response + filling)
+
+    def checked(said: bytes) -> bool:
+        told = _entry(b"is_mcp_request", b"\x20\x01")
+        told += _entry(b"id", _text(b"\n\x02b3\x1a%c" % len(said))) + said
+        metadata = _field(1, _field(1, MCP_NAMESPACE.encode()) + _field(2, told))
+        attributes = _field(11, metadata)
+        data = door.message(asked).SerializeToString() + _field(1, attributes)
+        return door.send(data).status.code == 0
+
+    for _ in range(4):
+        assert checked(response + filling)
+    assert not checked(call)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        _field(1, b"b3") + _field(3, b"old") + _field(3, b"new"),
+        _field(3, b"new") + _field(1, b"b3"),
+        _field(1, b"x-other") + _field(1, b"b3") + _field(3, b"new"),
+    ],
+)
+def test_header_lines_that_are_written_as_nobody_writes_them_are_judged_each_time(line: bytes):
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+    data = door.message(asked).SerializeToString()
+    data += _field(1, _field(4, _field(2, _field(13, _field(1, line)))))
+    for _ in range(4):
+        before = door.judged
+        assert door.send(data).status.code == 0
+        assert door.judged == before + 1
+        request, _, _ = door.observer.told[-1]
+        assert request is not None
+        assert request.headers["b3"] == "new"
+
+
+def test_a_header_that_is_told_twice_in_one_map_is_judged_each_time():
+    door, asked = ByGrpc(), good()
+    for number in range(2):
+        door.allows(fleeting(asked, "b3", number))
+    message = check_request(asked, raw=False)
+    last = message.SerializeToString()
+    hidden = b"\n\x02b3\x1a\x05AAAAA"
+    first = _field(1, _field(4, _field(2, _field(3, _field(1, b"accept") + _field(2, hidden)))))
+    for _ in range(4):
+        before = door.judged
+        assert door.send(first + last).status.code == 0
+        assert door.judged == before + 1
+
+
+def test_headers_that_are_told_in_both_forms_must_be_the_same_each_time():
+    door, asked = ByGrpc(), good()
+
+    def told(one: str, other: str) -> bytes:
+        message = door.message(fleeting(asked, "b3", 1).plus(("x-request-id", one)))
+        message.attributes.request.http.headers["authorization"] = asked.lines[0][1]
+        message.attributes.request.http.headers["x-request-id"] = other
+        return message.SerializeToString()
+
+    for _ in range(6):
+        assert door.send(told("1", "1")).status.code == 0
+    assert door.send(told("2", "1")).status.code != 0
+
+
 def test_header_lines_that_come_in_two_parts_are_another_question():
     door, asked = known_by_grpc()
     data = door.message(asked).SerializeToString()
@@ -485,7 +601,15 @@ def test_a_part_of_a_message_that_cannot_be_read_is_malformed():
     assert len(door.observer.told) == before + 2
 
 
-# ---- peers
+# ---- heads, and peers
+
+
+def test_only_the_headers_of_the_request_itself_are_noticed():
+    door, asked = ByHttp(), good()
+    raw = door.raw(asked) + door.raw(fleeting(asked, "b3", 1))
+    for _ in range(3):
+        assert door.send(raw, asked).status == 200
+    assert not door.door._words._marks
 
 
 def test_a_peer_is_a_part_of_the_question():
@@ -495,6 +619,20 @@ def test_a_peer_is_a_part_of_the_question():
     for peer in ("127.0.0.2", "192.0.2.1", None):
         assert (door.ask(asked, peer).status == 200) is (peer == "127.0.0.2")
     assert door.judged == before + 1
+
+
+@pytest.mark.parametrize(
+    ("trusted", "other"), [("fd00::1", "::1"), ("127.0.0.1", "7.0.0.1"), ("127.0.0.1", None)]
+)
+def test_where_a_head_ends_and_its_peer_begins_is_clear(trusted: str, other: str | None):
+    door = ByHttp()
+    door.door.trust(TrustedPeers([ip_network("fd00::/8"), *LOOPBACK]))
+    asked = good()
+    for _ in range(4):
+        assert door.ask(asked, trusted).status == 200
+    raw = door.raw(asked)
+    assert door.door.again(raw, trusted) is not None
+    assert door.door.again(raw + trusted.removesuffix(other or "").encode(), other) is None
 
 
 def test_a_peer_that_is_no_longer_trusted_is_refused():
@@ -509,6 +647,7 @@ def test_a_peer_that_is_no_longer_trusted_is_refused():
 
 def test_of_many_questions_those_used_last_are_known(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    monkeypatch.setattr(recurring, "_TURNS", 1)
     door = type(door)()
     first, second, third = (known(door, good(sub=str(number))) for number in range(3))
     before = door.judged
@@ -519,11 +658,66 @@ def test_of_many_questions_those_used_last_are_known(door: Door, monkeypatch: py
     assert door.judged == before + 1
 
 
+def test_a_check_with_a_header_in_several_lines_costs_no_more_than_to_judge_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    door, looked_into = ByGrpc(), []
+    monkeypatch.setattr(Engine, "standing", lambda *_: looked_into.append(1))
+    is_judged(door, good().plus(("Accept", "text/event-stream")), allowed=True)
+    assert not looked_into
+
+
+def test_questions_that_take_turns_do_not_drive_each_other_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    """As many as are remembered and one more: that one is judged, and most others are known."""
+    monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    door = type(door)()
+    turns = [good(sub=str(number)) for number in range(3)]
+    for _ in range(4):
+        assert all(map(door.allows, turns))
+    before = door.judged
+    for _ in range(20):
+        assert all(map(door.allows, turns))
+    assert door.judged < before + 40
+
+
+def test_a_question_that_goes_on_coming_takes_the_place_of_another(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recurring, "_MAX_KNOWN", 2)
+    door = type(door)()
+    first, second = (known(door, good(sub=str(number))) for number in range(2))
+    known(door, good(sub="more"), times=18)
+    known(door, second, times=0)
+    before = door.judged
+    assert door.allows(first)
+    assert door.judged == before + 1
+
+
 def test_questions_that_came_once_are_forgotten_all_together(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recurring, "_MAX_SEEN", 2)
     memory: recurring.Recurring[bytes] = recurring.Recurring()
     assert [memory.came_before(name) for name in (b"a", b"b", b"a", b"b")] == [0, 0, 1, 1]
     assert [memory.came_before(name) for name in (b"c", b"a", b"c")] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked(target="/notes/health"),
+        Asked(target="/audited/mcp"),
+        good().plus(("Origin", ORIGIN)),
+        replace(good(aud=STREAM["resource"]), target="/stream/mcp"),
+    ],
+    ids=["public", "audited", "of a browser", "with a lease"],
+)
+def test_questions_that_are_never_known_leave_nothing_behind(door: Door, asked: Asked):
+    for number in range(4):
+        assert door.allows(fleeting(asked, "x-request-id", number))
+    asking = door.servicer if isinstance(door, ByGrpc) else door.door
+    assert not asking._recurring._seen
+    assert not asking._words._marks
 
 
 def test_an_answer_of_another_caller_is_no_answer_to_a_request():
