@@ -49,7 +49,8 @@ MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
-_MAX_KNOWN: Final = 4096
+_MAX_KNOWN: Final = 2048
+_MAX_HEADERS: Final = 64
 _MAX_SEEN: Final = 4096
 _TURNS: Final = 16
 
@@ -75,7 +76,7 @@ class Known(Generic[Reply]):
 
 
 class Recurring(Generic[Reply]):
-    """At most 4096 questions that came more than once, by SHA-256.
+    """At most 2048 questions that came more than once, by SHA-256.
 
     To remember one costs more than to judge it. Where more than these take turns, each would be
     forgotten before it comes again: then only one in 16 takes the place of that used longest ago.
@@ -93,9 +94,10 @@ class Recurring(Generic[Reply]):
     def has_room(self, request: Request) -> bool:
         """Whether a question that came before is to take a place: all do until there is none.
 
-        One in which a header came in several lines does not: of these, one may be fleeting.
+        One in which a header came in several lines does not: of these, one may be fleeting. Nor
+        does one with so many headers that they would take much memory.
         """
-        if request.repeated:
+        if request.repeated or len(request.headers) > _MAX_HEADERS:
             return False
         if len(self._known) < _MAX_KNOWN:
             return True

@@ -151,6 +151,24 @@ def test_a_control_character_anywhere_makes_a_check_unclear(where: str, control:
     assert CheckWords().are_clear(message.SerializeToString()) is False
 
 
+@pytest.mark.parametrize("where", ["server", "mcp", "map"])
+def test_what_looks_like_a_header_that_was_noticed_makes_a_check_unclear(where: str):
+    words, text = noticing("b3"), "\n\x02b3\x1a\x03abc"
+    message = check_request(Asked((("Accept", "a"),)))
+    attributes = message.attributes
+    match where:
+        case "server":
+            attributes.context_extensions["mcp_server"] = text
+        case "mcp":
+            attributes.metadata_context.filter_metadata["x"].update({"a": text})
+        case _:
+            attributes.request.http.ClearField("header_map")
+            attributes.request.http.headers["a"] = text
+    assert words.are_clear(message.SerializeToString()) is False
+    if where != "map":
+        assert CheckWords().are_clear(message.SerializeToString()) is True
+
+
 def test_octets_beyond_ascii_are_clear():
     message = CheckRequest()
     message.attributes.request.http.header_map.headers.add(key="a", raw_value=b"\x80\xff ~")

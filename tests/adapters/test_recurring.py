@@ -21,7 +21,7 @@ from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import parse_key_set
-from extauthz.core.model import Allow, Request
+from extauthz.core.model import Allow, Reason, Request
 from tests.adapters.doors import LOOPBACK, Asked, Keys, Observer, check_request
 from tests.policies import ORIGIN, SERVERS, compiled, document, policy_for_tests
 from tests.tokens import NOW, jwks, mint, signer
@@ -386,6 +386,26 @@ def test_a_long_question_is_judged_each_time(door: Door, more: int):
         is_judged(door, asked, allowed=True)
     else:
         known(door, asked)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_question_with_many_headers_is_judged_each_time(door: Door, more: int):
+    names = [f"h{number}" for number in range(64 + more - 2)]
+    asked = good().plus(*((name, "") for name in names))
+    if more:
+        is_judged(door, asked, allowed=True)
+    else:
+        known(door, asked)
+
+
+def test_a_caller_who_is_refused_is_refused_alike_each_time(door: Door):
+    asked = good(scope="nothing")
+    first = door.ask(asked)
+    for _ in range(4):
+        assert door.ask(asked) == first
+    assert {getattr(told, "reason", None) for _, told, _ in door.observer.told} == {
+        Reason.INSUFFICIENT_SCOPE
+    }
 
 
 # ---- headers that differ from request to request
