@@ -48,7 +48,8 @@ FLEETING: Final = frozenset(
 MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
-_CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
+# Whose values a line in the log is made of. What others hold may be secret.
+_TOLD: Final = FLEETING | {"mcp-method", "mcp-name", "mcp-protocol-version"}
 _MAX_KNOWN: Final = 2048
 _MAX_HEADERS: Final = 64
 _MAX_SEEN: Final = 4096
@@ -121,9 +122,8 @@ class Recurring(Generic[Reply]):
         if standing.engine is not self._engine:
             self.clear()
             self._engine = standing.engine
-        headers = {
-            name: "" if name in _CREDENTIALS else value for name, value in request.headers.items()
-        }
+        lines = request.headers.items()
+        headers = {header: value if header in _TOLD else "" for header, value in lines}
         self._known.put(
             name, Known(standing, reply, replace(request, headers=headers, traceparent=None))
         )

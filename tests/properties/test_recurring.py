@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -21,7 +22,9 @@ from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import parse_key_set
-from extauthz.core.model import Request
+from extauthz.core.model import AskedFor, Decision
+from extauthz.telemetry.counts import outcome_of
+from extauthz.telemetry.decision_log import DecisionLog, LineStyle, Occasion
 from tests.adapters.doors import LOOPBACK, Asked, Keys, Observer, check_request
 from tests.policies import ORIGIN, SERVERS, engine_for_tests, key_sets
 from tests.tokens import NOW, jwks, mint, signer
@@ -42,6 +45,7 @@ _LINES = st.lists(
         st.tuples(st.just("X_Auth_Subject"), st.just("root")),
         st.tuples(st.just("Origin"), st.sampled_from([ORIGIN, "https://evil.example"])),
         st.tuples(st.just("Mcp-Method"), st.just("tools/call")),
+        st.tuples(st.just("Mcp-Protocol-Version"), st.just("2026-07-28")),
     ),
     max_size=2,
 )
@@ -154,19 +158,36 @@ def test_a_door_that_remembers_questions_answers_as_one_that_does_not(
             assert here.ask(asked) == there.ask(asked)
 
 
-@given(_ASKED)
-def test_what_a_request_was_is_told_the_same_of_a_question_that_came_again(asked: Asked) -> None:
-    observer = Observer()
-    authorizer = Authorizer(_ENGINES[0], Keys(), observer, wall=lambda: NOW, monotonic=lambda: 5.0)
-    servicer = CheckServicer(authorizer)
-    for _ in range(4):
-        over_grpc(servicer, asked)
-    first, *others = [_told(request) for request, _, _ in observer.told]
-    assert all(one == first for one in others)
+class Lines:
+    """Notes the lines of decisions, as they would be written."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self._log = DecisionLog(self, LineStyle(), random=lambda: 0.0)  # type: ignore[arg-type]
+
+    def put(self, line: Any) -> None:
+        self.told.append(line.fields())
+
+    def decided(
+        self, request: AskedFor, decision: Decision, transport: str, seconds: float
+    ) -> None:
+        asked = request() if callable(request) else request
+        self._log.put(asked, decision, Occasion(NOW, outcome_of(decision), transport, 0.0))
 
 
-def _told(request: Request | None) -> Any:
-    assert request is not None
-    headers = {**request.headers, "authorization": "authorization" in request.headers}
-    return (request.method, request.host, request.target, headers, request.repeated, request.server,
-            request.joined, request.in_band, request.body, request.refuse_lookalikes)  # fmt: skip
+@given(_ASKED, st.sampled_from([None, {"is_mcp_request": True, "method": "tools/list"}]))
+def test_the_line_of_a_question_that_came_again_is_that_of_the_first(
+    asked: Asked, mcp: dict[str, Any] | None
+) -> None:
+    lines = Lines()
+    authorizer = Authorizer(_ENGINES[0], Keys(), lines, wall=lambda: NOW, monotonic=lambda: 5.0)
+    servicer, door = CheckServicer(authorizer), HttpDoor(authorizer, TrustedPeers(LOOPBACK))
+    for _ in range(5):
+        over_grpc(servicer, replace(asked, mcp=mcp))
+    over_envoy = list(lines.told)
+    lines.told.clear()
+    for _ in range(5):
+        Wire(door, remembering=True).ask(asked)
+    assert len(over_envoy) == 5
+    for told in (over_envoy, lines.told):
+        assert all(line == told[0] for line in told)
