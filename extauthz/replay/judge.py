@@ -14,6 +14,7 @@ from extauthz.core.engine import Engine
 from extauthz.core.identity import TOO_LARGE
 from extauthz.core.model import Allow, Call, Decision, Deny, Reason
 from extauthz.core.policy import Policy, Server
+from extauthz.telemetry.replayable import ODD
 
 from .caller import Caller, Readers, TooMany
 from .question import OPEN_CALL, call_is_told, question
@@ -180,6 +181,8 @@ class Judge:
         found = self._ask(record, None)
         if found.plain and record.reason is Reason.MALFORMED_REQUEST:
             return _Doubt("why the request was malformed", found.server)
+        if record.reason is Reason.BAD_ORIGIN and self._takes_odd_origin(record, found.server):
+            return _Doubt("the Origin, which is an odd one", found.server)
         if found.reason is not Reason.MISSING_TOKEN or record.without_credentials:
             return found
         if record.reason is Reason.MISSING_TOKEN:
@@ -191,6 +194,14 @@ class Judge:
         if found.access:
             return replace(found, reason=None, detail="")
         return _Doubt("the token, at which nobody looked", found.server)
+
+    def _takes_odd_origin(self, record: Record, server: str | None) -> bool:
+        """Whether a server for pages of any origin is asked by one that the log does not write.
+
+        It takes those that can be sent back in a header, and refuses the others.
+        """
+        found = self._servers.get(server or "")
+        return record.origin == ODD and found is not None and found.origins is None
 
     def _with_caller(self, record: Record, caller: Caller) -> _Found | _Doubt:
         """A request of a caller whose token verified."""

@@ -226,12 +226,15 @@ def test_no_credentials_are_kept(door: Door):
 
 def test_no_other_value_is_kept_but_those_that_a_line_in_the_log_is_made_of(door: Door):
     names = ("Cookie", "X-Api-Key", "Mcp-Session-Id", "Anything")
-    known(door, good().plus(*((name, "secret") for name in names), ("Mcp-Method", "tools/list")))
+    shown = ("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
+    lines = [*((name, "secret") for name in names), *((name, name) for name in shown)]
+    known(door, good().plus(*lines))
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
     assert "secret" not in repr(kept.request)
     assert kept.request.headers.keys() > {name.lower() for name in names}
-    assert kept.request.headers["mcp-method"] == "tools/list"
+    assert all(kept.request.headers[name.lower()] == name for name in shown)
+    assert kept.request.headers["anything"] == ""
 
 
 # ---- what changes by itself

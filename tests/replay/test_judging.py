@@ -277,6 +277,14 @@ UNCERTAIN: dict[str, tuple[Policy, Request, Policy, str]] = {
                     mcp_metadata=told("resources/read", "file:///a?b")),
         policy_with("calculator", resources={"file:///a*": "deny", "*": "allow"}), "the call",
     ),
+    "an origin that no header can hold, where pages of any origin are welcome": (
+        policy_with("notes", origins=["*"]), asking(mint(), headers={"origin": "a b"}),
+        policy_with("notes", origins=["*"]), "the Origin, which is an odd one",
+    ),
+    "an odd origin where pages of any origin are welcome now": (
+        OLD, asking(mint(), headers={"origin": "odd"}), policy_with("notes", origins=["*"]),
+        "the Origin, which is an odd one",
+    ),
     "a token on a path that was public": (
         OLD, asking(mint(), target="/notes/health"), policy_with("notes", public_paths=[]),
         "the token, at which nobody looked",
