@@ -312,6 +312,39 @@ def test_the_window_of_the_connection_holds_all_back():
     assert [one.number for one in heard if one.flags == WHOLE] == [9, 11]
 
 
+def test_a_window_that_is_raised_by_one_lets_one_octet_through():
+    client = Client()
+    client.send(setting(4, 10))
+    client.send(client.request(1, b"x" * 25))
+    assert bodies(client.send(setting(4, 11)), 1) == b"x"
+
+
+def test_one_octet_of_its_own_window_is_enough_to_wait_for_that_of_the_connection():
+    client = Client()
+    client.send(setting(4, 65_536))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * 70_000, TRAILERS)
+    assert len(bodies(client.send(client.request(1)), 1)) == 65_535
+    assert bodies(client.send(raise_window(0, 10)), 1) == b"x"
+    # It waits for its own window now, and for no other.
+    assert not client.connection._answers._held
+    assert bodies(client.send(raise_window(0, 10)), 1) == b""
+
+
+def test_an_answer_that_waits_for_the_connection_is_forgotten_with_its_call():
+    client = Client()
+    client.send(setting(4, 1 << 20))
+    client.service.answer = lambda stream: stream.respond(HEAD, b"x" * 60_000, TRAILERS)
+    client.send(client.request(1) + client.request(3))
+    assert client.connection._answers._held
+    client.send(frame(RST_STREAM, 0, 3, CANCEL.to_bytes(4)))
+    assert not client.connection._answers._held
+    client.service.answer = echo
+    client.send(client.request(5, b"little"))
+    assert [one.number for one in client.send(raise_window(0, 1 << 20)) if one.flags == WHOLE] == [
+        5
+    ]
+
+
 def test_who_waits_first_is_served_first_and_nobody_overtakes():
     client = Client()
     client.send(setting(4, 1 << 20))
@@ -611,6 +644,7 @@ def test_what_has_come_waits_until_the_client_takes_its_answers():
     assert client.transport.paused
     client.connection.resume_writing()
     assert client.heard() == [one for number in range(1, 11, 2) for one in answer_to(number, b"x")]
+    assert client.send(client.request(11, b"y")) == answer_to(11, b"y")
     assert not client.transport.paused
 
 
