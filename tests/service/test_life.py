@@ -74,7 +74,7 @@ def test_a_second_signal_ends_at_once_also_while_requests_under_way_have_their_t
     running = Running(tmp_path)
     running.write(CONFIG.replace(old, new), drain="10s")
     command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
-    up = lambda: accepts(running.ports["grpc"])  # noqa: E731
+    up = lambda: all(accepts(running.ports[name]) for name in ("grpc", "http"))  # noqa: E731
     address = ("127.0.0.1", running.ports["http"])
     with (
         program(command, running.log, up) as process,
