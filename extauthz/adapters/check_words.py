@@ -22,17 +22,14 @@ _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class CheckWords:
-    """Finds the words of checks: no values of fleeting headers, once one was noticed."""
+    """Finds the words of checks, as ``Recurring`` wants it."""
 
     def __init__(self) -> None:
         self._marks: dict[str, bytes] = {}
 
-    def of(self, data: bytes) -> bytes:
-        """What a decision about this CheckRequest may depend on.
-
-        Raises DecodeError where it is none.
-        """
-        words = _outline(data)
+    def of(self, question: bytes) -> bytes:
+        """As Words says. Raises DecodeError where it is no CheckRequest."""
+        words = _outline(question)
         for mark in self._marks.values():
             at = words.find(mark, 0, -1)
             if at > 0:
@@ -42,8 +39,8 @@ class CheckWords:
                     words = words[: at + 1] + words[at + 1 + length :]
         return words
 
-    def notice(self, names: Iterable[str]) -> bool:
-        """Leave out the values of fleeting headers among these; whether there is a new one."""
+    def notice(self, question: bytes, names: Iterable[str]) -> bool:  # noqa: ARG002
+        """As Words says."""
         new = _FLEETING.intersection(names).difference(self._marks)
         for name in sorted(new)[: MOST_FLEETING - len(self._marks)]:
             # A header line's first field, its name, and the second, its raw value, of which the
@@ -52,9 +49,9 @@ class CheckWords:
             return True
         return False
 
-    def fleeting(self, data: bytes) -> dict[str, str]:
-        """The values that were left out."""
-        outline, found = _outline(data), {}
+    def fleeting(self, question: bytes) -> dict[str, str]:
+        """As Words says."""
+        outline, found = _outline(question), {}
         for name, mark in self._marks.items():
             at = outline.find(mark, 0, -1) + len(mark)
             if at >= len(mark) and outline[at] < _LONG:
@@ -62,15 +59,15 @@ class CheckWords:
                 found[name] = value.decode("latin-1").strip(" \t")
         return found
 
-    def are_clear(self, data: bytes) -> bool:
-        """Whether no check that is to be decided otherwise has the same words as this one.
+    def are_clear(self, question: bytes) -> bool:
+        """As Words says.
 
         In texts without control characters nothing looks like the head of a header line, and
         elsewhere nothing may. Of what is left out nothing may be told a second time, be it in
         the other form or in the same line.
         """
-        http = CheckRequest.FromString(data).attributes.request.http
-        said = CheckOutline.FromString(data).attributes
+        http = CheckRequest.FromString(question).attributes.request.http
+        said = CheckOutline.FromString(question).attributes
         if http.headers and http.header_map.headers:
             return False
         if http.header_map.SerializeToString() != b"".join(said.request.http.header_map):

@@ -19,11 +19,11 @@ from google.protobuf.message import DecodeError
 from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.authorizer import Authorizer
 from extauthz.core.challenge import Challenger
-from extauthz.core.model import Allow, Decision, Reason, Refusal, Request
+from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .check_words import CheckWords
 from .envoy import MCP_NAMESPACE, to_request, to_response
-from .recurring import LONGEST, Recurring, may_hold, name_of
+from .recurring import LONGEST, Recurring, may_hold
 from .replies import Replies
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ class CheckServicer:
         self._authorizer = authorizer
         self._mcp_namespace = mcp_namespace
         self._replies = Replies(_serialised)
-        self._words = CheckWords()
-        self._recurring = Recurring[bytes]()
+        self._recurring = Recurring[bytes](CheckWords())
         # Made beforehand, so that nothing is left that could fail.
         last_resort = Challenger(None, None).deny(_BROKEN, None)
         self._last_resort = _serialised(last_resort)
@@ -106,7 +105,7 @@ class CheckServicer:
     def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
         """The reply, or the request where a token has to be verified first: then ``wait``."""
         try:
-            name = name_of(self._words.of(data)) if len(data) <= LONGEST else None
+            name = self._recurring.name(data) if len(data) <= LONGEST else None
             reply = None if name is None else self._again(name, data, traceparent)
             return self._judged(data, name, traceparent) if reply is None else reply
         except DecodeError:
@@ -125,7 +124,7 @@ class CheckServicer:
         allow = self._authorizer.again(
             known.standing,
             TRANSPORT,
-            lambda: known.request_now(self._words.fleeting(data), traceparent),
+            lambda: self._recurring.request_now(known, data, traceparent),
         )
         return None if allow is None else known.reply
 
@@ -142,21 +141,11 @@ class CheckServicer:
         reply = self._replies.of(decision)
         # How much of a body came is told by a header that is no word of the check.
         if name is not None and request.body is None and may_hold(decision):
-            self._learn(name, data, request, decision, reply)
+            engine = authorizer.engine
+            self._recurring.learn(
+                name, data, request=request, allow=decision, reply=reply, engine=engine
+            )
         return reply
-
-    def _learn(
-        self, name: bytes, data: bytes, request: Request, allow: Allow, reply: bytes
-    ) -> None:
-        if not self._recurring.came_before(name):
-            if self._words.notice(request.headers):
-                self._recurring.clear()
-            return
-        if not self._recurring.has_room(request):
-            return
-        standing = self._authorizer.engine.standing(request, allow)
-        if standing is not None and self._words.are_clear(data):
-            self._recurring.put(name, standing, reply, request)
 
     async def answer_in_turn(
         self, data: bytes, traceparent: Callable[[], str | None], left: float | None

@@ -14,13 +14,14 @@ _PLAIN: Final = re.compile(rb"[ -~]*")
 
 
 class HeadWords:
-    """Finds the words of heads: no values of fleeting headers, once one was noticed."""
+    """Finds the words of heads, as ``Recurring`` wants it."""
 
     def __init__(self) -> None:
         self._marks: dict[bytes, str] = {}
 
-    def of(self, raw: bytes) -> bytes:
-        """What a decision about the question with this head may depend on."""
+    def of(self, question: bytes) -> bytes:
+        """As Words says."""
+        raw = question
         for mark in self._marks:
             at = raw.find(mark)
             if at > 0:
@@ -30,34 +31,34 @@ class HeadWords:
                     raw = raw[:at] + raw[end:]
         return raw
 
-    def notice(self, raw: bytes, names: Iterable[str]) -> bool:
-        """Leave out the values of fleeting headers in this head; whether there is a new one.
-
-        ``names`` are those of its headers, in lower case.
-        """
+    def notice(self, question: bytes, names: Iterable[str]) -> bool:
+        """As Words says."""
         for name in sorted(FLEETING.intersection(names)):
             for usual in (name, name.title()):
                 mark = f"\r\n{usual}: ".encode()
-                if mark not in self._marks and mark in raw and len(self._marks) < MOST_FLEETING:
+                if (
+                    mark not in self._marks
+                    and mark in question
+                    and len(self._marks) < MOST_FLEETING
+                ):
                     self._marks[mark] = name
                     return True
         return False
 
-    def fleeting(self, raw: bytes) -> dict[str, str]:
-        """The values that were left out."""
+    def fleeting(self, question: bytes) -> dict[str, str]:
+        """As Words says."""
         found = {}
         for mark, name in self._marks.items():
-            at = raw.find(mark) + len(mark)
+            at = question.find(mark) + len(mark)
             if at >= len(mark):
-                value = raw[at : raw.find(_END, at)]
+                value = question[at : question.find(_END, at)]
                 found[name] = value.decode("latin-1").strip(" \t")
         return found
 
-
-def is_one_head(raw: bytes) -> bool:
-    """Whether these octets, of which a request without a body was read, are it and no other."""
-    return (
-        raw.endswith(_END_OF_HEAD)
-        and raw.find(_END_OF_HEAD) == len(raw) - len(_END_OF_HEAD)
-        and raw.count(b"\n") == raw.count(_END)
-    )
+    def are_clear(self, question: bytes) -> bool:
+        """As Words says, where a request without a body was read: whether that is all there is."""
+        return (
+            question.endswith(_END_OF_HEAD)
+            and question.find(_END_OF_HEAD) == len(question) - len(_END_OF_HEAD)
+            and question.count(b"\n") == question.count(_END)
+        )

@@ -15,10 +15,10 @@ from extauthz.core.challenge import Challenger
 from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
-from .head_words import HeadWords, is_one_head
+from .head_words import HeadWords
 from .http_message import HttpRequest, HttpResponse
 from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
-from .recurring import LONGEST, Recurring, may_hold, name_of
+from .recurring import LONGEST, Recurring, may_hold
 from .replies import Replies
 from .trust import TrustedPeers
 
@@ -46,8 +46,7 @@ class HttpDoor:
 
     def __init__(self, authorizer: Authorizer, trusted: TrustedPeers) -> None:
         self._trusted = trusted
-        self._words = HeadWords()
-        self._recurring = Recurring[HttpResponse]()
+        self._recurring = Recurring[HttpResponse](HeadWords())
         self._authorizer = authorizer
         self._nginx = Replies(lambda decision: _written(to_nginx(decision)))
         self._forward = Replies(lambda decision: _written(to_forwarder(decision)))
@@ -86,7 +85,7 @@ class HttpDoor:
         if known is None:
             return None
         allow = self._authorizer.again(
-            known.standing, TRANSPORT, lambda: known.request_now(self._words.fleeting(raw))
+            known.standing, TRANSPORT, lambda: self._recurring.request_now(known, raw)
         )
         return None if allow is None else known.reply
 
@@ -94,23 +93,16 @@ class HttpDoor:
         self, asked: HttpRequest, request: Request, decision: Decision, response: HttpResponse
     ) -> HttpResponse:
         raw = asked.raw
-        if raw is None or len(raw) > LONGEST or not may_hold(decision):
-            return response
-        name = self._name(raw, asked.peer)
-        if not self._recurring.came_before(name):
-            if self._words.notice(raw, asked.headers):
-                self._recurring.clear()
-            return response
-        if not self._recurring.has_room(request):
-            return response
-        standing = self._authorizer.engine.standing(request, decision)
-        if standing is not None and is_one_head(raw):
-            self._recurring.put(name, standing, response, request)
+        if raw is not None and len(raw) <= LONGEST and may_hold(decision):
+            name, engine = self._name(raw, asked.peer), self._authorizer.engine
+            self._recurring.learn(
+                name, raw, request=request, allow=decision, reply=response, engine=engine
+            )
         return response
 
     def _name(self, raw: bytes, peer: str | None) -> bytes:
         # First the peer, whose end no octets of a head can shift.
-        return name_of(f"{peer}\n".encode() + self._words.of(raw))
+        return self._recurring.name(raw, f"{peer}\n".encode())
 
     async def _wait(self, asked: HttpRequest, request: Request, replies: _Replies) -> HttpResponse:
         try:

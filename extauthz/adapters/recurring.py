@@ -7,10 +7,10 @@ the issuer's keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, Generic, TypeGuard, TypeVar
+from typing import Final, Generic, Protocol, TypeGuard, TypeVar
 
 from extauthz.core.engine import Engine, Standing
 from extauthz.core.model import Allow, Decision, Request
@@ -76,23 +76,74 @@ class Known(Generic[Reply]):
         return replace(self.request, headers=headers, traceparent=traceparent)
 
 
+class Words(Protocol):
+    """Finds the words of one kind of question: all that an answer depends on, but time and keys."""
+
+    def of(self, question: bytes) -> bytes:
+        """The words, without the values of fleeting headers that were noticed."""
+
+    def notice(self, question: bytes, names: Iterable[str]) -> bool:
+        """Leave out the value of one more fleeting header among these; whether there is one."""
+
+    def fleeting(self, question: bytes) -> dict[str, str]:
+        """The values that were left out."""
+
+    def are_clear(self, question: bytes) -> bool:
+        """Whether no question that is to be decided otherwise has the same words as this one."""
+
+
 class Recurring(Generic[Reply]):
     """At most 2048 questions that came more than once, by SHA-256.
 
     To remember one costs more than to judge it. Where more than these take turns, each would be
     forgotten before it comes again: then only one in 16 takes the place of that used longest ago.
-    The words of a question are all that its answer depends on, but for time and keys. They hold
-    credentials, and are not kept.
+    The words of a question hold credentials, and are not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: Words) -> None:
+        self._words = words
         self._known: Recent[Known[Reply]] = Recent(_MAX_KNOWN)
         self._seen: set[bytes] = set()
         self._turn = 0
         self._engine: Engine | None = None
         self.get = self._known.get
 
-    def has_room(self, request: Request) -> bool:
+    def name(self, question: bytes, asker: bytes = b"") -> bytes:
+        """What a question is remembered by; ``asker`` is the line that says who asks, if any."""
+        return sha256(asker + self._words.of(question)).digest()
+
+    def request_now(
+        self,
+        known: Known[Reply],
+        question: bytes,
+        traceparent: Callable[[], str | None] | None = None,
+    ) -> Request:
+        """What is asked about by a question that was known, in the trace of today."""
+        return known.request_now(self._words.fleeting(question), traceparent)
+
+    def learn(
+        self,
+        name: bytes,
+        question: bytes,
+        *,
+        request: Request,
+        allow: Allow,
+        reply: Reply,
+        engine: Engine,
+    ) -> None:
+        """Remember a question and its answer, if it came before and may be answered so again.
+
+        Most that come once never come again, and are to take no place.
+        """
+        if not self._came_before(name):
+            if self._words.notice(question, request.headers):
+                self.clear()
+        elif self._has_room(request):
+            standing = engine.standing(request, allow)
+            if standing is not None and self._words.are_clear(question):
+                self._put(name, standing, reply, request)
+
+    def _has_room(self, request: Request) -> bool:
         """Whether a question that came before is to take a place: all do until there is none.
 
         One in which a header came in several lines does not: of these, one may be fleeting. Nor
@@ -105,11 +156,7 @@ class Recurring(Generic[Reply]):
         self._turn = (self._turn + 1) % _TURNS
         return self._turn == 0
 
-    def came_before(self, name: bytes) -> bool:
-        """Whether a question may have come before; from now on it has.
-
-        Most that come once never come again, and are to take no place.
-        """
+    def _came_before(self, name: bytes) -> bool:
         if name in self._seen:
             return True
         if len(self._seen) >= _MAX_SEEN:
@@ -117,8 +164,8 @@ class Recurring(Generic[Reply]):
         self._seen.add(name)
         return False
 
-    def put(self, name: bytes, standing: Standing, reply: Reply, request: Request) -> None:
-        """Remember a question that there is room for, and none that was for an engine before."""
+    def _put(self, name: bytes, standing: Standing, reply: Reply, request: Request) -> None:
+        # None is kept that was for an engine before.
         if standing.engine is not self._engine:
             self.clear()
             self._engine = standing.engine
@@ -146,8 +193,3 @@ def may_hold(decision: Decision) -> TypeGuard[Allow]:
         and decision.lease_seconds is None
         and not decision.client_headers
     )
-
-
-def name_of(words: bytes) -> bytes:
-    """What a question of these words is remembered by."""
-    return sha256(words).digest()

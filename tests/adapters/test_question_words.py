@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from extauthz._pb.external_auth_pb2 import CheckRequest
 from extauthz.adapters.check_words import CheckWords
-from extauthz.adapters.head_words import HeadWords, is_one_head
+from extauthz.adapters.head_words import HeadWords
 from extauthz.adapters.recurring import FLEETING, MOST_FLEETING
 from tests.adapters.doors import Asked, check_request
 
@@ -23,7 +23,7 @@ def check(*lines: tuple[str, str], **more: Any) -> bytes:
 def noticing(*names: str) -> CheckWords:
     words = CheckWords()
     for name in names:
-        assert words.notice([name])
+        assert words.notice(b"", [name])
     return words
 
 
@@ -117,12 +117,12 @@ def test_blanks_around_a_value_are_not_told():
 def test_each_fleeting_header_is_noticed_once_and_at_most_so_many():
     words = CheckWords()
     names = sorted(FLEETING)
-    assert not words.notice(["accept", "authorization", "mcp-method"])
+    assert not words.notice(b"", ["accept", "authorization", "mcp-method"])
     for name in names[:MOST_FLEETING]:
-        assert words.notice([name]) is True
-        assert words.notice([name]) is False
-    assert words.notice(names[MOST_FLEETING:]) is False
-    assert CheckWords().notice(["content-length"]) is True
+        assert words.notice(b"", [name]) is True
+        assert words.notice(b"", [name]) is False
+    assert words.notice(b"", names[MOST_FLEETING:]) is False
+    assert CheckWords().notice(b"", ["content-length"]) is True
 
 
 @pytest.mark.parametrize("control", ["\0", "\n", "\x1f", "\x7f"])
@@ -192,7 +192,7 @@ def test_octets_beyond_ascii_are_clear():
     ],
 )
 def test_one_head_is_all_there_is(raw: bytes, one: bool):
-    assert is_one_head(raw) is one
+    assert HeadWords().are_clear(raw) is one
 
 
 @pytest.mark.parametrize("name", [b"x-request-id", b"X-Request-Id"])
