@@ -115,19 +115,23 @@ def grpc(run: Run) -> None:
             empty = stack.enter_context(floor("grpc-empty", world.folder))
             ours = stack.enter_context(service(world, Setup()))
             native = stack.enter_context(service(world, Setup(transport="native")))
+            logging = Setup(transport="native", allow_sample=1.0)
+            logged = stack.enter_context(service(world, logging))
             usual_tls = stack.enter_context(service(world, Setup(tls=True)))
             native_tls = stack.enter_context(service(world, Setup(transport="native", tls=True)))
         run.report.figure("size of the CheckRequest", f"{len(message)} bytes")
-        least, mine, fast, mine_tls, fast_tls = run.compare(
+        least, mine, fast, told, mine_tls, fast_tls = run.compare(
             lambda: load.grpc(empty, message, seconds=seconds),
             lambda: load.grpc(ours.ports["grpc"], message, seconds=seconds),
             lambda: load.grpc(native.ports["grpc"], message, seconds=seconds),
+            lambda: load.grpc(logged.ports["grpc"], message, seconds=seconds),
             lambda: load.grpc(usual_tls.ports["grpc"], message, seconds=seconds, tls=True),
             lambda: load.grpc(native_tls.ports["grpc"], message, seconds=seconds, tls=True),
         )
     run.tell("grpc.aio, empty handler", least, plot=True)
     run.tell("extauthz, grpcio, cached token", mine, plot=True)
     run.tell("extauthz, native, cached token", fast, plot=True)
+    run.tell("extauthz, native, each allow logged", told)
     run.tell("extauthz, grpcio over TLS, cached token", mine_tls)
     run.tell("extauthz, native over TLS, cached token", fast_tls, plot=True)
     run.report.figure("grpcio / empty, round by round", spread(mine.ratios()))
@@ -144,8 +148,9 @@ def http(run: Run) -> None:
             constant = stack.enter_context(floor("http-constant", world.folder))
             asgi = stack.enter_context(floor("asgi-constant", world.folder))
             ours = stack.enter_context(service(world, Setup()))
-        ports = (constant, asgi, ours.ports["http"])
-        least, usual, mine = run.compare(
+            logged = stack.enter_context(service(world, Setup(allow_sample=1.0)))
+        ports = (constant, asgi, ours.ports["http"], logged.ports["http"])
+        least, usual, mine, told = run.compare(
             *[
                 (lambda port=port: load.http(port, "/auth/nginx", headers, seconds=seconds))
                 for port in ports
@@ -154,6 +159,7 @@ def http(run: Run) -> None:
     run.tell("the HTTP server, constant answer", least, plot=True)
     run.tell("uvicorn, constant ASGI answer", usual, plot=True)
     run.tell("extauthz, /auth/nginx, cached token", mine, plot=True)
+    run.tell("extauthz, /auth/nginx, each allow logged", told)
     by_usual = Loads(mine.loads, usual.loads).ratio()
     run.report.ratio("HTTP /auth/nginx cached / constant ASGI answer, uvicorn", by_usual, ">= 0.75")
     run.report.figure("/auth/nginx / constant, round by round", spread(mine.ratios()))

@@ -18,6 +18,7 @@ from .core.model import (
     Deny,
     NeedKeys,
     Reason,
+    Recurrence,
     Refusal,
     Request,
     Unproven,
@@ -91,11 +92,11 @@ class Authorizer:
         return decision
 
     def again(
-        self, standing: Standing, transport: str, request: Callable[[], Request]
+        self, standing: Standing, transport: str, recurs: Callable[[], Recurrence]
     ) -> Allow | None:
         """The answer to a request of the very words that ``standing`` was found for.
 
-        None where it has to be judged anew. ``request`` tells what it is, for its line in the log.
+        None where it has to be judged anew. ``recurs`` tells what it is, for its line in the log.
         """
         started = self._monotonic()
         try:
@@ -104,7 +105,7 @@ class Authorizer:
             _log.exception("an answer could not be given again; the request is judged anew")
             return None
         if allow is not None:
-            self._tell(request, allow, transport, started)
+            self._tell(recurs, allow, transport, started)
         return allow
 
     async def check(

@@ -18,7 +18,9 @@ from extauthz.core.model import (
     Decision,
     Deny,
     NeedKeys,
+    Precedent,
     Reason,
+    Recurrence,
     Refusal,
     Request,
 )
@@ -40,7 +42,7 @@ class Told:
     def decided(
         self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
-        asked = request() if callable(request) else request
+        asked = request().request() if callable(request) else request
         self.all.append((asked, decision, transport, seconds))
 
 
@@ -79,6 +81,11 @@ class Stage:
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
+
+
+def recurs(request: Request) -> Callable[[], Recurrence]:
+    """How that very request is told of when it comes again."""
+    return lambda: Recurrence(Precedent(request), {})
 
 
 def asking_as_mcp(token: str | None = None) -> Request:
@@ -137,13 +144,13 @@ class TestAgain:
 
     async def test_it_gets_its_answer_again_which_is_told(self, stage: Stage):
         request, standing, allow = await self.known(stage)
-        assert stage.authorizer.again(standing, "http", lambda: request) is allow
+        assert stage.authorizer.again(standing, "http", recurs(request)) is allow
         assert stage.told_once(request, allow)
 
     async def test_it_gets_none_where_it_has_to_be_judged(self, stage: Stage):
         request, standing, _ = await self.known(stage)
         stage.keys.sets = {}
-        assert stage.authorizer.again(standing, "http", lambda: request) is None
+        assert stage.authorizer.again(standing, "http", recurs(request)) is None
         assert stage.told.all == []
 
     async def test_what_breaks_leaves_it_to_be_judged_and_is_logged(
@@ -151,7 +158,7 @@ class TestAgain:
     ):
         request, standing, _ = await self.known(stage)
         stage.breaks("still", monkeypatch)
-        assert stage.authorizer.again(standing, "http", lambda: request) is None
+        assert stage.authorizer.again(standing, "http", recurs(request)) is None
         assert stage.told.all == []
         message = "an answer could not be given again; the request is judged anew"
         assert was_logged(caplog, message)

@@ -13,7 +13,7 @@ from typing import Final
 from extauthz._pb.check_outline_pb2 import CheckOutline
 from extauthz._pb.external_auth_pb2 import CheckRequest
 
-from .recurring import FLEETING, MOST_FLEETING
+from .recurring import FLEETING, MOST_FLEETING, LeftOut
 
 # How long the content is matters where there is some, and then nothing is remembered.
 _FLEETING: Final = FLEETING | {"content-length"}
@@ -27,17 +27,21 @@ class CheckWords:
     def __init__(self) -> None:
         self._marks: dict[str, bytes] = {}
 
-    def of(self, question: bytes) -> bytes:
+    def of(self, question: bytes) -> tuple[bytes, LeftOut]:
         """As Words says. Raises DecodeError where it is no CheckRequest."""
-        words = _outline(question)
-        for mark in self._marks.values():
+        outline = CheckOutline.FromString(question)
+        outline.DiscardUnknownFields()
+        words, left_out = outline.SerializeToString(), []
+        for name, mark in self._marks.items():
             at = words.find(mark, 0, -1)
             if at > 0:
                 at += len(mark)
                 length = words[at]
                 if length < _LONG:
-                    words = words[: at + 1] + words[at + 1 + length :]
-        return words
+                    end = at + 1 + length
+                    left_out.append((name, words[at + 1 : end]))
+                    words = words[: at + 1] + words[end:]
+        return words, left_out
 
     def notice(self, question: bytes, names: Iterable[str]) -> bool:  # noqa: ARG002
         """As Words says."""
@@ -48,16 +52,6 @@ class CheckWords:
             self._marks[name] = b"\x0a" + bytes([len(name)]) + name.encode() + b"\x1a"
             return True
         return False
-
-    def fleeting(self, question: bytes) -> dict[str, str]:
-        """As Words says."""
-        outline, found = _outline(question), {}
-        for name, mark in self._marks.items():
-            at = outline.find(mark, 0, -1) + len(mark)
-            if at >= len(mark) and outline[at] < _LONG:
-                value = outline[at + 1 : at + 1 + outline[at]]
-                found[name] = value.decode("latin-1").strip(" \t")
-        return found
 
     def are_clear(self, question: bytes) -> bool:
         """As Words says.
@@ -82,9 +76,3 @@ class CheckWords:
         entries = said.request.http.headers
         others = b"".join((*entries, *said.context_extensions, *said.metadata_context))
         return not any(mark in others for mark in self._marks.values())
-
-
-def _outline(data: bytes) -> bytes:
-    outline = CheckOutline.FromString(data)
-    outline.DiscardUnknownFields()
-    return outline.SerializeToString()

@@ -23,7 +23,7 @@ from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .check_words import CheckWords
 from .envoy import MCP_NAMESPACE, to_request, to_response
-from .recurring import LONGEST, Recurring, may_hold
+from .recurring import LONGEST, LeftOut, Recurring, may_hold
 from .replies import Replies
 
 if TYPE_CHECKING:
@@ -105,8 +105,10 @@ class CheckServicer:
     def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
         """The reply, or the request where a token has to be verified first: then ``wait``."""
         try:
-            name = self._recurring.name(data) if len(data) <= LONGEST else None
-            reply = None if name is None else self._again(name, data, traceparent)
+            if len(data) > LONGEST:
+                return self._judged(data, None, traceparent)
+            name, left_out = self._recurring.name(data)
+            reply = self._again(name, left_out, traceparent)
             return self._judged(data, name, traceparent) if reply is None else reply
         except DecodeError:
             return self._replies.of(self._authorizer.refuse(_MALFORMED, TRANSPORT))
@@ -115,17 +117,14 @@ class CheckServicer:
             return self._last_resort
 
     def _again(
-        self, name: bytes, data: bytes, traceparent: Callable[[], str | None]
+        self, name: bytes, left_out: LeftOut, traceparent: Callable[[], str | None]
     ) -> bytes | None:
         """The reply to a check that came before in the same words, while it holds."""
         known = self._recurring.get(name)
         if known is None:
             return None
-        allow = self._authorizer.again(
-            known.standing,
-            TRANSPORT,
-            lambda: self._recurring.request_now(known, data, traceparent),
-        )
+        recurs = partial(known.recurs, left_out, traceparent)
+        allow = self._authorizer.again(known.standing, TRANSPORT, recurs)
         return None if allow is None else known.reply
 
     def _judged(

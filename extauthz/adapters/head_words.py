@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .recurring import FLEETING, MOST_FLEETING
+from .recurring import FLEETING, MOST_FLEETING, LeftOut
 
 _END: Final = b"\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -19,17 +19,18 @@ class HeadWords:
     def __init__(self) -> None:
         self._marks: dict[bytes, str] = {}
 
-    def of(self, question: bytes) -> bytes:
+    def of(self, question: bytes) -> tuple[bytes, LeftOut]:
         """As Words says."""
-        raw = question
-        for mark in self._marks:
+        raw, left_out = question, []
+        for mark, name in self._marks.items():
             at = raw.find(mark)
             if at > 0:
                 at += len(mark)
                 end = raw.find(_END, at)
                 if _PLAIN.fullmatch(raw, at, end):
+                    left_out.append((name, raw[at:end]))
                     raw = raw[:at] + raw[end:]
-        return raw
+        return raw, left_out
 
     def notice(self, question: bytes, names: Iterable[str]) -> bool:
         """As Words says."""
@@ -44,16 +45,6 @@ class HeadWords:
                     self._marks[mark] = name
                     return True
         return False
-
-    def fleeting(self, question: bytes) -> dict[str, str]:
-        """As Words says."""
-        found = {}
-        for mark, name in self._marks.items():
-            at = question.find(mark) + len(mark)
-            if at >= len(mark):
-                value = question[at : question.find(_END, at)]
-                found[name] = value.decode("latin-1").strip(" \t")
-        return found
 
     def are_clear(self, question: bytes) -> bool:
         """As Words says, where a request without a body was read: whether that is all there is."""

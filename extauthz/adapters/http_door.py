@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from extauthz.authorizer import BROKEN, Authorizer
@@ -18,7 +19,7 @@ from .forward_auth import from_client, from_envoy, from_forwarder, from_nginx
 from .head_words import HeadWords
 from .http_message import HttpRequest, HttpResponse
 from .http_reply import Reply, to_client, to_envoy, to_forwarder, to_nginx
-from .recurring import LONGEST, Recurring, may_hold
+from .recurring import LONGEST, LeftOut, Recurring, may_hold
 from .replies import Replies
 from .trust import TrustedPeers
 
@@ -81,12 +82,13 @@ class HttpDoor:
 
     def again(self, raw: bytes, peer: str | None) -> HttpResponse | None:
         """The response to a question that came before, from that peer and with these octets."""
-        known = self._recurring.get(self._name(raw, peer)) if len(raw) <= LONGEST else None
+        if len(raw) > LONGEST:
+            return None
+        name, left_out = self._name(raw, peer)
+        known = self._recurring.get(name)
         if known is None:
             return None
-        allow = self._authorizer.again(
-            known.standing, TRANSPORT, lambda: self._recurring.request_now(known, raw)
-        )
+        allow = self._authorizer.again(known.standing, TRANSPORT, partial(known.recurs, left_out))
         return None if allow is None else known.reply
 
     def _learned(
@@ -94,13 +96,13 @@ class HttpDoor:
     ) -> HttpResponse:
         raw = asked.raw
         if raw is not None and len(raw) <= LONGEST and may_hold(decision):
-            name, engine = self._name(raw, asked.peer), self._authorizer.engine
+            name, engine = self._name(raw, asked.peer)[0], self._authorizer.engine
             self._recurring.learn(
                 name, raw, request=request, allow=decision, reply=response, engine=engine
             )
         return response
 
-    def _name(self, raw: bytes, peer: str | None) -> bytes:
+    def _name(self, raw: bytes, peer: str | None) -> tuple[bytes, LeftOut]:
         # First the peer, whose end no octets of a head can shift.
         return self._recurring.name(raw, f"{peer}\n".encode())
 

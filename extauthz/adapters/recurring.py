@@ -7,16 +7,17 @@ the issuer's keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final, Generic, Protocol, TypeGuard, TypeVar
 
 from extauthz.core.engine import Engine, Standing
-from extauthz.core.model import Allow, Decision, Request
+from extauthz.core.model import Allow, Decision, Precedent, Recurrence, Request
 from extauthz.core.token_cache import Recent
 
 Reply = TypeVar("Reply")
+LeftOut = Sequence[tuple[str, bytes]]
 
 LONGEST: Final = 4096
 """Questions of more octets than this are not to be remembered."""
@@ -62,31 +63,24 @@ class Known(Generic[Reply]):
 
     standing: Standing
     reply: Reply
-    request: Request
+    precedent: Precedent
 
-    def request_now(
-        self,
-        fleeting: Mapping[str, str],
-        traceparent: Callable[[], str | None] | None = None,
-    ) -> Request:
-        """The request of now: that one but for these headers and its question's trace context."""
-        if not fleeting and traceparent is None:
-            return self.request
-        headers = {**self.request.headers, **fleeting}
-        return replace(self.request, headers=headers, traceparent=traceparent)
+    def recurs(
+        self, left_out: LeftOut, traceparent: Callable[[], str | None] | None = None
+    ) -> Recurrence:
+        """That request in the words of a question of now, whose own trace context that is."""
+        headers = {name: value.decode("latin-1").strip(" \t") for name, value in left_out}
+        return Recurrence(self.precedent, headers, traceparent)
 
 
 class Words(Protocol):
     """Finds the words of one kind of question: all that an answer depends on, but time and keys."""
 
-    def of(self, question: bytes) -> bytes:
-        """The words, without the values of fleeting headers that were noticed."""
+    def of(self, question: bytes) -> tuple[bytes, LeftOut]:
+        """The words, and the values of fleeting headers that were noticed and are left out."""
 
     def notice(self, question: bytes, names: Iterable[str]) -> bool:
         """Leave out the value of one more fleeting header among these; whether there is one."""
-
-    def fleeting(self, question: bytes) -> dict[str, str]:
-        """The values that were left out."""
 
     def are_clear(self, question: bytes) -> bool:
         """Whether no question that is to be decided otherwise has the same words as this one."""
@@ -108,18 +102,13 @@ class Recurring(Generic[Reply]):
         self._engine: Engine | None = None
         self.get = self._known.get
 
-    def name(self, question: bytes, asker: bytes = b"") -> bytes:
-        """What a question is remembered by; ``asker`` is the line that says who asks, if any."""
-        return sha256(asker + self._words.of(question)).digest()
+    def name(self, question: bytes, asker: bytes = b"") -> tuple[bytes, LeftOut]:
+        """What a question is remembered by, and what its words are without.
 
-    def request_now(
-        self,
-        known: Known[Reply],
-        question: bytes,
-        traceparent: Callable[[], str | None] | None = None,
-    ) -> Request:
-        """What is asked about by a question that was known, in the trace of today."""
-        return known.request_now(self._words.fleeting(question), traceparent)
+        ``asker`` is the line that says who asks, if any.
+        """
+        words, left_out = self._words.of(question)
+        return sha256(asker + words).digest(), left_out
 
     def learn(
         self,
@@ -171,9 +160,8 @@ class Recurring(Generic[Reply]):
             self._engine = standing.engine
         lines = request.headers.items()
         headers = {header: value if header in _TOLD else "" for header, value in lines}
-        self._known.put(
-            name, Known(standing, reply, replace(request, headers=headers, traceparent=None))
-        )
+        precedent = Precedent(replace(request, headers=headers, traceparent=None))
+        self._known.put(name, Known(standing, reply, precedent))
 
     def clear(self) -> None:
         """Forget all answers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -81,9 +81,46 @@ class Request:
     in_band: bool = True
     traceparent: Callable[[], str | None] | None = None
 
+    def header(self, name: str) -> str:
+        """The value of a header, empty where it has none."""
+        return self.headers.get(name, "")
 
-AskedFor = Request | Callable[[], Request] | None
-"""A request, or how to make it where it is needed, or None where no request could be made."""
+
+@dataclass(slots=True)
+class Precedent:
+    """A request that others follow in the same words.
+
+    ``line`` is for the log, which keeps there what their lines have in common.
+    """
+
+    request: Request
+    line: object = None
+
+
+@dataclass(slots=True)
+class Recurrence:
+    """A request in the words of ``precedent``, but for these headers and its own trace context."""
+
+    precedent: Precedent
+    headers: Mapping[str, str]
+    traceparent: Callable[[], str | None] | None = None
+
+    def header(self, name: str) -> str:
+        """The value of a header, empty where it has none."""
+        value = self.headers.get(name)
+        return self.precedent.request.header(name) if value is None else value
+
+    def request(self) -> Request:
+        """The whole request."""
+        first = self.precedent.request
+        if not self.headers and self.traceparent is None:
+            return first
+        headers = {**first.headers, **self.headers}
+        return replace(first, headers=headers, traceparent=self.traceparent)
+
+
+AskedFor = Request | Callable[[], Recurrence] | None
+"""A request, or how to tell one that came before, or None where no request could be made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from extauthz.core.identity import TOO_LARGE
-from extauthz.core.model import Allow, Answer, Decision, Deny, Reason, Request
+from extauthz.core.model import (
+    Allow,
+    Answer,
+    Decision,
+    Deny,
+    Reason,
+    Recurrence,
+    Request,
+)
 from extauthz.core.policy import Issuer
 from extauthz.core.verified import VerifiedToken
 
@@ -44,6 +52,7 @@ _REFUSALS: Final = frozenset({DENY, AUDIT_DENY})
 _WORD: Final = re.compile(r"[A-Za-z0-9._:/=+@-]{1,128}")
 _METHOD: Final = re.compile(r"[A-Za-z-]{1,24}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
+_LINKS: Final = ("request_id", "trace_id")
 # Where a query or parameters begin, escaped or not: some server might read it that way.
 _END_OF_PATH: Final = re.compile(r"[?#;]|%(?:25|3[bBfF]|23)")
 _NAMED: Final = {
@@ -126,9 +135,12 @@ class DecisionLine(NamedTuple):
 
     def fields(self) -> Fields:
         """The fields in the order they are written; what is not known is left out."""
-        now, outcome, transport, seconds = self.occasion
+        outcome, transport = self.occasion.outcome, self.occasion.transport
+        asked = self.asked
+        links = (None, None) if asked is None else (asked.request_id, asked.traceparent)
+        differing = fields_differing(self.occasion, *links)
         fields: dict[str, object] = {
-            "ts": timestamp(now),
+            "ts": differing["ts"],
             "level": self.level,
             "msg": outcome,
             "event": "decision",
@@ -146,12 +158,12 @@ class DecisionLine(NamedTuple):
         told = self.told.settled()
         if told.source is not None:
             _name_call(fields, told)
-        if self.asked is not None:
-            _name_request(fields, self.asked)
-            if not self.asked.has_credentials and self.caller is None:
+        if asked is not None:
+            _name_request(fields, asked, differing)
+            if not asked.has_credentials and self.caller is None:
                 fields["credentials"] = "none"
         fields["transport"] = transport
-        fields["duration_ms"] = round(seconds * 1000, 3)
+        fields["duration_ms"] = differing["duration_ms"]
         if self.style.in_force.digest:
             fields["config"] = self.style.in_force.digest
         if self.style.allow_sample < 1 and outcome not in _REFUSALS:
@@ -196,7 +208,23 @@ def _without_query(uri: str) -> str:
     return before + mark
 
 
-def _name_request(fields: dict[str, object], asked: Asked) -> None:
+def fields_differing(
+    occasion: Occasion, request_id: str | None, traceparent: str | None
+) -> dict[str, object]:
+    """The fields in which lines of like requests differ, in the order they are written.
+
+    What is no name of a request, or no trace context, is left out.
+    """
+    fields: dict[str, object] = {"ts": timestamp(occasion.now)}
+    if request_id is not None and _WORD.fullmatch(request_id):
+        fields["request_id"] = request_id
+    if traceparent is not None and (parent := parse(traceparent)):
+        fields["trace_id"] = parent.trace
+    fields["duration_ms"] = round(occasion.seconds * 1000, 3)
+    return fields
+
+
+def _name_request(fields: dict[str, object], asked: Asked, differing: Fields) -> None:
     if _METHOD.fullmatch(asked.method):
         fields["http_method"] = asked.method
     if _HOST.fullmatch(asked.host):
@@ -209,10 +237,7 @@ def _name_request(fields: dict[str, object], asked: Asked) -> None:
         fields["named"] = fit_name(asked.named)
     if asked.purpose is not None:
         fields["purpose"] = asked.purpose
-    if asked.request_id is not None and _WORD.fullmatch(asked.request_id):
-        fields["request_id"] = asked.request_id
-    if asked.traceparent is not None and (parent := parse(asked.traceparent)):
-        fields["trace_id"] = parent.trace
+    fields |= {name: differing[name] for name in _LINKS if name in differing}
 
 
 class DecisionLog:
@@ -220,7 +245,7 @@ class DecisionLog:
 
     def __init__(self, pipe: LogPipe, style: LineStyle, *, random: Callable[[], float]) -> None:
         self.style = style
-        self._pipe = pipe
+        self.pipe = pipe
         self._random = random
 
     def write(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
@@ -248,10 +273,10 @@ class DecisionLog:
             level = "warning"
             if style.level > logging.WARNING:
                 return
-        line = _line(request, decision, occasion, level, style)
-        self._pipe.put(line)
+        line = line_of(request, decision, occasion, level, style)
+        self.pipe.put(line)
         if line.reason is TOO_LARGE.reason and line.detail == TOO_LARGE.detail:
-            self._pipe.put(TooLargeLine(line))
+            self.pipe.put(TooLargeLine(line))
 
 
 class TooLargeLine(NamedTuple):
@@ -273,13 +298,14 @@ class TooLargeLine(NamedTuple):
         }
 
 
-def _line(
+def line_of(
     request: Request | None,
     decision: Decision,
     occasion: Occasion,
     level: str,
     style: LineStyle,
 ) -> DecisionLine:
+    """What is to be said of one decision, at that level."""
     asked = None if request is None else _asked(request, occasion.transport)
     head = (occasion, level, style, decision.server)
     if isinstance(decision, Answer):
@@ -310,6 +336,11 @@ def _caller(token: VerifiedToken, style: LineStyle) -> Caller:
     )
 
 
+def request_id_of(request: Request | Recurrence) -> str | None:
+    """The name that a proxy gave a request, cut short, as it was sent."""
+    return request.header("x-request-id")[:129] or None
+
+
 def _asked(request: Request, transport: str) -> Asked:
     headers = request.headers
     origin = headers.get("origin")
@@ -317,7 +348,7 @@ def _asked(request: Request, transport: str) -> Asked:
         request.method[:25],
         request.host[:256],
         request.target[:_MAX_PATH],
-        headers.get("x-request-id", "")[:129] or None,
+        request_id_of(request),
         traceparent_of(request),
         None if origin is None else origin[:300],
         None if request.server is None else request.server[:300],

@@ -24,6 +24,10 @@ _BATCH = 32
 """Lines written at once; short enough that the event loop is not kept off the interpreter."""
 
 
+_REST: Final = 0.002
+"""Seconds in which lines gather while there are few."""
+
+
 class Line(Protocol):
     """Something to log whose fields are worked out on the writing thread."""
 
@@ -31,11 +35,26 @@ class Line(Protocol):
         """The fields in the order they are written."""
 
 
+class ReadyLine:
+    """A line most of whose text was there before it."""
+
+    __slots__ = ()
+
+    def fields(self) -> Fields:
+        """As of any line."""
+        raise NotImplementedError
+
+    def text(self, form: Format) -> str:
+        """What ``form`` makes of the fields."""
+        raise NotImplementedError
+
+
 class LogPipe:
     """Takes lines without waiting and hands them to ``sink`` in batches of whole lines.
 
     ``sink`` gets bytes, may block, and may raise OSError; ``wall`` tells seconds since the
-    epoch. The thread is a daemon: a blocked reader does not keep the process from ending.
+    epoch, and ``rest`` waits so many. The thread is a daemon: a blocked reader does not keep the
+    process from ending.
     """
 
     def __init__(
@@ -45,8 +64,10 @@ class LogPipe:
         *,
         capacity: int = CAPACITY,
         wall: Callable[[], float] = time.time,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
         self.form = form
+        self._rest = rest
         self._sink = sink
         self._capacity = capacity
         self._wall = wall
@@ -87,6 +108,9 @@ class LogPipe:
                 self._sink("".join(self._texts(lines)).encode("ascii", "backslashreplace"))
             except (OSError, ValueError):  # ValueError: a file that was closed
                 self._lost += len(lines)
+            # To wake a thread that waits for a line costs more than the line.
+            if len(batch) < _BATCH and not ended:
+                self._rest(_REST)
 
     def _texts(self, lines: list[Line]) -> list[str]:
         texts = [self._text(line) for line in lines]
@@ -98,6 +122,8 @@ class LogPipe:
 
     def _text(self, line: Line) -> str:
         try:
+            if isinstance(line, ReadyLine):
+                return f"{line.text(self.form)}\n"
             return f"{self.form(line.fields())}\n"
         except Exception as problem:  # noqa: BLE001  one odd line must not silence all others
             return f"{self.form(_Unwritable(self._wall(), problem).fields())}\n"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extauthz.core.model import Allow, AskedFor, Decision
+from extauthz.core.model import Allow, AskedFor, Decision, Recurrence
 
 from .counts import ALLOW, DecisionCounts, outcome_of, reason_of
 from .decision_log import DecisionLog, Occasion
 from .recent import RecentDecisions
+from .recurring_lines import RecurringLines
 from .tracing import Spans
 
 
@@ -29,6 +30,7 @@ class DecisionObserver:
         spans: Spans | None = None,
     ) -> None:
         self.log = log
+        self._recurring = RecurringLines(log)
         self.recent = RecentDecisions(counts, monotonic())
         self._counts = counts
         self._wall = wall
@@ -54,10 +56,12 @@ class DecisionObserver:
         wanted = self.log.wants(outcome)
         if not wanted and self._spans is None:
             return
-        if callable(request):
-            request = request()
+        asked = request() if callable(request) else request
         occasion = Occasion(self._wall(), outcome, transport, seconds)
         if wanted:
-            self.log.put(request, decision, occasion)
+            if isinstance(asked, Recurrence):
+                self._recurring.put(asked, decision, occasion)
+            else:
+                self.log.put(asked, decision, occasion)
         if self._spans is not None:
-            self._spans.record(request, decision, occasion)
+            self._spans.record(asked, decision, occasion)

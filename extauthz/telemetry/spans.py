@@ -25,7 +25,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from extauthz.core.model import Answer, Decision, Reason, Request
+from extauthz.core.model import Answer, Decision, Reason, Recurrence, Request
 
 from .counts import reason_of
 from .decision_log import Occasion
@@ -47,7 +47,9 @@ class OtelSpans:
         self._provider = provider
         self._tracer = provider.get_tracer("extauthz", version)
 
-    def record(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
+    def record(
+        self, request: Request | Recurrence | None, decision: Decision, occasion: Occasion
+    ) -> None:
         """Make the span of one decision. It names no subject, client, host, path or header."""
         traceparent = None if request is None else traceparent_of(request)
         parent = None if traceparent is None else parse(traceparent)

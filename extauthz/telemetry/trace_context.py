@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from extauthz.core.model import Request
+from extauthz.core.model import Recurrence, Request
 
 HEADER: Final = "traceparent"
 
@@ -23,15 +23,14 @@ class TraceParent(NamedTuple):
     flags: int
 
 
-def traceparent_of(request: Request) -> str | None:
+def traceparent_of(request: Request | Recurrence) -> str | None:
     """The trace context of a request, cut short, as it was sent: parse it before use.
 
     That of the proxy's question to us comes first: its parent is the proxy's own span. What
     the client sent along stands in where the proxy takes no part in tracing.
     """
     told = None if request.traceparent is None else request.traceparent()
-    value = told or request.headers.get(HEADER, "")
-    return value[: _LONGEST + 1] or None
+    return (told or request.header(HEADER))[: _LONGEST + 1] or None
 
 
 def parse(traceparent: str) -> TraceParent | None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from extauthz.core.model import Decision, Request
+from extauthz.core.model import Decision, Recurrence, Request
 
 from .decision_log import Occasion
 
@@ -23,7 +23,9 @@ _PROTOCOL: Final = "http/protobuf"
 class Spans(Protocol):
     """Where spans go: ``spans.OtelSpans``."""
 
-    def record(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
+    def record(
+        self, request: Request | Recurrence | None, decision: Decision, occasion: Occasion
+    ) -> None:
         """Make the span of one decision."""
 
     def close(self, timeout: float = 1.0) -> bool:

@@ -69,7 +69,8 @@ class Observer:
         self, request: AskedFor, decision: Decision, transport: str, seconds: float
     ) -> None:
         assert seconds >= 0
-        self.told.append((request() if callable(request) else request, decision, transport))
+        asked = request().request() if callable(request) else request
+        self.told.append((asked, decision, transport))
 
 
 def authorizer(

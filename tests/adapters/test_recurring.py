@@ -226,9 +226,9 @@ def test_no_credentials_are_kept(door: Door):
     token = asked.lines[0][1].removeprefix("Bearer ")
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
-    assert token not in repr(kept.request)
+    assert token not in repr(kept.precedent.request)
     assert token.encode() not in b"".join((*memory._known._kept, *memory._seen))
-    assert kept.request.headers["authorization"] == ""
+    assert kept.precedent.request.headers["authorization"] == ""
 
 
 def test_no_other_value_is_kept_but_those_that_a_line_in_the_log_is_made_of(door: Door):
@@ -238,10 +238,10 @@ def test_no_other_value_is_kept_but_those_that_a_line_in_the_log_is_made_of(door
     known(door, good().plus(*lines))
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
-    assert "secret" not in repr(kept.request)
-    assert kept.request.headers.keys() > {name.lower() for name in names}
-    assert all(kept.request.headers[name.lower()] == name for name in shown)
-    assert kept.request.headers["anything"] == ""
+    assert "secret" not in repr(kept.precedent.request)
+    assert kept.precedent.request.headers.keys() > {name.lower() for name in names}
+    assert all(kept.precedent.request.headers[name.lower()] == name for name in shown)
+    assert kept.precedent.request.headers["anything"] == ""
 
 
 # ---- what changes by itself
@@ -502,9 +502,10 @@ def test_nothing_of_the_first_call_stays_with_what_is_kept(door: Door):
     known(door, good())
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
-    assert kept.request.traceparent is None
-    assert kept.request_now({}) is kept.request
-    assert kept.request_now({"a": "b"}).headers == {**kept.request.headers, "a": "b"}
+    first = kept.precedent.request
+    assert first.traceparent is None
+    assert kept.recurs(()).request() is first
+    assert kept.recurs([("a", b"b")]).request().headers == {**first.headers, "a": "b"}
 
 
 def test_a_line_of_that_name_more_is_another_question(door: Door):

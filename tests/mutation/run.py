@@ -59,6 +59,7 @@ FILES = (
     "adapters/http2_reader.py",
     "adapters/recurring.py",
     "adapters/trust.py",
+    "telemetry/recurring_lines.py",
 )
 # Where to speak to; pytest takes the usual one away.
 _TERMINAL = os.dup(2)

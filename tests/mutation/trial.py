@@ -52,6 +52,7 @@ TESTS = (
     "tests/adapters/test_replies.py",
     "tests/config/test_compile.py",
     "tests/config/test_urls_and_headers.py",
+    "tests/telemetry/test_recurring_lines.py",
 )
 _OPTIONS = (
     "-q",
@@ -387,7 +388,7 @@ class _Tracer:
     def __init__(self) -> None:
         self.files = {
             str(file): str(file.relative_to(PACKAGE))
-            for folder in ("", "core", "adapters")
+            for folder in ("", "core", "adapters", "telemetry")
             for file in (PACKAGE / folder).glob("*.py")
         }
         self._lines: set[tuple[str, int]] = set()

@@ -22,9 +22,11 @@ from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
 from extauthz.core.keyset import parse_key_set
-from extauthz.core.model import AskedFor, Decision
-from extauthz.telemetry.counts import outcome_of
-from extauthz.telemetry.decision_log import DecisionLog, LineStyle, Occasion
+from extauthz.telemetry.counts import DecisionCounts
+from extauthz.telemetry.decision_log import DecisionLog, LineStyle
+from extauthz.telemetry.formats import FORMATS
+from extauthz.telemetry.log_pipe import Line, ReadyLine
+from extauthz.telemetry.observer import DecisionObserver
 from tests.adapters.doors import LOOPBACK, Asked, Keys, Observer, check_request
 from tests.policies import ORIGIN, SERVERS, engine_for_tests, key_sets
 from tests.tokens import NOW, jwks, mint, signer
@@ -89,8 +91,8 @@ class World:
         )
 
 
-def over_grpc(servicer: CheckServicer, asked: Asked) -> bytes:
-    answered = servicer.answer(check_request(asked).SerializeToString(), lambda: None)
+def over_grpc(servicer: CheckServicer, asked: Asked, traceparent: str | None = None) -> bytes:
+    answered = servicer.answer(check_request(asked).SerializeToString(), lambda: traceparent)
     return answered if isinstance(answered, bytes) else asyncio.run(servicer.wait(answered, None))
 
 
@@ -158,36 +160,58 @@ def test_a_door_that_remembers_questions_answers_as_one_that_does_not(
             assert here.ask(asked) == there.ask(asked)
 
 
-class Lines:
-    """Notes the lines of decisions, as they would be written."""
+class Written:
+    """An authorizer whose log is read in both forms: each line as it is put into the pipe."""
 
     def __init__(self) -> None:
-        self.told: list[Any] = []
-        self._log = DecisionLog(self, LineStyle(), random=lambda: 0.0)  # type: ignore[arg-type]
+        self.lines: list[str] = []
+        self.ready = 0
+        self.log = DecisionLog(self, LineStyle(), random=lambda: 0.0)  # type: ignore[arg-type]
+        observer = DecisionObserver(
+            DecisionCounts(), self.log, wall=lambda: NOW, monotonic=lambda: 5.0
+        )
+        self.authorizer = Authorizer(
+            _ENGINES[0], Keys(), observer, wall=lambda: NOW, monotonic=lambda: 5.0
+        )
 
-    def put(self, line: Any) -> None:
-        self.told.append(line.fields())
-
-    def decided(
-        self, request: AskedFor, decision: Decision, transport: str, seconds: float
-    ) -> None:
-        asked = request() if callable(request) else request
-        self._log.put(asked, decision, Occasion(NOW, outcome_of(decision), transport, 0.0))
+    def put(self, line: Line) -> None:
+        for form in FORMATS.values():
+            told = line.text(form) if isinstance(line, ReadyLine) else form(line.fields())
+            assert told == form(line.fields())
+            self.lines.append(told)
+        self.ready += isinstance(line, ReadyLine)
 
 
-@given(_ASKED, st.sampled_from([None, {"is_mcp_request": True, "method": "tools/list"}]))
-def test_the_line_of_a_question_that_came_again_is_that_of_the_first(
-    asked: Asked, mcp: dict[str, Any] | None
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+_IDS = st.sampled_from(
+    ["1", "a=b", "eyJhbGciOiJub25lIn0.e30.x", "%s", "@ts@", "@request_id@", "", "x" * 128,
+     "x" * 129, "a b", "9007199254740991"]
+)  # fmt: skip
+_TRACES = st.sampled_from(["", "odd", _TRACE, _TRACE.replace("a", "b")])
+
+
+@settings(max_examples=_EXAMPLES, deadline=None)
+@given(
+    _ASKED,
+    st.sampled_from([None, {"is_mcp_request": True, "method": "tools/list"}]),
+    st.lists(st.tuples(_IDS, _TRACES, _TRACES), min_size=4, max_size=8),
+    st.integers(0, 7),
+)
+def test_the_line_of_a_question_that_came_again_is_as_if_it_had_not(
+    asked: Asked, mcp: dict[str, Any] | None, links: list[tuple[str, str, str]], reloaded: int
 ) -> None:
-    lines = Lines()
-    authorizer = Authorizer(_ENGINES[0], Keys(), lines, wall=lambda: NOW, monotonic=lambda: 5.0)
-    servicer, door = CheckServicer(authorizer), HttpDoor(authorizer, TrustedPeers(LOOPBACK))
-    for _ in range(5):
-        over_grpc(servicer, replace(asked, mcp=mcp))
-    over_envoy = list(lines.told)
-    lines.told.clear()
-    for _ in range(5):
-        Wire(door, remembering=True).ask(asked)
-    assert len(over_envoy) == 5
-    for told in (over_envoy, lines.told):
-        assert all(line == told[0] for line in told)
+    here, there = Written(), Written()
+    servicer = CheckServicer(here.authorizer)
+    door = HttpDoor(here.authorizer, TrustedPeers(LOOPBACK))
+    for turn, (name, trace, told) in enumerate(links):
+        one = asked.plus(("x-request-id", name), ("traceparent", trace))
+        if turn == reloaded:
+            for written in (here, there):
+                written.log.style = LineStyle(subject="off")
+        for _ in range(2):
+            over_grpc(servicer, replace(one, mcp=mcp), told)
+            over_grpc(CheckServicer(there.authorizer), replace(one, mcp=mcp), told)
+            Wire(door, remembering=True).ask(one)
+            Wire(HttpDoor(there.authorizer, TrustedPeers(LOOPBACK)), remembering=False).ask(one)
+    assert here.lines == there.lines
+    assert there.ready == 0

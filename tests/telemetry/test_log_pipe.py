@@ -16,6 +16,7 @@ import pytest
 
 from extauthz.telemetry.formats import json_line
 from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink
+from tests.live import until
 
 
 @dataclass
@@ -74,6 +75,35 @@ def test_lines_come_out_whole_and_in_order() -> None:
     lines = b"".join(written).splitlines()
     assert [json.loads(line)["number"] for line in lines] == list(range(1000))
     assert pipe.dropped == 0
+
+
+@pytest.mark.parametrize(("lines", "rests"), [(31, 1), (32, 0), (33, 1)])
+def test_lines_gather_while_there_are_few(lines: int, rests: int) -> None:
+    reader = Reader()
+    rested: list[float] = []
+    pipe = LogPipe(reader, json_line, rest=rested.append)
+    pipe.put(Numbered(0))
+    assert reader.asked.wait(10)
+    for number in range(lines):
+        pipe.put(Numbered(number))
+    reader.open.set()
+    until(lambda: len(reader.lines()) == 1 + lines)
+    until(lambda: len(rested) >= 1 + rests)
+    assert pipe.close(10)
+    assert rested == [0.002] * (1 + rests)
+
+
+def test_who_closes_does_not_wait_for_more_lines() -> None:
+    reader = Reader()
+    rested: list[float] = []
+    pipe = LogPipe(reader, json_line, rest=rested.append)
+    pipe.put(Numbered(0))
+    assert reader.asked.wait(10)
+    pipe.put(Numbered(1))
+    assert not pipe.close(0.0)
+    reader.open.set()
+    assert pipe.close(10)
+    assert rested == [0.002]
 
 
 def test_a_blocked_reader_costs_lines_and_never_time() -> None:

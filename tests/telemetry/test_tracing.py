@@ -137,6 +137,19 @@ def test_a_check_is_one_server_span_that_says_what_was_decided() -> None:
     assert 0 < span.end_time - span.start_time < 10e9
 
 
+def test_a_question_that_comes_again_is_in_the_trace_of_each_time() -> None:
+    traces = [f"{number:032x}" for number in range(1, 9)]
+    with traced() as service:
+        asked = bearing(mint())
+        for trace in traces:
+            service.check(asked, ("traceparent", f"00-{trace}-{SPAN}-01"))
+        spans = service.exporter.get_finished_spans()
+        assert [span.context and format_trace_id(span.context.trace_id) for span in spans] == traces
+        assert service.pipe.close(10)
+    lines = [json.loads(line) for line in b"".join(service.written).splitlines()]
+    assert [line["trace_id"] for line in lines] == traces
+
+
 def test_a_refusal_names_its_reason_and_tool_and_is_no_error_of_ours() -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "danger_1"}}
     token = mint({"aud": CALCULATOR, "scope": "calculator"})
