@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ _ENTRA_V1 = re.compile(r"https://sts\.windows\.net/([0-9a-f-]{36})/?")
 _ENTRA_V2 = re.compile(r"https://login\.microsoftonline\.com/([0-9a-f-]{36})/v2\.0/?")
 _TYPE = (
     "typ is {!r}: an ID, logout or proof token is not an access token; if the issuer really "
-    "marks access tokens so, add it to token_types"
+    "marks access tokens so, write token_types: [{}]"
 )
 # Microsoft Graph, as access tokens of versions 2 and 1 name it.
 _GRAPH = frozenset({"00000003-0000-0000-c000-000000000000", "https://graph.microsoft.com"})
@@ -28,6 +29,7 @@ _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
 # Claims that hold a text of several words; of others only lists are looked through.
 _WORDS = frozenset({"scope", "scp", "scopes", "permissions", "roles", "groups", "entitlements"})
 _MAX_DEPTH = 4
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./+~-]*")
 _SEPARATORS = ("/", ":", ".")
 
 
@@ -58,7 +60,8 @@ def near_misses(
     if reason in (Reason.TOKEN_EXPIRED, Reason.TOKEN_NOT_YET_VALID):
         return tuple(_times(claims, now))
     if reason is Reason.WRONG_TOKEN_TYPE:
-        return (_TYPE.format(token.header.token_type),)
+        found = token.header.token_type
+        return (_TYPE.format(found, _in_yaml(*sorted(issuer.token_types), found)),)
     return ()
 
 
@@ -174,7 +177,7 @@ def _scopes(
     elements = _elements(claims, issuer.scope_claims)
     lacking = [scope for scope in wanted if scope not in granted_scopes(elements, server.implies)]
     for scope in lacking:
-        yield from _elsewhere(claims, scope, {issuer.audience_claim, *issuer.scope_claims})
+        yield from _elsewhere(claims, scope, issuer)
         for element in elements:
             if element.lower() == scope.lower():
                 yield f"{element} differs from {scope} only in upper and lower case"
@@ -187,8 +190,9 @@ def _scopes(
                 )
 
 
-def _elsewhere(claims: Mapping[str, object], scope: str, read: set[ClaimPath]) -> Iterator[str]:
+def _elsewhere(claims: Mapping[str, object], scope: str, issuer: Issuer) -> Iterator[str]:
     """Where else in the token the scope stands, nested claims included."""
+    read = {issuer.audience_claim, *issuer.scope_claims}
     ahead: list[tuple[ClaimPath, object]] = [((name,), value) for name, value in claims.items()]
     while ahead:
         path, value = ahead.pop(0)
@@ -197,12 +201,18 @@ def _elsewhere(claims: Mapping[str, object], scope: str, read: set[ClaimPath]) -
         words = value.split(" ") if isinstance(value, str) and path[-1] in _WORDS else value
         name = claim_name(path)
         if isinstance(words, list) and scope in words:
-            yield f"{scope} is in the claim {name}: add it to scope_claims of the issuer"
+            names = _in_yaml(*map(claim_name, issuer.scope_claims), name)
+            yield f"{scope} is in the claim {name}: write scope_claims: [{names}] for the issuer"
         elif isinstance(value, dict) and len(path) < _MAX_DEPTH:
             if scope in value:
                 where = claim_name((*path, scope))
                 yield f"{scope} is a member of the claim {name}: write a rule for {where}"
             ahead += [((*path, member), inner) for member, inner in value.items()]
+
+
+def _in_yaml(*texts: str) -> str:
+    """Texts as the elements of a list in YAML, between its brackets."""
+    return ", ".join(text if _PLAIN.fullmatch(text) else json.dumps(text) for text in texts)
 
 
 def _left_out(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from extauthz.config.yaml_source import parse_yaml
 from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.model import Reason
-from tests.policies import asking, key_sets, policy_for_tests, policy_with
+from tests.policies import ISSUERS, asking, key_sets, policy_for_tests, policy_with
 from tests.tokens import ABSENT, NOTES, NOW, mint
 
 
@@ -47,10 +50,11 @@ def test_odd_claims_of_a_refused_token_never_stop_the_explanation(
 
 
 def test_a_nested_claim_is_named_as_the_configuration_would() -> None:
-    reason, told = hints(scope=ABSENT, access={"a/b": {"c~d": ["notes"]}})
+    reason, (told,) = hints(scope=ABSENT, access={"a/b": {"c~d": ["notes"]}})
     assert reason is Reason.INSUFFICIENT_SCOPE
     assert told == (
-        "notes is in the claim /access/a~1b/c~0d: add it to scope_claims of the issuer",
+        "notes is in the claim /access/a~1b/c~0d: write "
+        "scope_claims: [scope, scp, /access/a~1b/c~0d] for the issuer"
     )
 
 
@@ -75,3 +79,42 @@ def test_audiences_written_as_the_hint_says_take_the_token_and_those_taken_befor
     assert reason is Reason.WRONG_AUDIENCE
     written = hint.rpartition("audiences: [")[2].rstrip("]").split(", ")
     assert [told(written, one)[0] for one in (NOTES, NOTES + "/")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "name", ["permissions", "/realm_access/roles", "https://example.com/roles", "a, b", "#", "é"]
+)
+def test_scope_claims_written_as_the_hint_says_take_the_token_and_those_taken_before(
+    name: str,
+) -> None:
+    claims: dict[str, object] = {"scope": ABSENT, name: ["notes"]}
+    if name.startswith("/"):
+        claims = {"scope": ABSENT, "realm_access": {"roles": ["notes"]}}
+    assert written_as_told(claims, "scope_claims") == [None, None]
+
+
+@pytest.mark.parametrize("typ", ["access+jwt", "application/vnd.example.token+jwt", "123"])
+def test_token_types_written_as_the_hint_says_take_the_token_and_those_taken_before(
+    typ: str,
+) -> None:
+    assert written_as_told({}, "token_types", {"typ": typ}) == [None, None]
+
+
+def written_as_told(
+    claims: dict[str, object], member: str, header: dict[str, object] | None = None
+) -> list[Reason | None]:
+    """What becomes of the token, and of a usual one, once the issuer is as the hint has it."""
+    tokens = mint(claims, header=header), mint()
+
+    def told(token: str, **issuer: object) -> tuple[Reason | None, tuple[str, ...]]:
+        corp, *others = ISSUERS
+        engine = Engine(policy_for_tests(issuers=[{**corp, **issuer}, *others]))
+        found = explain(engine, asking(token), key_sets(), now=NOW)
+        return found.reason, found.hints
+
+    reason, (hint,) = told(tokens[0])
+    assert reason is not None
+    start, end = hint.index(f"{member}: ["), hint.rindex("]")
+    root = parse_yaml(hint[start : end + 1].encode(), "hint").root
+    written: Any = root and root.plain()
+    return [told(token, **written)[0] for token in tokens]

@@ -100,7 +100,7 @@ def test_the_page_shows_the_token_that_was_asked_for_without_an_api() -> None:
 def test_explain_finds_a_scope_among_the_permissions() -> None:
     reason, told = AUTH0.refused(AUTH0.token(), tool="delete_note")
     assert reason is Reason.INSUFFICIENT_SCOPE
-    assert "notes:write is in the claim permissions: add it to scope_claims of the issuer" in told
+    assert "permissions: write scope_claims: [scope, scp, permissions] for the issuer" in told
 
 
 def test_explain_finds_an_audience_that_differs_by_its_slash() -> None:

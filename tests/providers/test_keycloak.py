@@ -112,4 +112,4 @@ def test_explain_finds_a_role_where_a_scope_is_demanded() -> None:
     wanting = KEYCLOAK.edited("scopes: [notes:read]", "scopes: [notes-editor]")
     reason, told = wanting.refused(wanting.token())
     assert reason is Reason.INSUFFICIENT_SCOPE
-    assert "notes-editor is in the claim /realm_access/roles: add it to scope_claims" in told
+    assert "notes-editor is in the claim /realm_access/roles: write scope_claims: " in told
