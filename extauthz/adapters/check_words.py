@@ -18,6 +18,9 @@ from .recurring import FLEETING, MOST_FLEETING, LeftOut
 # How long the content is matters where there is some, and then nothing is remembered.
 _FLEETING: Final = FLEETING | {"content-length"}
 _LONG: Final = 0x80
+_NEWLINE: Final = b"\n"
+# No words begin so.
+_UNKNOWN: Final = b"?"
 _CONTROL: Final = re.compile(rb"[\x00-\x1f\x7f]")
 
 
@@ -39,7 +42,11 @@ class CheckWords:
                 length = words[at]
                 if length < _LONG:
                     end = at + 1 + length
-                    left_out.append((name, words[at + 1 : end]))
+                    value = words[at + 1 : end]
+                    if _NEWLINE in value:
+                        # In it another header line might seem to begin: no check that is known.
+                        return _UNKNOWN + question, ()
+                    left_out.append((name, value))
                     words = words[: at + 1] + words[end:]
         return words, left_out
 
@@ -60,7 +67,9 @@ class CheckWords:
         elsewhere nothing may. Of what is left out nothing may be told a second time, be it in
         the other form or in the same line.
         """
-        http = CheckRequest.FromString(question).attributes.request.http
+        check = CheckRequest.FromString(question)
+        check.DiscardUnknownFields()
+        http = check.attributes.request.http
         said = CheckOutline.FromString(question).attributes
         if http.headers and http.header_map.headers:
             return False

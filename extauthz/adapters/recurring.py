@@ -50,7 +50,9 @@ MOST_FLEETING: Final = 6
 """Each that is left out of the words of a question costs all others the time to look for it."""
 
 # Whose values a line in the log is made of. What others hold may be secret.
-_TOLD: Final = FLEETING | {"mcp-method", "mcp-name", "mcp-protocol-version"}
+_TOLD: Final = frozenset(
+    {"mcp-method", "mcp-name", "mcp-protocol-version", "traceparent", "x-request-id"}
+)
 _MAX_KNOWN: Final = 2048
 _MAX_HEADERS: Final = 64
 _MAX_SEEN: Final = 4096
@@ -160,8 +162,9 @@ class Recurring(Generic[Reply]):
             self._engine = standing.engine
         lines = request.headers.items()
         headers = {header: value if header in _TOLD else "" for header, value in lines}
-        precedent = Precedent(replace(request, headers=headers, traceparent=None))
-        self._known.put(name, Known(standing, reply, precedent))
+        path = request.target.partition("?")[0]
+        first = replace(request, target=path, headers=headers, traceparent=None)
+        self._known.put(name, Known(standing, reply, Precedent(first)))
 
     def clear(self) -> None:
         """Forget all answers."""

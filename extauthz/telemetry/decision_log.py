@@ -133,6 +133,13 @@ class DecisionLine(NamedTuple):
     caller: Caller | None
     told: Told
 
+    def asked_by(self, request_id: str | None, traceparent: str | None) -> DecisionLine:
+        """The same line of a request with these names."""
+        if self.asked is None:
+            return self
+        asked = self.asked._replace(request_id=request_id, traceparent=traceparent)
+        return self._replace(asked=asked)
+
     def fields(self) -> Fields:
         """The fields in the order they are written; what is not known is left out."""
         outcome, transport = self.occasion.outcome, self.occasion.transport

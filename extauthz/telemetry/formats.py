@@ -30,6 +30,9 @@ _encode = json.JSONEncoder(
 _JWT = re.compile(r"(?:eyJ|eyA|ewog|ewoJ|ew0K)[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)+")
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+*\[\]-]+")
 _HEAD: Final = frozenset({"ts", "level", "msg"})
+_TAKEN_OUT: Final = "[token]"
+# How either format ends where it says so.
+_CUT: Final = (',"cut":true}', " cut=true")
 
 
 def timestamp(seconds: float) -> str:
@@ -47,8 +50,13 @@ def without_tokens(text: str) -> str:
     """The text without anything that looks like a JWT."""
     # Looked for one by one: several times faster than the pattern, on every line.
     if "eyJ" in text or "eyA" in text or "ewo" in text or "ew0" in text:
-        return _JWT.sub("[token]", text)
+        return _JWT.sub(_TAKEN_OUT, text)
     return text
+
+
+def is_whole(line: str) -> bool:
+    """Whether a line has all of its fields: nothing was cut, nor taken out."""
+    return _TAKEN_OUT not in line and not line.endswith(_CUT)
 
 
 def json_line(fields: Fields) -> str:

@@ -16,7 +16,7 @@ from .decision_log import (
     line_of,
     request_id_of,
 )
-from .formats import MAX_LINE, Fields, Format, without_tokens
+from .formats import MAX_LINE, Fields, Format, is_whole, without_tokens
 from .log_pipe import ReadyLine
 from .trace_context import traceparent_of
 
@@ -46,31 +46,32 @@ class RecurringLines:
             pipe.put(_LineAgain(first, occasion, *links))
         else:
             line = line_of(recurrence.request(), decision, occasion, "info", style)
-            recurrence.precedent.line = _First(line)
+            recurrence.precedent.line = _First(line.asked_by(None, None))
             pipe.put(line)
 
 
 class _First:
-    """A line that others are like, and the texts that the writing thread makes of it."""
+    """A line that others are like, and the last text that the writing thread made of it."""
 
-    __slots__ = ("_texts", "line")
+    __slots__ = ("_made_for", "_text", "line")
 
     def __init__(self, line: DecisionLine) -> None:
         self.line = line
-        self._texts: dict[tuple[object, ...], str] = {}
+        self._made_for: tuple[object, ...] = ()
+        self._text = ""
 
     def text(self, form: Format, gaps: tuple[str, ...], fields: Callable[[], Fields]) -> str:
         """What ``form`` makes of such fields, with ``%s`` for those named; empty: it cannot."""
-        text = self._texts.get((form, gaps))
-        if text is None:
+        if self._made_for != (form, gaps):
             marks = {name: _MARKS[name] for name in gaps}
-            text = self._texts[form, gaps] = _with_gaps(form({**fields(), **marks}), marks)
-        return text
+            self._text = _with_gaps(form({**fields(), **marks}), marks)
+            self._made_for = form, gaps
+        return self._text
 
 
 def _with_gaps(text: str, marks: Fields) -> str:
-    # A longer line is cut where its values are long.
-    if len(text) > MAX_LINE - _ROOM:
+    # With longer values it might be cut, and so it might where something else was taken out.
+    if len(text) > MAX_LINE - _ROOM or not is_whole(text):
         return ""
     text = text.replace("%", "%%")
     for mark in map(str, marks.values()):
@@ -85,16 +86,17 @@ class _LineAgain(ReadyLine):
 
     __slots__ = ("_first", "_links", "_occasion")
 
-    def __init__(self, first: _First, occasion: Occasion, *links: str | None) -> None:
+    def __init__(
+        self, first: _First, occasion: Occasion, request_id: str | None, traceparent: str | None
+    ) -> None:
         self._first = first
         self._occasion = occasion
-        self._links = links
+        self._links = request_id, traceparent
 
     def fields(self) -> Fields:
         """As of any line."""
-        line, (request_id, traceparent) = self._first.line, self._links
-        asked = line.asked and line.asked._replace(request_id=request_id, traceparent=traceparent)
-        return line._replace(occasion=self._occasion, asked=asked).fields()
+        line = self._first.line.asked_by(*self._links)
+        return line._replace(occasion=self._occasion).fields()
 
     def text(self, form: Format) -> str:
         """What ``form`` makes of the fields."""

@@ -181,6 +181,26 @@ def test_what_looks_like_a_header_that_was_noticed_makes_a_check_unclear(where: 
         assert CheckWords().are_clear(message.SerializeToString()) is True
 
 
+def test_what_nobody_knows_in_a_header_line_makes_a_check_unclear():
+    message = check_request(Asked((("Accept", "a"),)))
+    message.attributes.request.http.header_map.headers.add().MergeFromString(b"\x72\x01a")
+    assert CheckWords().are_clear(message.SerializeToString()) is False
+
+
+def test_what_nobody_knows_elsewhere_makes_no_check_unclear():
+    message = check_request(Asked((("Accept", "a"),)))
+    message.attributes.MergeFromString(b"\xfa\x01\x01a")
+    assert CheckWords().are_clear(message.SerializeToString()) is True
+
+
+def test_a_value_with_a_line_end_makes_words_that_no_clear_check_has():
+    words = noticing("x-request-id")
+    one, other = (check(("x-request-id", value), ("Via", "b")) for value in ("a\nb", "a\nc"))
+    assert of(words, one) == b"?" + one
+    assert of(words, one) != of(words, other)
+    assert left_out(words, one) == {}
+
+
 def test_octets_beyond_ascii_are_clear():
     message = CheckRequest()
     message.attributes.request.http.header_map.headers.add(key="a", raw_value=b"\x80\xff ~")

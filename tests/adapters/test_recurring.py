@@ -222,20 +222,21 @@ def test_hits_are_counted_as_hits_of_the_memory_for_tokens(door: Door):
 
 
 def test_no_credentials_are_kept(door: Door):
-    asked = known(door, good())
+    asked = known(door, replace(good(), target="/notes/mcp?key=secret"))
     token = asked.lines[0][1].removeprefix("Bearer ")
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
     assert token not in repr(kept.precedent.request)
+    assert "secret" not in repr(kept.precedent.request)
     assert token.encode() not in b"".join((*memory._known._kept, *memory._seen))
     assert kept.precedent.request.headers["authorization"] == ""
 
 
 def test_no_other_value_is_kept_but_those_that_a_line_in_the_log_is_made_of(door: Door):
-    names = ("Cookie", "X-Api-Key", "Mcp-Session-Id", "Anything")
-    shown = ("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version")
+    names = ("Cookie", "X-Api-Key", "Mcp-Session-Id", "Anything", "Baggage", "Tracestate")
+    shown = ("Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "X-Request-Id", "Traceparent")
     lines = [*((name, "secret") for name in names), *((name, name) for name in shown)]
-    known(door, good().plus(*lines))
+    known(door, good().plus(*lines), times=8)
     memory = door.servicer._recurring if isinstance(door, ByGrpc) else door.door._recurring
     [kept] = memory._known._kept.values()
     assert "secret" not in repr(kept.precedent.request)
@@ -542,6 +543,34 @@ def test_what_a_proxy_says_besides_may_look_like_a_header_line(name: str):
     is_judged(door, calling(name), allowed=True)
     is_judged(door, calling(name.replace("A", "B")), allowed=True)
     is_judged(door, replace(asked, server=name), allowed=False)
+
+
+def test_a_value_that_looks_like_another_header_line_makes_no_check_known():
+    """What is left out of it, and what is left out then, would hide the line that follows."""
+    door, bearer = ByGrpc(), good().lines[0][1].encode()
+
+    def checked(*lines: tuple[bytes, bytes]) -> bytes:
+        entries = b"".join(_field(1, _field(1, name) + _field(3, value)) for name, value in lines)
+        message = CheckRequest()
+        http = message.attributes.request.http
+        http.method, http.path, http.host = "POST", "/notes/mcp", "mcp.example.com"
+        http.header_map.MergeFromString(entries)
+        return message.SerializeToString()
+
+    tail = (b"x-tail", b"z" * 28)
+    entry = _field(1, _field(1, tail[0]) + _field(3, tail[1]))
+    hidden = (b"x_auth_subject", b"R" * 20)
+    assert len(entry) == len(_field(1, _field(1, hidden[0]) + _field(3, hidden[1]))) == 40
+    ids = (b"authorization", bearer), (b"x-request-id", b"r" * 60)
+    for _ in range(6):
+        door.send(checked(*ids, (b"traceparent", b"t" * 40), tail))
+    assert looked_for(door)
+    seeming = b"rrrrr\n\x0btraceparent\x1a\x28".ljust(60, b"b")
+    crafted = checked(ids[0], (b"x-request-id", seeming), hidden, (b"traceparent", entry))
+    for _ in range(4):
+        before = door.judged
+        assert "x_auth_subject" in door.send(crafted).ok_response.headers_to_remove
+        assert door.judged == before + 1
 
 
 def test_a_denied_call_is_denied_whatever_it_looks_like():

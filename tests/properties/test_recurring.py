@@ -58,7 +58,9 @@ _ASKED = st.builds(
     _AUTHORIZATION,
     _LINES,
     st.sampled_from(["POST", "POST", "GET"]),
-    st.sampled_from(["/notes/mcp", "/calculator/mcp", "/audited/mcp", "/notes/health"]),
+    st.sampled_from(
+        ["/notes/mcp", "/notes/mcp?a=b", "/calculator/mcp", "/audited/mcp", "/notes/health"]
+    ),
 )  # fmt: skip
 _USUAL = Asked((("Authorization", f"Bearer {_TOKENS[0]}"), ("X-Request-Id", "1")))
 _KEYS = [

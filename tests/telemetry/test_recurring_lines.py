@@ -25,8 +25,11 @@ ID = "5a1c7a8e-0000-4000-8000-000000000000"
 class Scene:
     """One request that comes again and again; what is put into the pipe waits to be looked at."""
 
-    def __init__(self, form: str = "json", **headers: str) -> None:
-        request = asking(mint({"scope": "notes"}), headers=headers)
+    def __init__(
+        self, form: str = "json", subject: str = "alice", target: str = "/notes/mcp", **headers: str
+    ) -> None:
+        token = mint({"scope": "notes", "sub": subject})
+        request = asking(token, target=target, headers=headers)
         decision = engine_for_tests().decide(request, key_sets(), now=NOW)
         assert isinstance(decision, Allow)
         self.allow, self.precedent = decision, Precedent(request)
@@ -87,10 +90,11 @@ def test_every_length_of_time_is_written_as_ever(scene: Scene, seconds: float):
 
 def test_names_may_come_and_be_left_out(scene: Scene):
     turns: list[dict[str, Any]] = [{}, {"x_request_id": ID}, {"traceparent": TRACEPARENT}]
-    for headers in turns * 3:
-        text = scene.comes(**headers)
-        assert (ID in text) is ("x_request_id" in headers)
-        assert (TRACE in text) is ("traceparent" in headers)
+    for headers in turns:
+        for _ in range(3):
+            text = scene.comes(**headers)
+            assert (ID in text) is ("x_request_id" in headers)
+            assert (TRACE in text) is ("traceparent" in headers)
     assert scene.made == 3
 
 
@@ -125,7 +129,7 @@ def test_what_looks_like_a_gap_is_no_gap(scene: Scene, mark: str):
     for _ in range(3):
         text = scene.comes(x_request_id=ID, traceparent=TRACEPARENT)
         assert mark in text
-    # Once to find that it cannot be, and twice as of any line.
+    # Once to find that it cannot be, and then as any line.
     assert scene.made == (1 if mark == "%s" else 3)
 
 
@@ -163,6 +167,30 @@ def test_no_line_outgrows_the_room_that_is_left_for_what_differs():
     for _ in range(3):
         text = scene.comes(1e11, 1e6, x_request_id="y" * 128, traceparent=TRACEPARENT)
         assert len(text) <= MAX_LINE
+
+
+@pytest.mark.parametrize("name", ["1", "x" * 128])
+@pytest.mark.parametrize("target", ["/notes/mcp", "/notes/mcp/eyJ" + "a" * 480 + ".e30.x"])
+@pytest.mark.parametrize("form", sorted(FORMATS))
+def test_a_line_about_as_long_as_one_may_be_is_cut_or_not_as_any_other(
+    form: str, target: str, name: str
+):
+    """One that is cut is no text for others, nor one out of which something was taken."""
+    least = len(Scene(form, "", target).comes(x_request_id=name))
+    lengths = set()
+    for size in (*range(MAX_LINE - 700, MAX_LINE - 20, 20), *range(MAX_LINE - 20, MAX_LINE + 20)):
+        scene = Scene(form, "a" * (size - least), target)
+        for _ in range(3):
+            lengths.add(len(scene.comes(x_request_id=name)))
+    assert max(lengths) >= MAX_LINE - 500
+    assert min(lengths) < MAX_LINE - 700
+
+
+def test_no_name_of_the_first_request_is_kept():
+    scene = Scene()
+    for told in (None, f"secret-{TRACEPARENT}"):
+        scene.comes(told=told, x_request_id="secret", traceparent="secret")
+        assert "secret" not in repr(scene.precedent.line.line)  # type: ignore[attr-defined]
 
 
 def test_lines_come_out_of_a_real_pipe():
