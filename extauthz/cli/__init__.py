@@ -14,6 +14,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from extauthz import __version__
+
 COMMANDS = {
     "serve": "run until SIGTERM",
     "validate": "check the configuration; --online also fetches discovery and keys",
@@ -63,6 +65,7 @@ def _run(arguments: list[str]) -> int:
         prog="extauthz",
         description="External authorization for MCP servers behind Envoy, nginx and others.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = next((argument for argument in arguments if argument in COMMANDS), None)
     for name, purpose in COMMANDS.items():

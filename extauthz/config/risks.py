@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from extauthz.core.documents import Documents
 from extauthz.core.rules import Glob
 
 from .checks_server import KINDS, RULED_ELSEWHERE
@@ -93,14 +94,23 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
     if server.forward.token == "keep":
         what = "the MCP server gets the caller's token and can use it elsewhere"
         yield Fault((*at, "forward", "token"), what)
-    for position, path in enumerate(server.public_paths):
-        if path.endswith("/*") and path.removesuffix("/*") in server.paths:
-            what = (
-                f"{quoted(path)} is all of {path.removesuffix('/*') or '/'}: no token is asked for"
-            )
-            yield Fault((*at, "public_paths", position), what)
+    yield from _paths(server, at)
     if _OFFLINE in server.scopes:
         yield _offline((*at, "scopes"))
+
+
+def _paths(server: ServerSettings, at: Loc) -> Iterator[Fault]:
+    for position, path in enumerate(server.public_paths):
+        whole = path.removesuffix("/*")
+        if whole != path and whole in server.paths:
+            what = f"{quoted(path)} is all of {whole or '/'}: no token is asked for"
+            yield Fault((*at, "public_paths", position), what)
+        elif path.rstrip("/") in server.paths:
+            what = f"{quoted(path)} is where clients call the server: no token is asked for"
+            yield Fault((*at, "public_paths", position), what)
+    for path in filter(Documents.concerns, server.paths):
+        what = f"{quoted(path)} is answered by extauthz itself: no request gets to the server"
+        yield Fault((*at, "match" if server.match.paths else "resource"), what)
 
 
 def _rules(server: ServerSettings, at: Loc) -> Iterator[Fault]:

@@ -226,8 +226,13 @@ def wants_json_rpc(request: Request) -> bool:
     return request.method == "POST" and (
         "mcp-protocol-version" in headers
         or "mcp-method" in headers
-        or "text/event-stream" in headers.get("accept", "").lower()
+        or any(map(_is_event_stream, headers.get("accept", "").split(",")))
     )
+
+
+def _is_event_stream(media_range: str) -> bool:
+    """Whether that is meant, with parameters or without (RFC 9110 section 12.5.1)."""
+    return media_range.partition(";")[0].strip().lower() == "text/event-stream"
 
 
 def _body(reason: Reason, json_rpc: bool) -> bytes:

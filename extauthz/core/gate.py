@@ -15,7 +15,7 @@ from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Tra
 from .policy import Server
 from .rules import Rule, RuleMap
 from .token import life_of
-from .verified import Caller, Pass, VerifiedToken
+from .verified import Caller, Pass, TokenFacts, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
 _OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
@@ -24,6 +24,7 @@ _VISIBLE = re.compile(r"[!-~]+")
 _NUMBERS = count()
 # Reloads make new gates: what was built for the old ones must not pile up.
 _MAX_PASSES = 16
+_SHORTEST_LEASE = 1.0
 
 
 @dataclass(slots=True)
@@ -226,7 +227,6 @@ class Gate:
         cors = "origin" in request.headers
         if not (found or cors or self._leases or permit.call):
             return told.allow
-        facts = permit.token.facts
         return Allow(
             server=self.server.name,
             headers=told.headers,
@@ -234,7 +234,7 @@ class Gate:
             client_headers=self._client_headers(request),
             token=permit.token,
             call=permit.call,
-            lease_seconds=facts.expires + facts.issuer.leeway - now if self._leases else None,
+            lease_seconds=_lease(permit.token.facts, now) if self._leases else None,
         )
 
     def allow_public(self, request: Request) -> Allow:
@@ -285,3 +285,9 @@ class Gate:
         if origin is None or not self.origin_allowed(origin):
             return ()
         return cors_headers(origin)
+
+
+def _lease(facts: TokenFacts, now: float) -> float:
+    """What is left of a token's life, and a second, of the leeway, for calls at its end."""
+    left = facts.expires - now
+    return min(max(left, _SHORTEST_LEASE), left + facts.issuer.leeway)

@@ -263,8 +263,8 @@ def check_times(
         refusal = Refusal(Reason.TOKEN_NOT_YET_VALID, "nbf is yet to come")
     elif facts.issued_at is not None and not now >= facts.issued_at - leeway:
         refusal = Refusal(Reason.TOKEN_NOT_YET_VALID, "iat is yet to come")
-    elif facts.issued_at is not None and not facts.issued_at <= facts.expires:
-        # Only leeway let it come so far, and no token is issued after its end.
+    elif facts.issued_at is not None and not facts.issued_at <= facts.expires + leeway:
+        # Leeway let it come so far, and twice as much lies between.
         refusal = Refusal(Reason.MALFORMED_TOKEN, "iat is after exp")
     else:
         refusal = None

@@ -65,6 +65,20 @@ SERVER = {
     "public_paths: ['/x/*']": [
         '6:20: servers[0].public_paths[0]: "/x/*" is all of /x: no token is asked for'
     ],
+    "public_paths: [/x]": [
+        (
+            '6:20: servers[0].public_paths[0]: "/x" is where clients call the server: no token is '
+            "asked for"
+        )
+    ],
+    "public_paths: [/x/health]": [],
+    "match: {paths: [/x, /token]}": [
+        (
+            '6:12: servers[0].match: "/token" is answered by extauthz itself: no request gets to '
+            "the server"
+        )
+    ],
+    "match: {paths: [/x, /tokens, /.well-known/x]}": [],
     "scopes: [offline_access]": [
         (
             "6:13: servers[0].scopes: offline_access asks for a refresh token and is in hardly any "

@@ -145,6 +145,10 @@ def test_descriptions_hold_nothing_a_client_could_take_for_a_parameter(reason):
     [
         (_request(accept="application/json, text/event-stream"), True),
         (_request(accept="Text/Event-Stream"), True),
+        (_request(accept="application/json,text/event-stream ;q=0.5"), True),
+        (_request(accept="text/event-streams"), False),
+        (_request(accept='a/b;c="text/event-stream"'), False),
+        (_request(accept="text/event-stream/x, x-text/event-stream"), False),
         (_request(mcp_protocol_version="2025-11-25"), True),
         (_request(mcp_method="ping"), True),
         (_request(accept="application/json"), False),
