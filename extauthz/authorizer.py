@@ -164,16 +164,16 @@ class Authorizer:
             _log.exception("looking for keys failed")
             missing = Reason.KEYS_UNAVAILABLE
         if missing is not None:
-            return self._without_key(request, missing)
+            return self._without_key(request, missing, need.issuer)
         # A key that came may still be of another algorithm: then it is simply unknown.
         decision = await self._turns.do(partial(self._decide, request, Reason.UNKNOWN_KEY))
         if isinstance(decision, NeedKeys):
             return self._outside.deny(BROKEN, request)
         return decision
 
-    def _without_key(self, request: Request, missing: Reason) -> Decision:
+    def _without_key(self, request: Request, missing: Reason, issuer: str) -> Decision:
         try:
-            return self.engine.without_key(request, missing)
+            return self.engine.without_key(request, missing, issuer)
         except Exception:  # noqa: BLE001  as in _decide
             return self._broke(request)
 

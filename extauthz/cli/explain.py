@@ -84,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
         print("extauthz explain: give --host and --path, or --url", file=sys.stderr)
         return 2
     token = sys.stdin.read() if options.token == "-" else options.token
+    if options.token == "-" and not token.strip():
+        print("extauthz explain: --token -: nothing came on standard input", file=sys.stderr)
+        return 2
     request = question(
         host=options.host,
         path=options.path,

@@ -31,7 +31,7 @@ _HEADERS: dict[str, TokenHeader] = {}
 _MAX_HEADERS = 1024
 _MAX_HEADER_LENGTH = 512
 _NOT_BASE64 = Refusal(Reason.MALFORMED_TOKEN, "not base64url")
-_NOT_VERIFIED = Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is none we verify")
+_NOT_VERIFIED = Refusal(Reason.UNSUPPORTED_ALGORITHM, "header alg is not one that is verified here")
 _STRIPPED = Refusal(Reason.MALFORMED_TOKEN, "the signature is missing")
 _SHARED_SECRET = Refusal(
     Reason.UNSUPPORTED_ALGORITHM, "signed with a shared secret, which is never accepted"

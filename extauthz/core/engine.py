@@ -39,7 +39,6 @@ _NOT_IN_BAND = Refusal(
 )
 _NOT_A_DOCUMENT = Refusal(Reason.NO_MATCHING_SERVER, "neither a document nor a preflight")
 LOOKALIKE = Refusal(Reason.MALFORMED_REQUEST, "a header looks like an identity header")
-_NO_KEY = "no key of the issuer fits kid and algorithm"
 _UNPROVEN = Unproven()
 _SHORT = 32 * 1024
 _UNKNOWN_ISSUER = Refusal(Reason.UNKNOWN_ISSUER, "iss is not an issuer of this server")
@@ -168,10 +167,13 @@ class Engine:
         self.cache.hits += 1
         return told.allow
 
-    def without_key(self, request: Request, reason: Reason) -> Decision:
-        """The refusal of a request for which ``decide`` wanted a key that is not to be had."""
+    def without_key(self, request: Request, reason: Reason, issuer: str) -> Decision:
+        """The refusal of a request for which ``decide`` wanted a key that is not to be had.
+
+        ``issuer`` is the name of the one that it is wanted of.
+        """
         gate = self._gate(request, None)
-        return gate.refuse(request, Refusal(reason, _NO_KEY)) if isinstance(gate, Gate) else gate
+        return gate.refuse(request, _no_key(reason, issuer)) if isinstance(gate, Gate) else gate
 
     def _gate(self, request: Request, trace: Trace | None) -> Gate | Decision:
         """The gate of the server that is asked for, or the answer that needs no token."""
@@ -256,19 +258,28 @@ class Engine:
         key_set = given.keys.get(issuer.name)
         candidates = () if key_set is None else key_set.candidates(kid, algorithm)
         if trace:
-            held = "no keys of the issuer are held" if key_set is None else "not among the keys"
+            held = "none is held" if key_set is None else f"the issuer has {key_set.names()}"
             trace.add(
                 "key",
-                "a key of the issuer with the token's kid and algorithm",
-                "a key of the issuer" if candidates else held,
+                f"a key of issuer {issuer.name} with the token's kid and algorithm",
+                "a key of the issuer"
+                if candidates
+                else f"{kid or '(no kid)'}, {algorithm}; {held}",
                 bool(candidates),
             )
         if key_set is None or not candidates:
             if given.missing_key is None:
                 return NeedKeys(issuer.name, kid)
-            return Refusal(given.missing_key, _NO_KEY)
+            return _no_key(given.missing_key, issuer.name)
         verified = plausible.verify(candidates, trace)
         return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
+
+
+def _no_key(reason: Reason, issuer: str) -> Refusal:
+    missing = f"no key of issuer {issuer} fits kid and algorithm"
+    if reason is Reason.KEYS_UNAVAILABLE:
+        missing += ", and no newer ones are to be had"
+    return Refusal(reason, missing)
 
 
 def _key_is_held(caller: Caller, keys: KeySets) -> bool:

@@ -27,8 +27,7 @@ _TOLD_BY: Final = {
 }
 _OTHER_PROXIES = (
     "nginx, Caddy and HAProxy tell no call, nor do Traefik and Envoy's http_service unless they "
-    "send the body: for those ask with "
-    "calls none"
+    "send the body: for those ask with --calls none"
 )
 _NO_CALLS = "as behind a proxy that tells no call; see unverified_calls and header_versions"
 
@@ -115,7 +114,8 @@ def explain(
     trace = Trace()
     decision = engine.decide(request, keys, now=now, trace=trace)
     if isinstance(decision, NeedKeys):
-        decision = engine.without_key(request, _missing(decision, keys, failing))
+        missing = _missing(decision, keys, failing)
+        decision = engine.without_key(request, missing, decision.issuer)
     reason = Explanation((), decision, ()).reason
     server = _server_of(engine, decision)
     token = bearer_token(request)
@@ -125,7 +125,8 @@ def explain(
     if reason is not None and server is not None and isinstance(token, str):
         parsed = parse_token(token, engine.policy.token_max_bytes)
         if isinstance(parsed, UnverifiedToken):
-            hints += near_misses(reason, server, parsed, _wanted(decision, server), now)
+            wanted = _wanted(decision, server)
+            hints += near_misses(reason, server, parsed, wanted, now, servers=engine.policy.servers)
     steps = tuple(_with_source(step, request) for step in trace.steps)
     return Explanation(steps, decision, hints)
 

@@ -8,7 +8,7 @@ from itertools import count
 
 from .calls import BODILESS, find_call
 from .challenge import Challenger
-from .claims import granted_scopes
+from .claims import claim_at, granted_scopes
 from .documents import cors_headers, metadata_url
 from .identity import Lookalikes, identity_headers, server_header
 from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Trace
@@ -159,8 +159,8 @@ class Gate:
 
     def _denied(self, rule: Rule, token: VerifiedToken, trace: Trace | None) -> Refusal | None:
         if trace and rule.key:
-            found = f"rule {rule.key}: deny" if rule.deny else f"rule {rule.key}"
-            trace.add("rule", "a rule that does not deny", found, not rule.deny)
+            shown = f"rule {rule.key}: deny" if rule.deny else f"rule {rule.key}"
+            trace.add("rule", "a rule that does not deny", shown, not rule.deny)
         if rule.deny:
             return Refusal(Reason.DENIED_BY_RULE, f"rule {rule.key}")
         if not (self.server.claims or rule.claims):
@@ -170,9 +170,8 @@ class Gate:
                 passed = condition.holds(token.facts.claims)
                 if trace:
                     wanted = " or ".join(map(repr, condition.values))
-                    trace.add(
-                        f"claim {condition.name}", wanted, "holds" if passed else "differs", passed
-                    )
+                    found = claim_at(token.facts.claims, condition.path)
+                    trace.add(f"claim {condition.name}", wanted, repr(found), passed)
                 if not passed:
                     return Refusal(Reason.DENIED_BY_RULE, f"{whose}: claim {condition.name}")
         return None

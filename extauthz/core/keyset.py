@@ -28,6 +28,7 @@ MAX_CANDIDATES = 4
 """At most so many keys are tried for one token: of those that fit, the first of the set."""
 
 _SHOWN_REASONS = 3
+_SHOWN_KEYS = 8
 # A member of the list in the object may be nested as deeply as the document has levels left.
 _LEVELS = strict_json.MAX_DEPTH - 2
 
@@ -74,6 +75,15 @@ class KeySet:
         (None): all that fit. Where more than MAX_CANDIDATES do, the first of the set.
         """
         return self._candidates.get((kid, algorithm), ())
+
+    def names(self) -> str:
+        """The first keys by id and algorithms, for people."""
+        shown = [
+            f"{key.kid or '(no kid)'} for {', '.join(sorted(key.algorithms))}"
+            for key in self.keys[:_SHOWN_KEYS]
+        ]
+        more = len(self.keys) - len(shown)
+        return "; ".join([*shown, f"and {more} more"] if more else shown)
 
     def has(self, kid: str) -> bool:
         """Whether a key of this id is in the set, whatever its algorithm."""

@@ -39,10 +39,13 @@ def near_misses(
     token: UnverifiedToken,
     wanted_scopes: tuple[str, ...],
     now: float,
+    *,
+    servers: Iterable[Server] = (),
 ) -> tuple[str, ...]:
     """Sentences that name what is nearly right about a token refused for ``reason``.
 
-    ``wanted_scopes`` are the scopes of the operation; ``now`` is seconds since the epoch.
+    ``wanted_scopes`` are the scopes of the operation; ``now`` is seconds since the epoch;
+    ``servers`` are all that there are.
     """
     claims = token.shown_to_its_owner()
     if reason is Reason.UNKNOWN_ISSUER:
@@ -51,7 +54,8 @@ def near_misses(
     if issuer is None:
         return ()
     if reason in (Reason.WRONG_AUDIENCE, Reason.MISSING_CLAIM):
-        return (*_audience(server, issuer, claims), *_left_out(server, issuer, claims))
+        left_out = _left_out(server, issuer, claims)
+        return (*_audience(server, issuer, claims, servers), *left_out)
     if reason is Reason.INSUFFICIENT_SCOPE:
         scopes = _scopes(server, issuer, claims, wanted_scopes)
         return (*scopes, *_left_out(server, issuer, claims))
@@ -113,7 +117,9 @@ def _entra(found: str, wanted: str) -> Iterator[str]:
             )
 
 
-def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> Iterator[str]:
+def _audience(
+    server: Server, issuer: Issuer, claims: Mapping[str, object], servers: Iterable[Server]
+) -> Iterator[str]:
     value = claim_at(claims, issuer.audience_claim)
     found = [
         text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)
@@ -124,7 +130,10 @@ def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> I
         return
     if _GRAPH & {text.rstrip("/") for text in found}:
         yield "it is for Microsoft Graph: the client must ask for a scope of this API, by full name"
-    for text in found:
+    others = [one for one in servers if one.audiences and not one.audiences.isdisjoint(found)]
+    for other in others:
+        yield f"it is for the server {other.name}: the client must ask for a token for this one"
+    for text in [] if others else found:
         for wanted in sorted(server.audiences):
             difference = _difference(text, wanted)
             if difference:
@@ -132,11 +141,12 @@ def _audience(server: Server, issuer: Issuer, claims: Mapping[str, object]) -> I
                 both = ", ".join((*sorted(server.audiences), text))
                 yield (
                     f"the token's audience differs from {wanted} only by {difference}: ask the "
-                    f"issuer for {wanted}, or write audiences: [{both}]"
+                    f"issuer for {wanted}, or, if it means this server alone, write "
+                    f"audiences: [{both}]"
                 )
-    for other in ("client_id", "azp", "cid", "appid", "resource"):
-        if other in claims and claims[other] in [*server.audiences]:
-            yield f"the expected audience is in the claim {other}: set audience_claim: {other}"
+    for name in ("client_id", "azp", "cid", "appid", "resource"):
+        if name in claims and claims[name] in [*server.audiences]:
+            yield f"the expected audience is in the claim {name}: set audience_claim: {name}"
 
 
 def _difference(found: str, wanted: str) -> str:

@@ -16,6 +16,7 @@ from extauthz.telemetry.counts import OUTCOMES
 Value = str | int | float | bool | None | tuple[object, ...]
 """What a claim may hold in a line; an object is the empty tuple, which no condition equals."""
 
+_OURS: Final = {"ts", "level", "msg"}
 _NAMED: Final = ("tool", "prompt", "resource")
 _REASONS: Final = frozenset(Reason)
 
@@ -79,14 +80,16 @@ class Record:
 def read_record(line: bytes) -> Record | None:
     """The decision that a line tells of, None for a line of another event.
 
+    What others write before lines, as a container's name or the time, is passed over.
     Raises Unreadable.
     """
+    before, brace, rest = line.partition(b"{")
     try:
-        members = strict_json.parse(line)
+        members = strict_json.parse(brace + rest if brace else line)
     except strict_json.NotStrictJson as fault:
         raise Unreadable(str(fault)) from None
-    if not isinstance(members, dict):
-        raise Unreadable("not a JSON object")
+    if not isinstance(members, dict) or (before.strip() and not members.keys() >= _OURS):
+        raise Unreadable("not a JSON object, or none of ours")
     if members.get("event") != "decision":
         return None
     line_of = _Members(members)

@@ -115,7 +115,7 @@ def _notes(tally: Tally) -> Iterator[str]:
             "(log.level: warning, or log.allow_sample: 0?)"
         )
     if tally.unreadable and not tally.decisions:
-        yield "lines of log.format: text cannot be read; json is needed"
+        yield "none of the lines is JSON as extauthz logs it (log.format: text cannot be read)"
 
 
 def _verdict(tally: Tally) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Callable
@@ -55,6 +56,14 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
     told = explained("--tool", "add", *calls)
     assert told[0] == code
     assert verdict in told[1]
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_no_token_on_standard_input_is_a_mistake_in_the_call(
+    explained: Explained, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    assert explained("--token", "-")[0] == 2
 
 
 @pytest.mark.parametrize("copied", ["{}", " {}\n", "Bearer {}", "Authorization: Bearer {}"])

@@ -672,11 +672,11 @@ class TestMemory:
 
     def test_a_key_that_is_not_to_be_had_refuses_as_if_judged_again(self, engine):
         nowhere = asking(mint(), target="/nowhere")
-        assert engine.without_key(nowhere, Reason.UNKNOWN_KEY) == decided(engine, nowhere)
+        assert engine.without_key(nowhere, Reason.UNKNOWN_KEY, "corp") == decided(engine, nowhere)
         request = asking(mint(header={"kid": "gone"}))
         for reason in (Reason.UNKNOWN_KEY, Reason.KEYS_UNAVAILABLE):
             refused = decided(engine, request, missing_key=reason)
-            assert engine.without_key(request, reason) == refused
+            assert engine.without_key(request, reason, "corp") == refused
 
     def test_only_tokens_that_verified_are_remembered(self, engine):
         stranger = mint(key=signer(), sign=signer("ES256", "stranger").sign)

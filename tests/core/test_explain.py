@@ -102,6 +102,30 @@ def test_of_a_key_that_is_held_nothing_unverified_is_repeated() -> None:
     assert (key.passed, key.found) == (True, "a key of the issuer")
 
 
+def test_of_a_key_that_is_not_held_both_sides_are_shown() -> None:
+    def key(token: str, **sets: Any) -> tuple[bool, str, str]:
+        request = question(host="mcp.example.com", path="/notes/mcp", token=token)
+        told = explain(Engine(policy_for_tests()), request, {**key_sets(), **sets}, now=NOW)
+        found = step(told, "key")
+        return found.passed, found.expected, found.found
+
+    passed, expected, found = key(UNKNOWN)
+    assert not passed
+    assert expected == "a key of issuer corp with the token's kid and algorithm"
+    assert found.startswith("unknown, ES256; the issuer has ")
+    assert "es256 for ES256" in found
+    assert key(UNKNOWN, corp=None)[2] == "unknown, ES256; none is held"
+
+
+def test_a_claim_that_does_not_hold_is_shown_or_called_absent() -> None:
+    condition = {"add": {"claims": {"group": "staff"}}}
+    for claims, found in (({}, "absent"), ({"group": "guests"}, "'guests'")):
+        token = mint({"aud": CALCULATOR, "scope": "calculator calculator.add", **claims})
+        request = question(host="mcp.example.com", path="/calculator/mcp", tool="add", token=token)
+        engine = Engine(policy_with("calculator", tools=condition))
+        assert step(explain(engine, request, key_sets(), now=NOW), "claim group").found == found
+
+
 @pytest.mark.parametrize(
     ("changes", "detail"),
     [

@@ -27,6 +27,7 @@ from tests.keys.issuer_keys import (
     reason_skipped,
     rsa_key,
 )
+from tests.tokens import signer
 
 FEW = 4
 """So many keys are tried for one token at most (contract, section 11, Tokens)."""
@@ -356,3 +357,19 @@ def test_looking_up_costs_the_same_in_a_large_set() -> None:
         return min(once() for _ in range(3))
 
     assert cost(1000) < 10 * cost(1)
+
+
+@pytest.mark.parametrize(("keys", "end"), [(8, "8 for ES256"), (9, "8 for ES256; and 1 more")])
+def test_the_first_keys_are_named_for_people(keys: int, end: str) -> None:
+    members = [signer("ES256", str(number)).public_jwk() for number in range(1, keys + 1)]
+    names = parse_key_set({"keys": members}).names()
+    assert names.startswith("1 for ES256; 2 for ES256; ")
+    assert names.endswith(end)
+
+
+def test_a_key_without_an_id_is_named_so() -> None:
+    member = signer("RS256").public_jwk()
+    del member["kid"], member["alg"]
+    assert parse_key_set({"keys": [member]}).names() == (
+        "(no kid) for PS256, PS384, PS512, RS256, RS384, RS512"
+    )

@@ -11,7 +11,7 @@ from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.model import Reason
 from tests.policies import ISSUERS, asking, key_sets, policy_for_tests, policy_with
-from tests.tokens import ABSENT, NOTES, NOW, mint
+from tests.tokens import ABSENT, CALCULATOR, NOTES, NOW, mint
 
 
 def hints(**claims: object) -> tuple[Reason | None, tuple[str, ...]]:
@@ -64,6 +64,16 @@ def test_an_audience_that_is_right_is_no_near_miss() -> None:
 
 def test_the_audience_is_no_place_for_scopes() -> None:
     assert hints(aud=[NOTES, "notes"], scope="none")[1] == ()
+
+
+def test_a_token_for_another_server_is_said_to_be_so_and_gets_no_advice_to_take_it() -> None:
+    assert hints(aud=[CALCULATOR])[1] == (
+        "it is for the server calculator: the client must ask for a token for this one",
+    )
+    origin = NOTES.removesuffix("/notes/mcp")
+    reason, (told,) = hints(aud=[origin])
+    assert reason is Reason.WRONG_AUDIENCE
+    assert "if it means this server alone, write audiences: " in told
 
 
 @pytest.mark.parametrize("named", [[], [NOTES], [NOTES, "api"]])

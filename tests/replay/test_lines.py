@@ -53,6 +53,24 @@ def test_a_line_is_read_back_as_it_was_written() -> None:
     assert claims["tid",] is None
 
 
+@pytest.mark.parametrize(
+    "before", [b"extauthz-1  | ", b"Nov 28 22:00:01 edge extauthz[7]: ", b"[pod/x/extauthz] ", b" "]
+)
+def test_what_others_write_before_a_line_is_passed_over(before: bytes) -> None:
+    policy = policy_with("notes")
+    whole = log_of(policy, [asking(mint())])[0]
+    assert read_record(before + whole) == read_record(whole)
+    assert read_record(before + b'{"ts":"x","level":"info","msg":"serving"}') is None
+
+
+@pytest.mark.parametrize("lacking", ["ts", "level", "msg"])
+def test_what_stands_within_another_line_is_no_line_of_ours(lacking: str) -> None:
+    members = {"ts": "x", "level": "info", "msg": "allow", **GOOD}
+    del members[lacking]
+    with pytest.raises(Unreadable):
+        read_record(b"2026-11-28 INFO claims=" + json.dumps(members).encode())
+
+
 def test_lines_of_other_events_are_none_of_a_replays_business() -> None:
     assert read_record(b'{"event":"log_dropped","lines":3}') is None
     assert read_record(b'{"msg":"serving"}') is None

@@ -57,7 +57,7 @@ class Listening:
         """Judge one request, and tell of it."""
         decision = self.engine.decide(request, key_sets(), now=NOW)
         if isinstance(decision, NeedKeys):
-            decision = self.engine.without_key(request, missing_key)
+            decision = self.engine.without_key(request, missing_key, decision.issuer)
         self.observer.decided(request, decision, self.transport, 0.0001234)
         return decision
 
