@@ -255,6 +255,7 @@ class TestCheck:
         decision = await stage.authorizer.check(asking(STRANGER), "http")
         assert sought == [("corp", "unheard-of")]
         assert isinstance(decision, Deny)
+        assert "of issuer corp " in decision.detail
         assert decision.reason is Reason.KEYS_UNAVAILABLE
 
     async def test_a_key_that_came_is_used(self, stage: Stage):

@@ -678,6 +678,17 @@ class TestMemory:
             refused = decided(engine, request, missing_key=reason)
             assert engine.without_key(request, reason, "corp") == refused
 
+    @pytest.mark.parametrize(
+        ("reason", "more"),
+        [
+            (Reason.UNKNOWN_KEY, ""),
+            (Reason.KEYS_UNAVAILABLE, ", and no newer ones are to be had"),
+        ],
+    )
+    def test_whose_key_is_missing_is_in_the_detail(self, engine, reason, more):
+        refused = decided(engine, asking(mint(header={"kid": "gone"})), missing_key=reason)
+        assert refused.detail == f"no key of issuer corp fits kid and algorithm{more}"
+
     def test_only_tokens_that_verified_are_remembered(self, engine):
         stranger = mint(key=signer(), sign=signer("ES256", "stranger").sign)
         for token in ("junk", mint({"exp": 1}), mint({"aud": "x"}), stranger):
