@@ -77,8 +77,8 @@ _ASKED = (
 
 CATALOGUE: Final = {
     Code.UNREACHABLE: Entry(
-        "Nobody answers at this address",
-        "Check the URL, that the proxy runs, and TLS (--ca-file for a private authority).",
+        "No HTTP answer comes from this address",
+        "Check the URL (https, or http?), that the proxy runs, and --ca-file for a private authority.",
     ),
     Code.PLAIN_HTTP: Entry(
         "Tokens cross the network in the clear",
