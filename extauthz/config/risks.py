@@ -12,6 +12,7 @@ from .checks_server import KINDS, RULED_ELSEWHERE
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc, quoted
+from .reach import out_of_reach
 from .server import RuleSettings, ServerSettings
 from .urls import exact_origin, is_plain_http
 
@@ -38,6 +39,7 @@ def risks(settings: Settings) -> Iterator[Fault]:
             what = "listen.grpc is off and few proxies send forward-auth the body; without it, "
             what += f"which tool is called is not known: every POST will be {_unverified(server)}"
             yield Fault(at, what)
+    yield from out_of_reach(settings.servers)
     yield from _shared_audiences(settings)
 
 
