@@ -14,7 +14,7 @@ from .model import Settings
 from .problems import Fault, Loc, quoted
 from .reach import out_of_reach
 from .server import RuleSettings, ServerSettings
-from .urls import exact_origin, is_plain_http
+from .urls import beyond_origin, exact_origin, is_plain_http
 
 _LONG_LEEWAY = 300.0
 _SHORT_COOLDOWN = 1.0
@@ -75,6 +75,8 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
         what = f"clients write {quoted(usual)} and get tokens for that, which audiences compare "
         what += "byte for byte"
         yield Fault((*at, "resource"), what)
+    if server.upstream and (beyond := beyond_origin(server.upstream)):
+        yield Fault((*at, "upstream"), beyond)
     if server.mode == "audit":
         what = "audit: nothing is refused for this server, only logged"
         yield Fault((*at, "mode"), what)

@@ -70,6 +70,17 @@ def exact_origin(url: str) -> str:
     return f"{parts.scheme}://{host}{at_port}"
 
 
+def beyond_origin(upstream: str) -> str:
+    """What is wrong with a path in an upstream; empty where there is none."""
+    parts = urlsplit(upstream)
+    if parts.path in ("", "/"):
+        return ""
+    return (
+        "has a path, but paths are passed on as the client wrote them; expected "
+        f"{parts.scheme}://{parts.netloc}, and the MCP server at the path of its resource"
+    )
+
+
 def _check_no_user(text: str) -> None:
     if names_user(text):
         raise wrong(f"{shown(text)} holds a user name or password", "a URL without them")

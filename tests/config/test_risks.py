@@ -62,6 +62,13 @@ SERVER = {
             "elsewhere"
         )
     ],
+    "upstream: http://x:8000/mcp": [
+        (
+            "6:15: servers[0].upstream: has a path, but paths are passed on as the client wrote "
+            "them; expected http://x:8000, and the MCP server at the path of its resource"
+        )
+    ],
+    "upstream: http://x:8000/": [],
     "public_paths: ['/x/*']": [
         '6:20: servers[0].public_paths[0]: "/x/*" is all of /x: no token is asked for'
     ],
