@@ -134,7 +134,8 @@ def check_resource(text: str) -> str:
     """The public URL of an MCP server (RFC 8707 section 2, RFC 9728 section 1.2)."""
     check_url(text)
     if is_plain_http(text):
-        raise wrong(f"{shown(text)} is plain http", "https; http is for loopback only")
+        expected = "the https URL that clients use, even where TLS ends before the proxy; "
+        raise wrong(f"{shown(text)} is plain http", f"{expected}http is for loopback only")
     parts = urlsplit(text)
     path = parts.path or "/"
     canonical = canonical_path(path)

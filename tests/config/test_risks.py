@@ -142,6 +142,20 @@ def test_servers(desk: Desk, lines: str, warnings: list[str]) -> None:
     assert desk.warnings(at_server(lines)) == warnings
 
 
+def test_variables_in_a_text_are_not_replaced(desk: Desk) -> None:
+    text = at_server("audiences: ['${AUD}', '$AUD', '{AUD}', '${}']")
+    assert desk.warnings(text + "state_dir: /var/${NAME:-it}\n") == [
+        (
+            "6:17: servers[0].audiences[0]: ${AUD} is not replaced in a configuration; expected "
+            "the value itself, put in before it is read (envsubst, Helm)"
+        ),
+        (
+            "7:12: state_dir: ${NAME} is not replaced in a configuration; expected the value "
+            "itself, or the variable EXTAUTHZ_STATE_DIR and nothing here"
+        ),
+    ]
+
+
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_trusting_every_proxy(desk: Desk, network: str) -> None:
     assert desk.warnings(f"{SERVERS}listen: {{trusted_proxies: ['{network}']}}\n") == [
