@@ -20,12 +20,19 @@ _GOODBYE: Final = 1.0
 _REST: Final = 1.0
 
 
+class CannotListen(OSError):
+    """Nobody can listen on ``address``."""
+
+    def __init__(self, number: int | None, problem: str, address: Address) -> None:
+        super().__init__(number, problem)
+        self.address = address
+
+
 def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
     """Listen on ``address``: one socket, or several where a name has several addresses.
 
     ``reuse_port`` lets several processes share a TCP port; without it a second one fails.
-    A Unix socket that nobody listens on any more is replaced. Raises OSError that names
-    the address.
+    A Unix socket that nobody listens on any more is replaced. Raises CannotListen.
     """
     try:
         if isinstance(address, UnixAddress):
@@ -33,7 +40,7 @@ def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
         return _bind_tcp(address, reuse_port)
     except OSError as fault:
         problem = (fault.strerror or str(fault)).lower()
-        raise OSError(fault.errno, f"cannot listen on {address}: {problem}") from None
+        raise CannotListen(fault.errno, f"cannot listen on {address}: {problem}", address) from None
 
 
 class Listening(Protocol):
@@ -145,7 +152,7 @@ def reserve(address: Address) -> tuple[Address, list[socket.socket]]:
     """Keep ``address`` for processes that will listen on it with ``reuse_port``.
 
     Gives the address with its real port, and sockets that hold it until they are closed and
-    take no connections. Raises OSError where somebody else listens there.
+    take no connections. Raises CannotListen where somebody else listens there.
     """
     if isinstance(address, UnixAddress):
         raise OSError(f"cannot listen on {address}: several workers cannot share a Unix socket")

@@ -73,11 +73,23 @@ def _run(arguments: list[str]) -> int:
             importlib.import_module(f"{__name__}.{name}").add_parser(commands)
         else:
             commands.add_parser(name, help=purpose)
-    options = parser.parse_args(arguments)
+    options, left = parser.parse_known_args(arguments)
+    if left:
+        # With the usage of the command, where argparse shows that of the whole.
+        at_fault = parser if arguments[0] in left else commands.choices[options.command]
+        at_fault.error(f"unrecognized arguments: {' '.join(left)}{_meant(left, options)}")
     if getattr(options, "config", None) == "":
         # As from an unset shell variable: another file in its place would be no kindness.
         parser.error("argument --config: found an empty path; expected the path of a file")
     return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
+
+
+def _meant(left: list[str], options: argparse.Namespace) -> str:
+    """What to do about the first argument that is left, where that is a file's name."""
+    name = left[0]
+    is_file = name.endswith((".yaml", ".yml")) and not name.startswith("-")
+    wanted = is_file and getattr(options, "config", "") is None
+    return f"; give the file as --config {name}" if wanted else ""
 
 
 def _write_anything() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+from typing import TYPE_CHECKING
 
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import Loaded, load
 from extauthz.config.problems import ConfigError
 
 from .options import add_config, add_settings, given_settings
+
+if TYPE_CHECKING:
+    from .online import Finding
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,15 +47,19 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for warning in loaded.warnings:
         print(f"warning: {warning}")
-    if args.online and not _online(loaded):
-        print("not usable: an issuer has no usable keys")
-        return 1
-    print(f"ok: {summary(loaded)}")
+    warnings = len(loaded.warnings)
+    if args.online:
+        findings = _online(loaded)
+        if any(finding.level == "error" for finding in findings):
+            print("not usable: an issuer has no usable keys")
+            return 1
+        warnings += sum(finding.level == "warning" for finding in findings)
+    print(f"ok: {summary(loaded, warnings)}")
     return 0
 
 
-def summary(loaded: Loaded) -> str:
-    """What the configuration holds, in one line."""
+def summary(loaded: Loaded, warnings: int) -> str:
+    """What the configuration holds, in one line, and how many ``warnings`` there were."""
     policy = compile_policy(loaded)
     rules = sum(
         len(kind.rules())
@@ -62,7 +70,7 @@ def summary(loaded: Loaded) -> str:
         _count(len(policy.issuers), "issuer"),
         _count(len(policy.servers), "server"),
         _count(rules, "rule"),
-        _count(len(loaded.warnings), "warning"),
+        _count(warnings, "warning"),
     ]
     return f"{loaded.source or 'environment'}: {', '.join(counts)}"
 
@@ -71,11 +79,11 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def _online(loaded: Loaded) -> bool:
-    """Print what was found about every issuer; False when one has no usable keys."""
+def _online(loaded: Loaded) -> list[Finding]:
+    """Print what was found about every issuer, and give it back."""
     from .online import survey  # noqa: PLC0415 - needs an HTTP client, which nothing else here does
 
     findings = asyncio.run(survey(loaded))
     for finding in findings:
         print(finding)
-    return all(finding.level != "error" for finding in findings)
+    return findings

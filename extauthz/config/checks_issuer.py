@@ -9,7 +9,7 @@ from extauthz.core.claims import claim_path
 
 from .issuer import IssuerSettings
 from .parse import Entry
-from .problems import Fault, Loc
+from .problems import Fault, Loc, path_text
 from .urls import is_plain_http, split_url, url_host
 from .values import shown
 
@@ -29,8 +29,9 @@ def _no_url(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
     """Without a file nothing else can say where clients log in."""
     issuer = entry.settings.issuer
     if split_url(issuer) is None and not entry.lacks("issuer"):
+        likely = _with_scheme(issuer) or "the https URL of the issuer"
         what = f"{shown(issuer)} is no URL, so clients cannot be told where to log in"
-        expected = "the https URL of the issuer, or a configuration file with advertised_issuer"
+        expected = f"{likely}, or a configuration file with advertised_issuer"
         yield Fault((*at, "issuer"), f"{what}; expected {expected}")
 
 
@@ -46,12 +47,23 @@ def _key_source(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
         what = "off leaves no source of keys; expected jwks_uri or jwks_file beside it"
         yield Fault((*at, "discovery"), what)
     if split_url(issuer.issuer) is None and not entry.lacks("issuer"):
+        likely = "" if given else _with_scheme(issuer.issuer)
         if not given:
             what = f"{shown(issuer.issuer)} is no URL, so there is no discovery"
-            yield Fault((*at, "issuer"), f"{what}; expected jwks_uri or jwks_file beside it")
-        if issuer.advertised_issuer is None:
+            expected = "jwks_uri or jwks_file beside it"
+            if likely:
+                expected = f"{likely}; or, if it is the iss of tokens, jwks_uri or jwks_file, and "
+                expected += "advertised_issuer, beside it"
+            yield Fault((*at, "issuer"), f"{what}; expected {expected}")
+        if issuer.advertised_issuer is None and not likely:
             what = "missing; the issuer is no URL, so expected the URL that clients log in at"
             yield Fault((*at, "advertised_issuer"), what)
+
+
+def _with_scheme(text: str) -> str:
+    """The URL that a host and path without a scheme most likely stand for; empty for others."""
+    url = f"https://{text}"
+    return url if not set("?#") & set(text) and "." in (url_host(url) or "") else ""
 
 
 def _plain_http(entry: Entry[IssuerSettings], at: Loc, without_file: bool) -> Iterator[Fault]:
@@ -71,9 +83,12 @@ def _plain_http(entry: Entry[IssuerSettings], at: Loc, without_file: bool) -> It
             and (url_host(url) or "").strip("[]") not in issuer.allow_http_hosts
         ):
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
-            of = "allow_http_hosts of a configuration file"
-            of = of if without_file else "the file's allow_http_hosts"
-            yield Fault(loc, f"{what}; expected https, or its host in {of}")
+            host = (url_host(url) or "").strip("[]")
+            hosts = ", ".join((*issuer.allow_http_hosts, host))
+            allowed = f"{path_text((*at, 'allow_http_hosts'))}: [{hosts}]"
+            if without_file:
+                allowed = "its host in allow_http_hosts of a configuration file"
+            yield Fault(loc, f"{what}; expected https, or {allowed}")
 
 
 def _tenants(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from types import UnionType
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from .problems import Fault, Loc
+from .unreplaced import unreplaced
 from .values import FAULT, shown
 
 _KEY = "[key]"
@@ -23,6 +25,13 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
+}
+_KEY_WITHOUT_BLANK = re.compile(r"[A-Za-z_][A-Za-z0-9_.*-]*:(?=[^\s/]|/(?!/))")
+_RULES: dict[str | int, str] = {
+    "tools": "add: allow",
+    "prompts": "greet: allow",
+    "resources": '"file:///docs/*": allow',
+    "methods": "logging/setLevel: allow",
 }
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -58,16 +67,20 @@ def faults_of(error: ValidationError, model: type[BaseModel], at: Loc = ()) -> I
 def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel]) -> str:
     context = failure.get("ctx", {})
     found = failure["input"]
-    if kind == FAULT:
-        return str(failure["msg"])
     if kind == "extra_forbidden":
         return _unknown_key(loc, model)
+    if isinstance(found, str) and (what := unreplaced(loc, found) or _no_blank(kind, found)):
+        return what
+    if kind == FAULT:
+        return str(failure["msg"])
     if kind == "missing":
         return f"missing; expected {_described(loc, model)}"
     if kind in _EXPECTED:
         hint = ""
         if kind == "string_type" and isinstance(found, int | float):
             hint = ", in quotes if it looks like something else"
+        elif kind == "dict_type" and loc[-1] in _RULES and isinstance(found, tuple):
+            hint = f" such as {_RULES[loc[-1]]}"
         return f"found {shown(found)}; expected {_EXPECTED[kind]}{hint}"
     if kind == "literal_error":
         return f"found {shown(found)}; expected one of {_plain_list(context['expected'])}"
@@ -77,6 +90,12 @@ def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel
     if kind == "too_short":
         return "found an empty list; expected at least one entry"
     return f"{failure['msg']}; found {shown(found)}"
+
+
+def _no_blank(kind: str, found: str) -> str:
+    """What is wrong with a text that was to be a mapping; empty for any other."""
+    key = _KEY_WITHOUT_BLANK.match(found) if kind in ("model_type", "dict_type") else None
+    return f"found {shown(found)}; expected a blank after {key[0]}" if key else ""
 
 
 def _plain_list(text: str) -> str:

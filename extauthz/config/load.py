@@ -17,6 +17,7 @@ from .model import Settings
 from .parse import parse_settings
 from .problems import ConfigError, Fault, Loc, Place, Problem, path_text
 from .risks import risks
+from .unreplaced import unreplaced_in
 from .variables import COMMAND_LINE, ENVIRONMENT, Given, Variables
 from .yaml_source import Document, Plain, parse_yaml
 from .yaml_text import MAX_BYTES
@@ -75,6 +76,8 @@ def load(
     else:
         loaded, given, document = _from_file(path, data, environ, flags or {}, read)
     risky = [*risks(loaded.settings)]
+    if document is not None:
+        risky += unreplaced_in(given.values)
     if look_at_files:
         risky += unreadable_files(loaded.settings, read)
     return replace(loaded, warnings=(*_placed(risky, given, document), *loaded.warnings))

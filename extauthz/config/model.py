@@ -97,6 +97,8 @@ class LogSettings(Part):
 
 
 def _version(value: object) -> object:
+    if value == "1":
+        raise wrong('found the text "1"', "the number 1, without quotes")
     # A Literal would also take 1.0 and true.
     if type(value) is not int or value != 1:
         raise wrong(f"found {shown(value)}", "1, the only version there is")

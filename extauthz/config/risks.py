@@ -12,8 +12,9 @@ from .checks_server import KINDS, RULED_ELSEWHERE
 from .issuer import IssuerSettings
 from .model import Settings
 from .problems import Fault, Loc, quoted
+from .reach import out_of_reach
 from .server import RuleSettings, ServerSettings
-from .urls import exact_origin, is_plain_http
+from .urls import beyond_origin, exact_origin, is_plain_http
 
 _LONG_LEEWAY = 300.0
 _SHORT_COOLDOWN = 1.0
@@ -38,6 +39,7 @@ def risks(settings: Settings) -> Iterator[Fault]:
             what = "listen.grpc is off and few proxies send forward-auth the body; without it, "
             what += f"which tool is called is not known: every POST will be {_unverified(server)}"
             yield Fault(at, what)
+    yield from out_of_reach(settings.servers)
     yield from _shared_audiences(settings)
 
 
@@ -73,6 +75,8 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
         what = f"clients write {quoted(usual)} and get tokens for that, which audiences compare "
         what += "byte for byte"
         yield Fault((*at, "resource"), what)
+    if server.upstream and (beyond := beyond_origin(server.upstream)):
+        yield Fault((*at, "upstream"), beyond)
     if server.mode == "audit":
         what = "audit: nothing is refused for this server, only logged"
         yield Fault((*at, "mode"), what)

@@ -70,6 +70,17 @@ def exact_origin(url: str) -> str:
     return f"{parts.scheme}://{host}{at_port}"
 
 
+def beyond_origin(upstream: str) -> str:
+    """What is wrong with a path in an upstream; empty where there is none."""
+    parts = urlsplit(upstream)
+    if parts.path in ("", "/"):
+        return ""
+    return (
+        "has a path, but paths are passed on as the client wrote them; expected "
+        f"{parts.scheme}://{parts.netloc}, and the MCP server at the path of its resource"
+    )
+
+
 def _check_no_user(text: str) -> None:
     if names_user(text):
         raise wrong(f"{shown(text)} holds a user name or password", "a URL without them")
@@ -123,7 +134,8 @@ def check_resource(text: str) -> str:
     """The public URL of an MCP server (RFC 8707 section 2, RFC 9728 section 1.2)."""
     check_url(text)
     if is_plain_http(text):
-        raise wrong(f"{shown(text)} is plain http", "https; http is for loopback only")
+        expected = "the https URL that clients use, even where TLS ends before the proxy; "
+        raise wrong(f"{shown(text)} is plain http", f"{expected}http is for loopback only")
     parts = urlsplit(text)
     path = parts.path or "/"
     canonical = canonical_path(path)

@@ -9,7 +9,7 @@ import yaml
 from .problems import Place, Problem, quoted
 
 _STARRED = re.compile(r"\*[^\s,:\[\]{}]*")
-_NO_BLANK = re.compile(r"[ ]*(?:- +)*[A-Za-z_]+:[^\s:]")
+_NO_BLANK = re.compile(r"[ ]*(?:- +)*([A-Za-z_]+:)[^\s:]")
 _IN_BLOCK = ("while parsing a block mapping", "while parsing a block collection")
 _INDENTATION = "expected the indentation of the entries it belongs to"
 _QUOTES = "expected quotes around the whole text"
@@ -48,9 +48,15 @@ def _usual(error: yaml.MarkedYAMLError, text: str) -> str:
             return f"a second colon with a blank after it; {_QUOTES}, or a line of its own"
         above = text.splitlines()[: mark.line]
         last = next((one for one in reversed(above) if one.strip()), "")
-        if _NO_BLANK.match(last):
-            return "a key after a line without a blank after its colon; expected one there"
+        if key := _NO_BLANK.match(last):
+            return (
+                f"a key after a line without a blank after its colon; expected one after {key[1]}"
+            )
         return f"a key that is indented deeper than those beside it; {_INDENTATION}"
+    key = _NO_BLANK.match(_line(text, error.context_mark))
+    if key and error.context == "while scanning a simple key":
+        line = error.context_mark.line + 1 if error.context_mark else 0
+        return f"no blank after the colon in line {line}; expected one after {key[1]}"
     if error.context_mark is not None and (error.context or "").startswith(_IN_BLOCK):
         since = f"what begins in line {error.context_mark.line + 1}"
         if not before.strip():

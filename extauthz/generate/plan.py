@@ -17,7 +17,7 @@ from extauthz.config.base import EdgeTlsSettings, TlsSettings
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import Loaded
 from extauthz.config.model import ListenSettings
-from extauthz.config.urls import split_url
+from extauthz.config.urls import beyond_origin, split_url
 from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, RESOURCE_METADATA
 from extauthz.core.hosts import is_loopback, split_host
 from extauthz.core.matching import patterns_of
@@ -284,12 +284,8 @@ def _upstream(server: Server, url: str | None) -> Upstream:
     where = split_host(parts.netloc) if parts else None
     if parts is None or where is None:
         raise CannotWrite(f"server {server.name}: upstream is no URL of a host")
-    if parts.path not in ("", "/"):
-        raise CannotWrite(
-            f"server {server.name}: upstream has a path, but paths are passed on as the client "
-            f"wrote them; expected {parts.scheme}://{parts.netloc}, and the MCP server at the "
-            "path of its resource"
-        )
+    if beyond := beyond_origin(url):
+        raise CannotWrite(f"server {server.name}: upstream {beyond}")
     tls = parts.scheme == "https"
     host, port = where
     address = TcpAddress(host.strip("[]"), port or (443 if tls else 80))

@@ -310,13 +310,14 @@ class Refresher:
 
     def _tell(self, key_set: KeySet) -> None:
         name = self.source.name
-        _log.info("issuer %s has %d usable keys", name, len(key_set.keys))
+        number = len(key_set.keys)
+        _log.info("issuer %s has %d usable key%s", name, number, "" if number == 1 else "s")
         published = [reason for reason in key_set.skipped if PRIVATE_KEY_PUBLISHED in reason]
         if published:
             _log.error("issuer %s: %s", name, "; ".join(published[:_SHOWN_REASONS]))
         if key_set.skipped:
             _log.info(
-                "issuer %s: %d keys are skipped: %s",
+                "issuer %s: keys that are skipped (%d): %s",
                 name,
                 len(key_set.skipped),
                 "; ".join(key_set.skipped[:_SHOWN_REASONS]),

@@ -13,6 +13,7 @@ from typing import Final
 
 import extauthz
 from extauthz.adapters.native_missing import NativeMissing
+from extauthz.adapters.sockets import CannotListen
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.load import Loaded
 from extauthz.telemetry.formats import FORMATS
@@ -26,6 +27,7 @@ from .heap import keep_for_next
 from .loop import new_loop
 from .reload import POLL_SECONDS, ConfigWatch
 from .service import Service
+from .unheard import why_unheard
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,9 @@ def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_serve(Service(loaded, pipe, spans), loaded, load_again))
+    except CannotListen as fault:
+        _log.critical("cannot serve: %s", why_unheard(fault, loaded.settings.listen))
+        return 1
     except (OSError, TlsFilesError, NativeMissing) as fault:
         _log.critical("cannot serve: %s", fault)
         return 1

@@ -49,3 +49,34 @@ def test_a_choice_that_is_none_is_told_without_the_settings(
     _, error = told(capsys, "generate", "foo")
     assert "invalid choice: 'foo'" in error
     assert not FLAGS & words(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("validate", "r.yaml"), "r.yaml; give the file as --config r.yaml"),
+        (("serve", "r.yml"), "r.yml; give the file as --config r.yml"),
+        (("generate", "nginx", "r.yaml"), "r.yaml; give the file as --config r.yaml"),
+        (("validate", "--config", "r.yaml", "s.yaml"), "s.yaml"),
+        (("validate", "--r.yaml"), "--r.yaml"),
+        (("validate", "--confg", "r.yaml"), "--confg r.yaml"),
+        (("serve", "--confg", "x"), "--confg x"),
+        (("version", "x"), "x"),
+    ],
+)
+def test_what_a_command_does_not_know_is_told_with_its_usage(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    _, error = told(capsys, *arguments)
+    command = arguments[0]
+    assert error.startswith(f"usage: extauthz {command} ")
+    assert error.splitlines()[-1].startswith(f"extauthz {command}")
+    assert error.endswith(f": error: unrecognized arguments: {said}\n")
+
+
+def test_an_option_before_the_command_is_told_with_the_usage_of_the_whole(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, error = told(capsys, "--confg", "version")
+    assert error.startswith("usage: extauthz [-h] [--version] COMMAND")
+    assert error.endswith("extauthz: error: unrecognized arguments: --confg\n")

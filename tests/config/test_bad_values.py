@@ -13,6 +13,8 @@ TOP = {
     "tokens, state_dir, workers, drain, log",
     "revocation: {}": "6:1: revocation: reserved for a later version; expected it to be absent",
     "listen: 9191": "6:9: listen: found the number 9191; expected a mapping of keys to values",
+    "listen: {grpc: '${AT}'}": "6:16: listen.grpc: ${AT} is not replaced in a configuration; "
+    "expected the value itself, or the variable EXTAUTHZ_LISTEN_GRPC and nothing here",
     "listen: {grpc: 9191}": "6:16: listen.grpc: found the number 9191; expected host:port or "
     "unix:/path, or off",
     "listen: {grpc: ':9191'}": '6:16: listen.grpc: ":9191" names no host; expected 0.0.0.0:9191 '
@@ -71,6 +73,8 @@ TOP = {
 }
 
 ISSUER = {
+    "jwks_uri: '${KEYS}'": "4:15: issuers[0].jwks_uri: ${KEYS} is not replaced in a configuration; "
+    "expected the value itself, put in before it is read (envsubst, Helm)",
     "issuer2: x": "4:5: issuers[0].issuer2: unknown key; expected issuer?",
     "introspection: {}": "4:5: issuers[0].introspection: reserved for a later version; expected "
     "it to be absent",
@@ -88,12 +92,15 @@ ISSUER = {
     'issuers[0].required_claims.tid: "mine" is no tenant; expected a GUID',
     "accepted_issuers: ['http://x.example']": "4:24: issuers[0].accepted_issuers[0]: "
     '"http://x.example" is plain http, whose answers anyone on the way can forge; expected https, '
-    "or its host in the file's allow_http_hosts",
+    "or issuers[0].allow_http_hosts: [x.example]",
+    "accepted_issuers: ['http://x.example']\nallow_http_hosts: [y.example]": "4:24: "
+    'issuers[0].accepted_issuers[0]: "http://x.example" is plain http, whose answers anyone on the '
+    "way can forge; expected https, or issuers[0].allow_http_hosts: [y.example, x.example]",
     "advertised_issuer: mine": '4:24: issuers[0].advertised_issuer: "mine" is not an http(s) URL; '
     "expected an absolute URL such as https://host/path",
     "jwks_uri: http://k.example/k": '4:15: issuers[0].jwks_uri: "http://k.example/k" is plain '
-    "http, whose answers anyone on the way can forge; expected https, or its host in the file's "
-    "allow_http_hosts",
+    "http, whose answers anyone on the way can forge; expected https, or "
+    "issuers[0].allow_http_hosts: [k.example]",
     "jwks_uri: https://k.example/k#x": '4:15: issuers[0].jwks_uri: "https://k.example/k#x" is not '
     "an http(s) URL; expected an absolute URL without fragment",
     "jwks_uri: https://k.example/k\njwks_file: k": "5:16: issuers[0].jwks_file: given beside "
@@ -157,7 +164,15 @@ SERVER = {
     "scopes: [a b]": '6:14: servers[0].scopes[0]: "a b" is not a scope; expected one scope: '
     "visible ASCII without space, double quote or backslash",
     "scopes: a": '6:13: servers[0].scopes: found "a"; expected a list',
-    "tools: [a]": "6:12: servers[0].tools: found a list; expected a mapping of keys to values",
+    "tools: [a]": "6:12: servers[0].tools: found a list; expected a mapping of keys to values such "
+    "as add: allow",
+    "resources: [a]": "6:16: servers[0].resources: found a list; expected a mapping of keys to "
+    'values such as "file:///docs/*": allow',
+    "tools: add:deny": '6:12: servers[0].tools: found "add:deny"; expected a blank after add:',
+    "tools: http://x": '6:12: servers[0].tools: found "http://x"; expected a mapping of keys to '
+    "values",
+    "audiences: 'https://${AUD:-secret}/'": "6:16: servers[0].audiences: ${AUD} is not replaced in "
+    "a configuration; expected the value itself, put in before it is read (envsubst, Helm)",
     "tools:": "6:11: servers[0].tools: found nothing; expected a mapping of keys to values",
     "tools: {a: yes}": '6:16: servers[0].tools.a: found "yes"; expected allow, deny, a list of '
     "scopes, or {scopes: , any_scopes: , claims: }",
@@ -247,6 +262,11 @@ def test_servers(desk: Desk, line: str, problem: str) -> None:
             "version: 1.0",
             ("1:10: version: found the number 1.0; expected 1, the only version there is"),
         ),
+        (
+            'version: "1"',
+            '1:10: version: found the text "1"; expected the number 1, without quotes',
+        ),
+        ('version: "2"', '1:10: version: found "2"; expected 1, the only version there is'),
         ("version: true", "1:10: version: found true; expected 1, the only version there is"),
         ("version: 1", "1:1: issuers: missing; expected the issuers whose tokens are taken"),
         ("version: 1", "1:1: servers: missing; expected the protected MCP servers"),
@@ -258,6 +278,17 @@ def test_servers(desk: Desk, line: str, problem: str) -> None:
         (
             "issuers: [1]",
             ("1:11: issuers[0]: found the number 1; expected a mapping of keys to values"),
+        ),
+        (
+            "issuers: ['issuer:https://x.example/y']",
+            (
+                '1:11: issuers[0]: found "issuer:https://x.example/y"; expected a blank after '
+                "issuer:"
+            ),
+        ),
+        (
+            "issuers: ['https://x.example/y']",
+            ('1:11: issuers[0]: found "https://x.example/y"; expected a mapping of keys to values'),
         ),
         (
             "servers: [{}]",

@@ -164,7 +164,7 @@ def test_online_a_good_issuer(folder: Path, capsys: Capture) -> None:
     assert code == 0
     assert lines[0] == f"ok: issuer {name}: 1 key from {url}/keys for ES256"
     assert lines[1].startswith(f"warning: issuer {name}: key skipped: member 2")
-    assert lines[2:] == ["ok: ./extauthz.yaml: 1 issuer, 1 server, 0 rules, 0 warnings"]
+    assert lines[2:] == ["ok: ./extauthz.yaml: 1 issuer, 1 server, 0 rules, 1 warning"]
 
 
 def test_online_what_keeps_clients_out_is_a_warning(folder: Path, capsys: Capture) -> None:
@@ -173,6 +173,15 @@ def test_online_what_keeps_clients_out_is_a_warning(folder: Path, capsys: Captur
     assert code == 0
     assert any("code_challenge_methods_supported" in line for line in lines)
     assert any("register themselves" in line for line in lines)
+
+
+def test_every_warning_that_is_printed_is_counted(folder: Path, capsys: Capture) -> None:
+    with issuer() as url:
+        text = at_server("mode: audit").replace("https://a.example", url)
+        code, lines = online(folder, text, capsys)
+    assert code == 0
+    assert sum(line.startswith("warning: ") for line in lines) == 4
+    assert lines[-1] == "ok: ./extauthz.yaml: 1 issuer, 1 server, 0 rules, 4 warnings"
 
 
 def test_online_no_metadata_for_clients_is_a_warning(folder: Path, capsys: Capture) -> None:

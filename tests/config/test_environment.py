@@ -102,7 +102,8 @@ def test_why_an_audience_is_not_taken_for_the_public_url(desk: Desk) -> None:
 
     assert said("http://mcp.example.com/x").endswith(
         'expected EXTAUTHZ_RESOURCE (OAUTH_AUDIENCE is none: "http://mcp.example.com/x" is plain '
-        "http; expected https; http is for loopback only)"
+        "http; expected the https URL that clients use, even where TLS ends before the proxy; http "
+        "is for loopback only)"
     )
     assert "user name or password" in (told := said("https://me:hunter2@mcp.example.com/x"))
     assert "hunter2" not in told
@@ -187,8 +188,9 @@ def test_any_audience_must_be_said_out_loud(desk: Desk) -> None:
         (
             {"EXTAUTHZ_RESOURCE": "http://mcp.example.com"},
             (
-                'EXTAUTHZ_RESOURCE: "http://mcp.example.com" is plain http; expected https; http '
-                "is for loopback only"
+                'EXTAUTHZ_RESOURCE: "http://mcp.example.com" is plain http; expected the https '
+                "URL that clients use, even where TLS ends before the proxy; http is for loopback "
+                "only"
             ),
         ),
         (

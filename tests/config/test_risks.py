@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.config.desk import SERVERS, Desk, at_issuer, at_server
+from tests.config.desk import HEAD, SERVERS, Desk, at_issuer, at_server
 
 ISSUER = {
     "jwks_uri: http://k.example/k\nallow_http_hosts: [k.example]": [
@@ -62,6 +62,13 @@ SERVER = {
             "elsewhere"
         )
     ],
+    "upstream: http://x:8000/mcp": [
+        (
+            "6:15: servers[0].upstream: has a path, but paths are passed on as the client wrote "
+            "them; expected http://x:8000, and the MCP server at the path of its resource"
+        )
+    ],
+    "upstream: http://x:8000/": [],
     "public_paths: ['/x/*']": [
         '6:20: servers[0].public_paths[0]: "/x/*" is all of /x: no token is asked for'
     ],
@@ -135,6 +142,20 @@ def test_servers(desk: Desk, lines: str, warnings: list[str]) -> None:
     assert desk.warnings(at_server(lines)) == warnings
 
 
+def test_variables_in_a_text_are_not_replaced(desk: Desk) -> None:
+    text = at_server("audiences: ['${AUD}', '$AUD', '{AUD}', '${}']")
+    assert desk.warnings(text + "state_dir: /var/${NAME:-it}\n") == [
+        (
+            "6:17: servers[0].audiences[0]: ${AUD} is not replaced in a configuration; expected "
+            "the value itself, put in before it is read (envsubst, Helm)"
+        ),
+        (
+            "7:12: state_dir: ${NAME} is not replaced in a configuration; expected the value "
+            "itself, or the variable EXTAUTHZ_STATE_DIR and nothing here"
+        ),
+    ]
+
+
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_trusting_every_proxy(desk: Desk, network: str) -> None:
     assert desk.warnings(f"{SERVERS}listen: {{trusted_proxies: ['{network}']}}\n") == [
@@ -190,10 +211,64 @@ def test_a_shared_audience(desk: Desk) -> None:
     ]
 
 
+def test_a_match_that_leaves_out_the_server_s_own_resource(desk: Desk) -> None:
+    """Host and path come as clients send them, so that nothing else gets requests there."""
+    own = 'servers[0].match: does not cover the server\'s own resource "https://m.example/x": '
+    advice = "; name m.example in match.hosts and /x in match.paths"
+    for match in ("paths: [/xy]", "paths: [/x/y]", "hosts: [n.example]", "hosts: ['m.example:81']"):
+        assert desk.warnings(at_server(f"match: {{{match}}}")) == [
+            f"6:12: {own}requests for it go to nobody (no_matching_server){advice}"
+        ]
+    other = "  - {name: all, resource: https://m.example/, match: {hosts: ['*']}}\n"
+    assert desk.warnings(at_server("match: {paths: [/y]}") + other) == [
+        f"6:12: {own}requests for it go to all{advice}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "advice"),
+    [
+        (
+            "/b",
+            "/b/sub\n    match: {hosts: ['*']}",
+            "name m.example in match.hosts and /b/sub in match.paths",
+        ),
+        (
+            "/b\n    match: {paths: [/b, /c/d]}",
+            "/c/d/e\n    match: {paths: [/c]}",
+            "name m.example in match.hosts and /c/d/e in match.paths",
+        ),
+        (
+            ":81/b\n    match: {hosts: ['m.example:81'], paths: [/]}",
+            ":81/c",
+            "name m.example:81 in match.hosts and /c in match.paths",
+        ),
+    ],
+)
+def test_a_server_whose_resource_another_one_matches_more_exactly(
+    desk: Desk, first: str, second: str, advice: str
+) -> None:
+    (warning,) = desk.warnings(
+        f"{HEAD}servers:\n  - name: b\n    resource: https://m.example{first}\n"
+        f"  - name: c\n    resource: https://m.example{second}\n"
+    )
+    at = "match" if "match" in second else "resource"
+    own = f'the server\'s own resource "https://m.example{second.partition(chr(10))[0]}"'
+    assert warning.partition(": ")[2] == (
+        f"servers[1].{at}: requests for {own} go to b, which matches them more exactly; {advice}"
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
         SERVERS,
+        at_server("match: {paths: [/x/]}"),
+        at_server("match: {paths: [/y, /]}"),
+        at_server("match: {hosts: [n.example, '*.example']}"),
+        at_server("match: {hosts: ['*'], paths: [/]}") + "  - resource: https://m.example/x/y\n",
+        at_server("match: {hosts: [m.example]}") + "  - resource: https://m.example/x/y\n",
+        SERVERS.replace("https://m.example/x", "http://127.0.0.1:8443/x"),
         at_issuer("leeway: 300s\nkeys: {cooldown: 1s}"),
         at_issuer("jwks_uri: http://localhost:1/k"),
         at_server("unverified_calls: allow_without_rules"),

@@ -12,7 +12,13 @@ from tests.config.desk import HEAD, TAIL, Desk, at_issuer, at_server
 @pytest.mark.parametrize(
     ("resource", "problem"),
     [
-        ("http://m.example/x", "is plain http; expected https; http is for loopback only"),
+        (
+            "http://m.example/x",
+            (
+                "is plain http; expected the https URL that clients use, even where TLS ends "
+                "before the proxy; http is for loopback only"
+            ),
+        ),
         ("/x", "is not an http(s) URL; expected an absolute URL such as https://host/path"),
         (
             "https://u:p@m.example/x",
@@ -75,7 +81,7 @@ def test_a_resource_may_be_plain_http_on_loopback(desk: Desk, resource: str) -> 
             "http://a.example",
             (
                 '"http://a.example" is plain http, whose answers anyone on the way '
-                "can forge; expected https, or its host in the file's allow_http_hosts"
+                "can forge; expected https, or issuers[0].allow_http_hosts: [a.example]"
             ),
         ),
         (
@@ -104,11 +110,20 @@ def test_an_issuer_that_is_no_url_needs_keys_and_a_place_to_log_in(desk: Desk) -
     text = f"version: 1\nissuers:\n  - issuer: stytch.com/p\n{TAIL}"
     assert desk.problems(text) == [
         (
-            "3:5: issuers[0].advertised_issuer: missing; the issuer is no URL, so expected the URL "
-            "that clients log in at"
-        ),
-        (
             '3:13: issuers[0].issuer: "stytch.com/p" is no URL, so there is no discovery; expected '
+            "https://stytch.com/p; or, if it is the iss of tokens, jwks_uri or jwks_file, and "
+            "advertised_issuer, beside it"
+        )
+    ]
+    missing = (
+        "3:5: issuers[0].advertised_issuer: missing; the issuer is no URL, so expected the URL "
+        "that clients log in at"
+    )
+    assert desk.problems(text.replace("servers", "    jwks_file: k\nservers")) == [missing]
+    assert desk.problems(text.replace("stytch.com/p", "stytch")) == [
+        missing,
+        (
+            '3:13: issuers[0].issuer: "stytch" is no URL, so there is no discovery; expected '
             "jwks_uri or jwks_file beside it"
         ),
     ]

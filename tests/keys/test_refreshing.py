@@ -252,6 +252,18 @@ async def test_what_happens_is_told_once_and_without_key_material(
     assert private["n"] not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("published", "told"), [(("a",), "1 usable key"), (("a", "b"), "2 usable keys")]
+)
+async def test_how_many_keys_there_are_is_told(
+    desk: Desk, caplog: pytest.LogCaptureFixture, published: tuple[str, ...], told: str
+) -> None:
+    desk.issuer.publish(*published)
+    caplog.set_level(logging.INFO, "extauthz.keys")
+    await desk.open()
+    assert any(record.getMessage().endswith(f" has {told}") for record in caplog.records)
+
+
 async def test_closing_ends_every_task_and_answers_who_waits(desk: Desk) -> None:
     desk.issuer.gate.clear()
     store = await desk.open()

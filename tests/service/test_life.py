@@ -225,8 +225,31 @@ def test_a_snapshot_serves_through_a_restart_while_the_issuer_is_down(tmp_path: 
         assert told["from_snapshot"]
 
 
-def test_a_taken_port_is_a_clear_error_and_exit_1(service: Running) -> None:
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(service.file)]
+@pytest.mark.parametrize("name", ["admin", "http", "grpc"])
+def test_a_taken_port_is_a_clear_error_and_exit_1(service: Running, name: str) -> None:
+    others = [f"--listen-{one}=127.0.0.1:0" for one in ("admin", "http", "grpc") if one != name]
+    assert refused_to_serve(service, *others) == (
+        f"cannot serve: cannot listen on 127.0.0.1:{service.ports[name]}: address already in use: "
+        "another program, perhaps another extauthz, listens there; stop it, or set "
+        f"listen.{name} (flag --listen-{name}, variable EXTAUTHZ_LISTEN_{name.upper()})"
+    )
+
+
+def test_an_address_of_another_machine_is_a_clear_error_and_exit_1(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    assert refused_to_serve(running, "--listen-admin=192.0.2.1:9090") == (
+        "cannot serve: cannot listen on 192.0.2.1:9090: cannot assign requested address: this "
+        "machine has no such address; set listen.admin (flag --listen-admin, variable "
+        "EXTAUTHZ_LISTEN_ADMIN)"
+    )
+
+
+def refused_to_serve(running: Running, *flags: str) -> str:
+    """What a service says that cannot begin."""
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file), *flags]
     ended = subprocess.run(command, capture_output=True, timeout=20, check=False)
     assert ended.returncode == 1
-    assert b"cannot listen on 127.0.0.1" in ended.stdout
+    (critical,) = [
+        line for line in map(json.loads, ended.stdout.splitlines()) if line["level"] == "critical"
+    ]
+    return str(critical["msg"])
