@@ -78,7 +78,7 @@ _ASKED = (
 CATALOGUE: Final = {
     Code.UNREACHABLE: Entry(
         "No HTTP answer comes from this address",
-        "Check the URL (https, or http?), that the proxy runs, and --ca-file for a private authority.",
+        "Check the URL (https, or http?), that the proxy runs, --ca-file for a private authority.",
     ),
     Code.PLAIN_HTTP: Entry(
         "Tokens cross the network in the clear",

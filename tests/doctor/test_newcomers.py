@@ -52,7 +52,7 @@ def test_the_audience(open_clinic: Clinic, run: Run) -> None:
     code, told = run(config, "explain", "--url", url, "--token", "-", token=token)
     assert code == 1
     assert f"FAIL audience expected {url}/ found {url}" in told
-    assert f"or write audiences: [{url}/, {url}]" in told
+    assert f"or, if it means this server alone, write audiences: [{url}/, {url}]" in told
 
 
 def test_the_slash_of_the_issuer(open_clinic: Clinic, run: Run) -> None:
