@@ -87,7 +87,7 @@ class NativeDoor:
         except ImportError:
             raise NativeMissing(
                 "listen.grpc_transport: native needs a package that is not installed: "
-                "pip install 'extauthz[native]', or leave listen.grpc_transport out"
+                "pip install '.[native]' in a clone, or leave listen.grpc_transport out"
             ) from None
         self._connection = Http2Connection
         self._servicer = CheckServicer(authorizer, mcp_namespace)

@@ -17,6 +17,12 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEY = "extauthz.user"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
+REWRITTEN = (
+    "the web server takes the peer's address from X-Forwarded-For, which a client can write, so"
+    " that nobody can be trusted by it. Switch that off: uvicorn --no-proxy-headers"
+    " (proxy_headers=False); gunicorn: a uvicorn worker with proxy_headers False in its"
+    " CONFIG_KWARGS; hypercorn: without ProxyFixMiddleware; daphne: without --proxy-headers"
+)
 
 
 def user_of(scope: Scope) -> AuthenticatedUser | None:
@@ -34,9 +40,11 @@ class IdentityMiddleware:
     """Lets only requests of trusted proxies pass, and says in the scope who is calling.
 
     ``server`` is this server's name in the gateway's file. ``trusted_proxies`` are networks
-    of the gateway; a peer on a Unix socket is always one. ``claims`` names the headers of
-    ``forward.headers``. ``public`` lets public paths pass, which carry no identity.
-    ``open_paths`` are exact paths that anyone may ask for directly, such as health checks.
+    of the gateway; a peer on a Unix socket is always one. A web server that takes the peer
+    from ``X-Forwarded-For``, as uvicorn does unless told otherwise, makes every answer 403.
+    ``claims`` names the headers of ``forward.headers``. ``public`` lets public paths pass,
+    which carry no identity. ``open_paths`` are exact paths that anyone may ask for directly,
+    such as health checks.
     """
 
     def __init__(
@@ -72,23 +80,53 @@ class IdentityMiddleware:
         await self._app({**scope, KEY: user}, receive, send)
 
     def _judge(self, scope: Scope) -> AuthenticatedUser | None:
-        if not self._trusts(scope.get("client")):
-            raise AroundTheGateway("the peer is not a trusted proxy")
+        client: tuple[str, int] | None = scope.get("client")
         lines = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]
+        if client is not None:  # None on a Unix socket
+            if _is_of_a_header(client, lines):
+                raise AroundTheGateway(REWRITTEN)
+            if not self._trusts(client[0]):
+                raise AroundTheGateway(f"the peer {client[0]} is not a trusted proxy")
         user = read_identity(lines, server=self._server, claims=self._claims)
         if user is None and not self._public:
             raise AroundTheGateway("the header x-auth-issuer is missing: no token was verified")
         return user
 
-    def _trusts(self, client: tuple[str, int] | None) -> bool:
-        if client is None:
-            return True
+    def _trusts(self, peer: str) -> bool:
         try:
-            address = ip_address(client[0])
+            address = ip_address(peer)
         except ValueError:
             return False
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
+
+
+def _is_of_a_header(client: tuple[str, int], lines: Iterable[tuple[str, str]]) -> bool:
+    """Whether the web server put the word of a header in the place of the peer.
+
+    Most that do so set port 0, which no peer has. uvicorn (0.54) takes a port from
+    ``X-Forwarded-For: 10.0.0.1:1234``, daphne one from ``X-Forwarded-Port``.
+    """
+    host, port = client[0], client[1]
+    if not port:
+        return True
+    for line_name, value in lines:
+        name = line_name.lower()
+        if name == "x-forwarded-port" and _number(value) == port:
+            return True
+        if name == "x-forwarded-for":
+            for one in value.split(","):
+                address, _, number = one.strip().rpartition(":")
+                if address in (host, f"[{host}]") and _number(number) == port:
+                    return True
+    return False
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, why: str) -> None:

@@ -17,13 +17,16 @@ class ListenSettings(Part):
     """Where the service listens."""
 
     grpc: Listen = Field(
-        default=written("127.0.0.1:9191"), description="Envoy's gRPC ext_authz and gRPC health."
+        default=written("127.0.0.1:9191"),
+        description="Envoy's gRPC ext_authz and gRPC health. `host:port`, `unix:/path` or `off`.",
     )
     http: Listen = Field(
-        default=written("127.0.0.1:8080"), description="Forward-auth doors and OAuth documents."
+        default=written("127.0.0.1:8080"),
+        description="Forward-auth doors and OAuth documents. `host:port`, `unix:/path` or `off`.",
     )
     admin: Listen = Field(
-        default=written("127.0.0.1:9090"), description="Health, metrics and status: never public."
+        default=written("127.0.0.1:9090"),
+        description="Health, metrics and status: never public. `host:port`, `unix:/path` or `off`.",
     )
     grpc_transport: Literal["grpcio", "native"] = Field(
         default="grpcio", description="The gRPC server; `native` needs the extra of that name."

