@@ -1,6 +1,6 @@
 """Measure the service against servers that decide nothing, all in one run.
 
-    python bench/check.py               everything, about ten minutes
+    python bench/check.py               everything, about a quarter of an hour
     python bench/check.py --quick       the figures that matter most, about one minute
     python bench/check.py --only grpc   one chapter
 

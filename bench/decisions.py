@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from world import HOST, Setup, World, in_turn, nginx_headers
 
+from extauthz.adapters.envoy import to_response
 from extauthz.config.compile import compile_policy
 from extauthz.config.load import load
 from extauthz.core.engine import Engine
@@ -44,6 +45,15 @@ class Decisions:
         decision = self.engine.decide(request, self.keys, now=time.time())
         if not isinstance(decision, Allow):
             raise RuntimeError(f"not allowed: {decision}")
+
+
+def reply_to(world: World) -> bytes:
+    """What Envoy is answered when it asks about an allowed request, over gRPC."""
+    decisions = Decisions.of(world, Setup())
+    allow = decisions.engine.decide(request(world.token()), decisions.keys, now=time.time())
+    if not isinstance(allow, Allow):
+        raise TypeError(f"not allowed: {allow}")
+    return to_response(allow).SerializeToString()
 
 
 def key_sets(world: World, policy: Policy) -> dict[str, KeySet]:

@@ -1,12 +1,13 @@
 """Servers that decide nothing: what the same stack can do at most.
 
-Usage: python bench/floors.py KIND PORT
+Usage: python bench/floors.py KIND PORT [REPLY], where REPLY is a file to answer with
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -95,10 +96,13 @@ async def _serve_asgi(port: int) -> None:
     await uvicorn.Server(settings).serve()
 
 
-def main(kind: str, port: int) -> None:
-    """Serve until killed."""
+def main(kind: str, port: int, reply: Path | None = None) -> None:
+    """Serve until killed; ``reply`` holds what the native server answers in place of its own."""
     transport, _, what = kind.partition("-")
     check = _allow if what == "allow" else _empty
+    constant = _ALLOWED if what == "allow" else _EMPTY
+    if reply is not None:
+        constant = reply.read_bytes()
 
     async def serve() -> None:
         if transport == "http":
@@ -106,7 +110,7 @@ def main(kind: str, port: int) -> None:
         elif transport == "asgi":
             await _serve_asgi(port)
         elif transport == "native":
-            await _serve_native(_ALLOWED if what == "allow" else _EMPTY, port)
+            await _serve_native(constant, port)
         else:
             await _serve_grpc(grpc.aio.server(), check, port)
 
@@ -115,4 +119,4 @@ def main(kind: str, port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *map(Path, sys.argv[3:]))

@@ -95,11 +95,11 @@ def processor_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def floor(kind: str, folder: Path) -> Iterator[int]:
-    """A server of ``floors.py``; gives its port."""
+def floor(kind: str, folder: Path, *reply: Path) -> Iterator[int]:
+    """A server of ``floors.py``, with the ``reply`` it is to give if any; gives its port."""
     port = free_port()
-    command: list[str | Path] = [sys.executable, _HERE / "floors.py", kind, str(port)]
-    with program(command, folder / f"{kind}.log", lambda: accepts(port)):
+    command: list[str | Path] = [sys.executable, _HERE / "floors.py", kind, str(port), *reply]
+    with program(command, folder / f"{kind}-{port}.log", lambda: accepts(port)):
         yield port
 
 
