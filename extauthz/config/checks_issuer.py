@@ -77,13 +77,9 @@ def _plain_http(entry: Entry[IssuerSettings], at: Loc, without_file: bool) -> It
         ((*at, "jwks_uri"), issuer.jwks_uri),
     ]
     for loc, url in urls:
-        if (
-            url
-            and is_plain_http(url)
-            and (url_host(url) or "").strip("[]") not in issuer.allow_http_hosts
-        ):
+        host = (url_host(url or "") or "").strip("[]")
+        if url and is_plain_http(url) and host not in issuer.allow_http_hosts:
             what = f"{shown(url)} is plain http, whose answers anyone on the way can forge"
-            host = (url_host(url) or "").strip("[]")
             hosts = ", ".join((*issuer.allow_http_hosts, host))
             allowed = f"{path_text((*at, 'allow_http_hosts'))}: [{hosts}]"
             if without_file:

@@ -133,20 +133,25 @@ def _audience(
     others = [one for one in servers if one.audiences and not one.audiences.isdisjoint(found)]
     for other in others:
         yield f"it is for the server {other.name}: the client must ask for a token for this one"
-    for text in [] if others else found:
-        for wanted in sorted(server.audiences):
+    if not others:
+        yield from _nearly(server.audiences, found)
+    for name in ("client_id", "azp", "cid", "appid", "resource"):
+        if name in claims and claims[name] in [*server.audiences]:
+            yield f"the expected audience is in the claim {name}: set audience_claim: {name}"
+
+
+def _nearly(audiences: frozenset[str], found: Iterable[str]) -> Iterator[str]:
+    for text in found:
+        for wanted in sorted(audiences):
             difference = _difference(text, wanted)
             if difference:
                 # The whole list, since the key replaces its default, which is the resource.
-                both = ", ".join((*sorted(server.audiences), text))
+                both = ", ".join((*sorted(audiences), text))
                 yield (
                     f"the token's audience differs from {wanted} only by {difference}: ask the "
                     f"issuer for {wanted}, or, if it means this server alone, write "
                     f"audiences: [{both}]"
                 )
-    for name in ("client_id", "azp", "cid", "appid", "resource"):
-        if name in claims and claims[name] in [*server.audiences]:
-            yield f"the expected audience is in the claim {name}: set audience_claim: {name}"
 
 
 def _difference(found: str, wanted: str) -> str:

@@ -264,7 +264,7 @@ def check_times(
     elif facts.issued_at is not None and not now >= facts.issued_at - leeway:
         refusal = Refusal(Reason.TOKEN_NOT_YET_VALID, "iat is yet to come")
     elif facts.issued_at is not None and not facts.issued_at <= facts.expires + leeway:
-        # Leeway let it come so far, and twice as much lies between.
+        # Each is within the leeway of now, and yet they are further apart than it.
         refusal = Refusal(Reason.MALFORMED_TOKEN, "iat is after exp")
     else:
         refusal = None
