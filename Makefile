@@ -153,6 +153,14 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/p
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(CLIENTS) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
 	    && touch $@ || { echo "The npm packages of $(CLIENTS) could not be installed." >&2; test -z "$$CI"; }
 
+# No registry has a ready Traefik. Without Go, or where a module cannot be had, its tests are skipped.
+.PHONY: traefik
+traefik: $(BIN)/traefik ## build the Traefik that tests run, once (needs Go; some minutes)
+
+$(BIN)/traefik: tests/generate/build_traefik.py | $(VENV)/.has-dev
+	$(BIN)/python -m tests.generate.build_traefik $@ .traefik
+	rm -rf .traefik
+
 # ---- what goes into a cluster ----
 
 .PHONY: deploy-tools sbom

@@ -55,6 +55,8 @@ def write_traefik(plan: Plan) -> Artefact:
     static: Node = {
         "entryPoints": {ENTRY: {"address": _listen(plan.listen)}},
         "providers": {"file": {"filename": "dynamic.yml", "watch": True}},
+        # Its paths have their queries, in which a careless client may put a token.
+        "accessLog": {"format": "json", "fields": {"names": {"RequestPath": "drop"}}},
     }
     main = _about(plan, door, ids) + block(dynamic)
     files = (File("dynamic.yml", main), File("traefik.yml", _about_static() + block(static)))
@@ -141,7 +143,7 @@ def _router(
 
 
 def _chain(route: Route, name: str) -> list[str]:
-    chain = ["without-connection", f"{name}-cors", "extauthz"]
+    chain = ["without-connection", "extauthz", f"{name}-cors"]
     return [*chain, "without-token"] if route.site.withholds_token else chain
 
 

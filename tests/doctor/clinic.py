@@ -107,7 +107,7 @@ class Clinic:
         """
         folder = self.folder / f"{proxy}-{time.monotonic_ns()}"
         wiring = self.wiring(service)
-        if proxy in ("caddy", "haproxy"):
+        if proxy in ("caddy", "haproxy", "traefik"):
             written = generated(
                 proxy, config or self.config(), wiring, folder, port=self.port, edit=edit
             )

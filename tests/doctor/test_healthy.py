@@ -32,6 +32,7 @@ EDGES = [
     ("nginx", "notes"),
     ("caddy", "notes"),
     ("haproxy", "notes"),
+    ("traefik", "notes"),
 ]
 
 

@@ -98,6 +98,16 @@ def nginx_path() -> str:
     return required("nginx", "apt-get install nginx-light")
 
 
+def traefik_path() -> str:
+    """The Traefik that ``make traefik`` built; also in CI there may be no Go to build it with."""
+    beside_python = Path(sys.executable).parent / "traefik"
+    if not beside_python.exists():
+        pytest.skip(
+            "NOT TESTED: there is no Traefik here; make traefik builds it, where there is Go"
+        )
+    return str(beside_python)
+
+
 def required(name: str, cure: str) -> str:
     """The path of a program that end-to-end tests cannot do without."""
     beside_python = Path(sys.executable).parent / name

@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from extauthz.config.load import load, read_file
 from extauthz.generate.proxies import Choices, generate
 from tests.e2e.edges import Edge, Wiring
-from tests.e2e.processes import accepts, envoy_path, free_port, nginx_path, program, required
+from tests.e2e.processes import (
+    accepts,
+    envoy_path,
+    free_port,
+    nginx_path,
+    program,
+    required,
+    traefik_path,
+)
 from tests.generate.checkers import write
 
 Edit = Callable[[str, str], str]
@@ -30,7 +41,20 @@ def commands(proxy: str, main: Path) -> list[str | Path]:
     if proxy == "caddy":
         caddy = required("caddy", "apt-get install caddy")
         return [caddy, "run", "--adapter", "caddyfile", "--config", main]
+    if proxy == "traefik":
+        return ["env", f"--chdir={main.parent}", traefik_path(), "--configFile=traefik.yml"]
     return [required("haproxy", "apt-get install haproxy"), "-f", main]
+
+
+def _routes(port: int) -> bool:
+    """Whether Traefik has read its routes, which it does after it has begun to listen."""
+    if not accepts(port):
+        return False
+    document = f"http://127.0.0.1:{port}/.well-known/oauth-protected-resource"
+    try:
+        return httpx.get(document, timeout=1).text != "404 page not found\n"
+    except httpx.TimeoutException:
+        return True
 
 
 @contextmanager
@@ -75,5 +99,6 @@ def generated(
         text = text.replace("grace_period 5s", "grace_period 100ms")
         written.write_text(text if edit is None else edit(written.name, text))
     log = folder / f"{proxy}.log"
-    with program(commands(proxy, main), log, lambda: accepts(port)):
+    routes = partial(_routes, port) if proxy == "traefik" else partial(accepts, port)
+    with program(commands(proxy, main), log, routes):
         yield Edge(name or proxy, port, log)

@@ -282,7 +282,8 @@ TRAEFIK_DYNAMIC = closed(
 )
 
 TRAEFIK_STATIC = closed(
-    "entryPoints providers",
+    "entryPoints providers accessLog",
     entryPoints=by_name(closed("address", address=TEXT)),
     providers=closed(file=closed("filename", filename=TEXT, watch=FLAG)),
+    accessLog=closed("format", format=TEXT, fields=closed(names=by_name(TEXT))),
 )

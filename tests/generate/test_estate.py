@@ -20,7 +20,7 @@ from tests.generate.edges import generated
 
 pytestmark = pytest.mark.e2e
 
-PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy"]
+PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik"]
 # name: hosts, paths, resource, and what else.
 SERVERS: dict[str, tuple[list[str], list[str], str, dict[str, Any]]] = {
     "outer": (["mcp.example.com"], ["/a"], "https://mcp.example.com/a/mcp", {}),

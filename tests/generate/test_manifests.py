@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
@@ -14,6 +13,7 @@ from extauthz.config.load import Loaded
 from extauthz.generate.artefacts import Artefact, CannotWrite
 from extauthz.generate.proxies import Choices, generate
 from tests.e2e.processes import REPOSITORY
+from tests.generate.checkers import parsed
 from tests.generate.inventories import inventory, loaded, odd_inventories, server
 from tests.generate.schemas import KINDS, MESH, TRAEFIK_DYNAMIC, TRAEFIK_STATIC
 
@@ -37,10 +37,6 @@ ESTATE = inventory(
 
 def written(proxy: str, config: dict[str, Any], namespace: str = "mcp") -> Artefact:
     return generate(proxy, loaded(config), Choices(namespace=namespace))
-
-
-def parsed(text: str) -> list[dict[str, Any]]:
-    return [each for each in yaml.load_all(text, yaml.CSafeLoader) if each is not None]
 
 
 def faults(document: Any, schema: dict[str, Any]) -> list[str]:

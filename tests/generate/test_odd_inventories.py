@@ -56,7 +56,7 @@ def test_nginx_takes_whatever_can_be_written(loaded: Loaded, tmp_path: Path) -> 
 
 
 @settings(few, max_examples=20)
-@pytest.mark.parametrize("proxy", ["nginx", "caddy", "haproxy"])
+@pytest.mark.parametrize("proxy", ["nginx", "caddy", "haproxy", "traefik"])
 @given(loaded=odd_inventories())
 def test_others_take_it_or_we_refuse(loaded: Loaded, proxy: str, tmp_path: Path) -> None:
     try:

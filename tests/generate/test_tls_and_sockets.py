@@ -15,6 +15,7 @@ from tests.generate.inventories import inventory, loaded, server
 pytestmark = pytest.mark.e2e
 
 PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy"]
+OVER_TCP = [*PROXIES, "traefik"]
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +38,20 @@ def taken(proxy: str, config: dict[str, Any], folder: Path) -> str:
     return "".join(file.text for file in artefact.files)
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", OVER_TCP)
 def test_an_edge_with_tls(proxy: str, pair: dict[str, str], tmp_path: Path) -> None:
     edge = {"listen": "127.0.0.1:8443", "tls": pair}
     assert "the edge.crt" in taken(proxy, inventory(server(), edge=edge), tmp_path)
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", OVER_TCP)
 def test_an_upstream_with_tls_is_verified(proxy: str, tmp_path: Path) -> None:
     text = taken(proxy, inventory(server(upstream="https://localhost:8443")), tmp_path)
     verified = {
         "nginx": "proxy_ssl_verify on;",
         "caddy": "tls_server_name localhost",
         "haproxy": "ssl verify required",
+        "traefik": "serverName: localhost",
     }
     assert verified.get(proxy, "match_typed_subject_alt_names") in text
 
@@ -68,7 +70,7 @@ def test_a_service_with_tls_is_verified(proxy: str, pair: dict[str, str], tmp_pa
     assert verified.get(proxy, "match_typed_subject_alt_names") in text
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", OVER_TCP)
 def test_a_service_that_demands_a_certificate_is_warned_of(
     proxy: str, pair: dict[str, str], tmp_path: Path
 ) -> None:
