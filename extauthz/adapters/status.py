@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 from extauthz.keys.status import IssuerStatus
 from extauthz.telemetry.formats import timestamp
+from extauthz.telemetry.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +117,11 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """All of it. ``elsewhere`` counts what concerned none of the servers."""
+    """All of it. ``elsewhere`` counts what concerned none of the servers.
+
+    ``refusals`` are the last of each reason and server, the newest first. They are those that have
+    a line in the log: with ``log.level: error`` hardly any has, and ``refusals_kept`` is False.
+    """
 
     version: str
     now_at: float
@@ -125,6 +130,8 @@ class Status:
     servers: tuple[ServerStatus, ...]
     elsewhere: tuple[OutcomeCount, ...]
     cache: CacheStatus
+    refusals: tuple[Refusal, ...] = ()
+    refusals_kept: bool = True
     dropped_lines: int = 0
 
 

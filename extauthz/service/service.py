@@ -100,6 +100,7 @@ class Service:
                 addresses,
                 self.keys,
                 decisions=self.metrics.decisions,
+                refusals=self._log.refusals,
                 heard=self.observer.roll,
             )
             self.cache_totals = workers.cache_totals

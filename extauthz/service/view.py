@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -100,6 +101,8 @@ class View:
                 hits=hits,
                 misses=misses,
             ),
+            refusals=service.observer.log.refusals.told(),
+            refusals_kept=service.observer.log.style.level <= logging.WARNING,
             dropped_lines=self._pipe.dropped,
         )
 
