@@ -16,12 +16,15 @@ from extauthz.telemetry.refusals import Refusal
 class ConfigStatus:
     """The configuration in force, and whether a newer one waits to be mended.
 
-    ``problems`` are those of the last attempt to take a changed file; the one before it
-    stays in force. ``client_id`` is the MCP server's own registration (environment mode).
+    ``digest`` is of the file's bytes, as decision lines have it; ``meaning`` is of the issuers and
+    servers in it, however they are written. ``problems`` are those of the last attempt to take a
+    changed file; the one before it stays in force. ``client_id`` is the MCP server's own
+    registration (environment mode).
     """
 
     source: str
     digest: str
+    meaning: str
     loaded_at: float
     warnings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -123,7 +123,8 @@ def _config(config: ConfigStatus, now: float) -> Html:
         facts(
             ("Source", code(config.source)),
             ("Loaded", ago(config.loaded_at, now)),
-            ("Digest", code(config.digest)),
+            ("Digest", (code(config.digest), " of the file, as decision lines have it")),
+            ("Meaning", (code(config.meaning), " of issuers and servers, however written")),
             ("Client ID", code(config.client_id) if config.client_id else None),
         ),
         problems,

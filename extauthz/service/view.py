@@ -63,7 +63,8 @@ class View:
             issuers=service.keys.status(),
             config=ConfigStatus(
                 source=loaded.source or "the environment",
-                digest=loaded.digest[:12],
+                digest=loaded.short_digest,
+                meaning=service.meaning,
                 loaded_at=self._loaded_at,
                 warnings=(*map(str, loaded.warnings), *self._hurried()),
                 problems=self._problems,

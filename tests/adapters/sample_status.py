@@ -140,6 +140,7 @@ def health(now: float = NOW) -> Health:
     config = ConfigStatus(
         source="/etc/extauthz/extauthz.yaml",
         digest="sha256:5f1c0a8be2",
+        meaning="90b7c1d2e3f4",
         loaded_at=now - 90_000,
         warnings=("servers[1]: audiences: any audience is accepted",),
         problems=('extauthz.yaml:12:5: servers[0].scope: unknown key, did you mean "scopes"?',),
