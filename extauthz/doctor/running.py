@@ -7,12 +7,11 @@ behind the edge shows in its counters, which the examination moves.
 from __future__ import annotations
 
 import json
-import socket
 import time
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from io import BytesIO
 from typing import Any, Final
+
+import httpx
 
 import extauthz
 from extauthz.config.addresses import Address, TcpAddress
@@ -29,10 +28,6 @@ _SETTLING_SECONDS: Final = 1.0
 _PAUSE: Final = 0.05
 _HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where others listen
 _MAX_TEXT: Final = 200
-_QUESTION: Final = (
-    b"GET /status HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
-    b"User-Agent: %s\r\nConnection: close\r\n\r\n" % DOCTOR.encode()
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +96,10 @@ class Running:
             return "listen.admin is off"
         try:
             told = _told(_status(where, self._timeout))
-        except OSError as error:
-            why = error.strerror or type(error).__name__
+        except httpx.RemoteProtocolError:
+            told = None
+        except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
             return f"nobody answers here at listen.admin ({where}): {why}"
         return told or f"what answers at listen.admin ({where}) is no status of extauthz"
 
@@ -117,51 +114,35 @@ class Running:
 
 
 def _status(where: Address, timeout: float) -> object:
-    """The status as JSON, None where it is none. Raises OSError where no answer comes in time."""
-    answer = _Received(_answer(where, timeout))
-    response = HTTPResponse(answer)  # type: ignore[arg-type]  # all that it asks of a socket
+    """The status as JSON, None where it is none. Raises HTTPError where no answer comes in time."""
+    deadline = time.monotonic() + timeout
+    with _client(where, timeout) as client, client.stream("GET", "/status") as response:
+        received = bytearray()
+        for part in response.iter_raw():
+            received += part
+            if len(received) > _MOST_BYTES or time.monotonic() > deadline:
+                raise httpx.ReadTimeout("no end of the answer")
     try:
-        response.begin()
-        return json.loads(response.read())
-    except (HTTPException, ValueError, RecursionError):
+        return json.loads(received)
+    except (ValueError, RecursionError):
         return None
 
 
-def _answer(where: Address, timeout: float) -> bytes:
-    received = bytearray()
-    deadline = time.monotonic() + timeout
-    with _connected(where, timeout) as connection:
-        connection.sendall(_QUESTION)
-        while len(received) < _MOST_BYTES:
-            connection.settimeout(max(0.001, deadline - time.monotonic()))
-            part = connection.recv(65536)
-            if not part:
-                break
-            received += part
-    return bytes(received)
-
-
-def _connected(where: Address, timeout: float) -> socket.socket:
+def _client(where: Address, timeout: float) -> httpx.Client:
     if isinstance(where, TcpAddress):
-        return socket.create_connection((_HERE.get(where.host, where.host), where.port), timeout)
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.settimeout(timeout)
-        connection.connect(where.path)
-    except OSError:
-        connection.close()
-        raise
-    return connection
-
-
-class _Received:
-    """What was received, as a parser of answers reads it from a socket."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-
-    def makefile(self, _mode: str) -> BytesIO:
-        return BytesIO(self._octets)
+        host = _HERE.get(where.host, where.host)
+        url, path = f"http://{f'[{host}]' if ':' in host else host}:{where.port}", None
+    else:
+        url, path = "http://localhost", where.path
+    return httpx.Client(
+        base_url=url,
+        headers={
+            "Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": DOCTOR
+        },
+        timeout=timeout,
+        transport=httpx.HTTPTransport(uds=path, trust_env=False),
+        trust_env=False,
+    )  # fmt: skip
 
 
 def _told(status: Any) -> _Told | None:
