@@ -179,7 +179,8 @@ def _wrong_method(allowed: str) -> _Reply:
 
 
 def _json(value: object) -> bytes:
-    return f"{json.dumps(value, indent=2)}\n".encode("ascii")
+    # Whoever takes it for a page finds no markup in it.
+    return f"{json.dumps(value, indent=2)}\n".replace("<", "\\u003c").encode("ascii")
 
 
 def _problem(headers: Mapping[str, str], status: int, text: str) -> _Reply:

@@ -9,18 +9,22 @@ from dataclasses import dataclass, fields, is_dataclass
 
 from extauthz.keys.status import IssuerStatus
 from extauthz.telemetry.formats import timestamp
+from extauthz.telemetry.refusals import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigStatus:
     """The configuration in force, and whether a newer one waits to be mended.
 
-    ``problems`` are those of the last attempt to take a changed file; the one before it
-    stays in force. ``client_id`` is the MCP server's own registration (environment mode).
+    ``digest`` is of the file's bytes, as decision lines have it; ``meaning`` is of the issuers and
+    servers in it, however they are written. ``problems`` are those of the last attempt to take a
+    changed file; the one before it stays in force. ``client_id`` is the MCP server's own
+    registration (environment mode).
     """
 
     source: str
     digest: str
+    meaning: str
     loaded_at: float
     warnings: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -116,7 +120,11 @@ class CacheStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """All of it. ``elsewhere`` counts what concerned none of the servers."""
+    """All of it. ``elsewhere`` counts what concerned none of the servers.
+
+    ``refusals`` are the last of each reason and server, the newest first. They are those that have
+    a line in the log: with ``log.level: error`` hardly any has, and ``refusals_kept`` is False.
+    """
 
     version: str
     now_at: float
@@ -125,6 +133,8 @@ class Status:
     servers: tuple[ServerStatus, ...]
     elsewhere: tuple[OutcomeCount, ...]
     cache: CacheStatus
+    refusals: tuple[Refusal, ...] = ()
+    refusals_kept: bool = True
     dropped_lines: int = 0
 
 

@@ -10,6 +10,7 @@ from extauthz.telemetry.counts import AUDIT_DENY
 from .explain_page import Question, explain_form
 from .html import Content, Html, element, joined
 from .page import ago, badge, bullets, code, codes, facts, note, page, span, table, until
+from .refusal_table import last_refusals
 from .status import (
     CacheStatus,
     ConfigStatus,
@@ -42,6 +43,7 @@ def status_page(status: Status) -> bytes:
             (_server(server, len(status.servers) <= _FEW) for server in status.servers),
             _elsewhere(status.elsewhere),
         ),
+        _section("refusals", "Last refusals", last_refusals(status)),
         _section("tokens", "Verified tokens", _cache(status.cache)),
         _section("explain", "Explain a request", explain_form(Question())),
         element(
@@ -64,7 +66,7 @@ def _section(name: str, title: str, *content: Content) -> Html:
 
 def _header(status: Status) -> Html:
     health = status.health
-    names = ("config", "issuers", "servers", "tokens", "explain")
+    names = ("config", "issuers", "servers", "refusals", "tokens", "explain")
     return joined(
         element(
             "header",
@@ -121,7 +123,8 @@ def _config(config: ConfigStatus, now: float) -> Html:
         facts(
             ("Source", code(config.source)),
             ("Loaded", ago(config.loaded_at, now)),
-            ("Digest", code(config.digest)),
+            ("Digest", (code(config.digest), " of the file, as decision lines have it")),
+            ("Meaning", (code(config.meaning), " of issuers and servers, however written")),
             ("Client ID", code(config.client_id) if config.client_id else None),
         ),
         problems,

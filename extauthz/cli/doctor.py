@@ -16,6 +16,7 @@ from .options import add_settings, load_or_complain
 if TYPE_CHECKING:
     from extauthz.doctor.edge import Edge
     from extauthz.doctor.expectations import Expectations
+    from extauthz.doctor.running import GivenFile
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,9 +86,10 @@ def run(options: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"extauthz doctor: {error}", file=sys.stderr)
         return 2
-    expected = _expected(options, edge.authority, edge.path)
-    if expected is None:
+    known = _known(options, edge.authority, edge.path)
+    if known is None:
         return 1
+    expected, given = known
     report = examine(
         edge,
         expected,
@@ -96,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         echo_tool=options.echo_tool,
         metadata_url=options.resource_metadata,
         parts=options.only or PARTS,
+        given=given,
     )
     print(document(report) if options.json else table(report), end="\n" if options.json else "")
     return 0 if report.healthy else 1
@@ -151,21 +154,32 @@ def _token(file: str | None) -> str | None:
     return token
 
 
-def _expected(options: argparse.Namespace, authority: str, path: str) -> Expectations | None:
-    """What the configuration says, where there is one; None when it is bad."""
+def _known(
+    options: argparse.Namespace, authority: str, path: str
+) -> tuple[Expectations, GivenFile | None] | None:
+    """What the configuration says, and which one it is, where there is one; None when it is bad."""
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
     from extauthz.config.load import SEARCHED  # noqa: PLC0415
     from extauthz.config.names import CONFIG  # noqa: PLC0415
     from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
+    from extauthz.doctor.running import GivenFile  # noqa: PLC0415
+    from extauthz.service.meaning import meaning_of  # noqa: PLC0415
     from extauthz.service.sources import issuer_sources  # noqa: PLC0415
 
     named = options.config or os.environ.get(CONFIG)
     if not named and not any(Path(each).exists() for each in SEARCHED):
-        return Expectations()
+        return Expectations(), None
     loaded = load_or_complain(options)
     if loaded is None:
         return None
-    found = expectations(compile_policy(loaded), authority, path, issuer_sources(loaded))
+    policy, sources = compile_policy(loaded), issuer_sources(loaded)
+    found = expectations(policy, authority, path, sources)
     if found.server is None:
         print(f"note: no server of {loaded.source} matches {options.url}", file=sys.stderr)
-    return found
+    given = GivenFile(
+        source=loaded.source or "the environment",
+        digest=loaded.short_digest,
+        meaning=meaning_of(policy, sources),
+        admin=loaded.settings.listen.admin,
+    )
+    return found, given

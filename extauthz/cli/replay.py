@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     except CannotRead as error:
         print(f"extauthz replay: {error}", file=sys.stderr)
         return 1
-    config = f"{loaded.source or 'the environment'} ({loaded.digest[:12]})"
+    config = f"{loaded.source or 'the environment'} ({loaded.short_digest})"
     if options.json:
         print(json.dumps(report.document(tally, config), indent=2))
     else:

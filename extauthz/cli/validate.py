@@ -72,7 +72,8 @@ def summary(loaded: Loaded, warnings: int) -> str:
         _count(rules, "rule"),
         _count(warnings, "warning"),
     ]
-    return f"{loaded.source or 'environment'}: {', '.join(counts)}"
+    what = f"{loaded.source or 'environment'}: {', '.join(counts)}"
+    return f"{what}; digest {loaded.short_digest}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -44,6 +44,11 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
     environment: EnvironmentMode | None = None
 
+    @property
+    def short_digest(self) -> str:
+        """The first 12 digits, by which decision lines, the status page and commands name it."""
+        return self.digest[:12]
+
 
 _Found = tuple[Loaded, Given, Document | None]
 """Settings without the warnings of ``load``, and what says where each of them stands."""

@@ -10,6 +10,7 @@ from typing import Final
 class Code(StrEnum):
     """The name of a finding."""
 
+    OTHER_CONFIGURATION = "other_configuration"
     UNREACHABLE = "unreachable"
     PLAIN_HTTP = "plain_http"
     OPEN_WITHOUT_TOKEN = "open_without_token"
@@ -76,6 +77,12 @@ _ASKED = (
 )
 
 CATALOGUE: Final = {
+    Code.OTHER_CONFIGURATION: Entry(
+        "The running extauthz goes by other issuers or servers than the file given to doctor, so "
+        "that other findings may be of the difference",
+        "Start extauthz with this file, or give doctor (--config) the one that it goes by. A "
+        "changed file is taken within 10 s if it is good; if not, /status says what is wrong.",
+    ),
     Code.UNREACHABLE: Entry(
         "No HTTP answer comes from this address",
         "Check the URL (https, or http?), that the proxy runs, --ca-file for a private authority.",

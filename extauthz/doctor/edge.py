@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from extauthz.telemetry.decision_log import DOCTOR
+
 from .replies import Reply
 
 Lines = Iterable[tuple[str | bytes, str | bytes]]
@@ -108,6 +110,7 @@ class Wire:
         named = self._edge.authority if host is None else host
         head = [b" ".join((method.encode(), _octets(target), b"HTTP/1.1"))]
         head += [b"Host: " + named.encode()] if named else []
+        head.append(b"User-Agent: " + DOCTOR.encode())
         head += [_octets(name) + b": " + _octets(value) for name, value in lines]
         if body or method in ("POST", "PUT", "PATCH"):
             head.append(b"Content-Length: %d" % len(body))
@@ -198,7 +201,7 @@ class Visitor:
         host, port = edge.address
         self._client = httpx.Client(
             base_url=f"{edge.scheme}://{f'[{host}]' if ':' in host else host}:{port}",
-            headers={"Host": edge.authority, "User-Agent": "extauthz-doctor"},
+            headers={"Host": edge.authority, "User-Agent": DOCTOR},
             verify=edge.context() if edge.scheme == "https" else False,
             timeout=edge.timeout,
             trust_env=False,

@@ -16,6 +16,7 @@ from .holder import dropped, elsewhere, enter, identity, leave, spoofs, two_toke
 from .intruder import bad_tokens, doors, long_tokens, methods_and_hosts, paths
 from .patience import unknown_key
 from .replies import Reply
+from .running import GivenFile, Running
 from .walk import follow_issuers, follow_metadata, knock
 
 Part = Literal["walk", "intruder", "token"]
@@ -38,15 +39,18 @@ def examine(
     echo_tool: str | None = None,
     metadata_url: str | None = None,
     parts: Collection[Part] = PARTS,
+    given: GivenFile | None = None,
 ) -> Report:
     """Examine the server behind ``edge``. Never raises for what the edge does.
 
     ``now`` is seconds since the epoch. ``token`` is a good access token, ``echo_tool`` a
     tool that reports the identity headers it received; more can be told with them.
     ``parts`` are those that are made; every examination begins with a request without a
-    token and the resource metadata.
+    token and the resource metadata. Whether the extauthz that runs goes by the file ``given`` is
+    asked of its admin listener.
     """
     report = Report(edge.url)
+    running = None if given is None else Running(given, edge.timeout)
     visitor = Visitor(edge)
     exam = Examination(
         edge, Wire(edge), visitor, report, expected, now, token, echo_tool, metadata_url
@@ -63,6 +67,8 @@ def examine(
         exam.found(Code.UNREACHABLE, f"in the middle of the examination: {error}")
     finally:
         visitor.close()
+    if running is not None:
+        running.judge(report)
     report.requests = exam.wire.count + visitor.count
     return report
 

@@ -55,17 +55,21 @@ class Report:
     url: str
     steps: list[Step] = field(default_factory=list)
     requests: int = 0
+    _under_way: Step = field(default_factory=lambda: Step(""), init=False, repr=False)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Step]:
-        """One check; what is found until the block ends belongs to it."""
-        step = Step(title)
-        self.steps.append(step)
+    def step(self, title: str, *, first: bool = False) -> Iterator[Step]:
+        """One check; what is found until the next one begins belongs to it.
+
+        ``first``: it is told before all others.
+        """
+        self._under_way = step = Step(title)
+        self.steps.insert(0 if first else len(self.steps), step)
         yield step
 
     def found(self, code: Code, seen: str) -> None:
         """Something was found by the check that is under way. Examples of one kind are counted."""
-        findings = self.steps[-1].findings
+        findings = self._under_way.findings
         for finding in findings:
             if finding.code is code:
                 if len(finding.seen) < _MOST_SEEN:

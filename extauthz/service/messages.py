@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.core.model import Reason
+from extauthz.telemetry.refusals import Refusal
 
 from .doors import DoorAddresses
 from .terms import Terms
@@ -104,6 +105,13 @@ class Counts:
     misses: int
     entries: int
     dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """To the supervisor: the last refusals since the message of this kind before."""
+
+    refusals: tuple[Refusal, ...]
 
 
 class Channel:

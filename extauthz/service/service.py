@@ -29,6 +29,7 @@ from extauthz.telemetry.records import set_level
 from extauthz.telemetry.tracing import Spans
 
 from .doors import DoorAddresses, Doors
+from .meaning import meaning_of
 from .sources import issuer_sources
 from .terms import terms_of
 from .view import View
@@ -48,6 +49,7 @@ class Service:
     def __init__(self, loaded: Loaded, pipe: LogPipe, spans: Spans | None = None) -> None:
         settings, terms = loaded.settings, terms_of(loaded)
         self.loaded = loaded
+        self.meaning = meaning_of(terms.policy, issuer_sources(loaded))
         self.listening = False
         self.draining = False
         self.started_at = time.time()
@@ -100,6 +102,7 @@ class Service:
                 addresses,
                 self.keys,
                 decisions=self.metrics.decisions,
+                refusals=self._log.refusals,
                 heard=self.observer.roll,
             )
             self.cache_totals = workers.cache_totals
@@ -129,7 +132,7 @@ class Service:
             extra={
                 "version": extauthz.__version__,
                 "config": self.loaded.source or "environment",
-                "digest": self.loaded.digest[:12],
+                "digest": self.loaded.short_digest,
                 "servers": len(self.authorizer.engine.policy.servers),
                 "issuers": len(self.authorizer.engine.policy.issuers),
                 "listening": [str(address) for address in listening],
@@ -141,6 +144,7 @@ class Service:
         try:
             loaded = await asyncio.to_thread(load_again)
             terms = terms_of(loaded)
+            meaning = await asyncio.to_thread(meaning_of, terms.policy, issuer_sources(loaded))
             engine = Engine(terms.policy, previous=self.authorizer.engine)
         except ConfigError as error:
             self.metrics.reloaded(ok=False)
@@ -161,12 +165,12 @@ class Service:
         set_level(terms.log_level)
         await self._doors.take(terms)
         # Told last: by now every answer is by the new rules.
-        self.loaded = loaded
+        self.loaded, self.meaning = loaded, meaning
         self.metrics.reloaded(ok=True)
         self.view.reload_succeeded()
         for warning in loaded.warnings:
             _log.warning("%s", warning)
-        _log.info("configuration taken", extra={"digest": loaded.digest[:12]})
+        _log.info("configuration taken", extra={"digest": loaded.short_digest})
 
     def refresh_keys(self) -> None:
         """Begin to ask every issuer for its keys, as when one has leaked; waits for none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -62,7 +63,8 @@ class View:
             issuers=service.keys.status(),
             config=ConfigStatus(
                 source=loaded.source or "the environment",
-                digest=loaded.digest[:12],
+                digest=loaded.short_digest,
+                meaning=service.meaning,
                 loaded_at=self._loaded_at,
                 warnings=(*map(str, loaded.warnings), *self._hurried()),
                 problems=self._problems,
@@ -100,6 +102,8 @@ class View:
                 hits=hits,
                 misses=misses,
             ),
+            refusals=service.observer.log.refusals.told(),
+            refusals_kept=service.observer.log.style.level <= logging.WARNING,
             dropped_lines=self._pipe.dropped,
         )
 

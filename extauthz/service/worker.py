@@ -48,6 +48,7 @@ from .messages import (
     Keys,
     Listening,
     Ready,
+    Refused,
     Stop,
     Take,
     Taken,
@@ -211,6 +212,9 @@ class Worker:
                 self._pipe.dropped,
             )
         )
+        # Kept by the supervisor, which outlives us.
+        if refusals := self._lines.refusals.take():
+            self._channel.send(Refused(refusals))
 
 
 async def _work(descriptor: int) -> int:

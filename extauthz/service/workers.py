@@ -23,6 +23,7 @@ from extauthz.config.addresses import Address
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
 from extauthz.telemetry.metrics import Usage
+from extauthz.telemetry.refusals import LastRefusals
 
 from .doors import DoorAddresses
 from .messages import (
@@ -35,6 +36,7 @@ from .messages import (
     Keys,
     Listening,
     Ready,
+    Refused,
     Stop,
     Take,
     Taken,
@@ -69,7 +71,8 @@ class _Slot:
 class Workers:
     """Serves through ``number`` other processes, as ``Doors`` does in this one.
 
-    Everything counted is added up into ``decisions``; ``heard`` is called after each time.
+    Everything counted is added up into ``decisions``; ``heard`` is called after each time. The
+    last that they refused is put into ``refusals``.
     """
 
     def __init__(
@@ -80,11 +83,13 @@ class Workers:
         keys: KeyStore,
         *,
         decisions: DecisionCounts,
+        refusals: LastRefusals,
         heard: Callable[[], None],
     ) -> None:
         self._terms = terms
         self._keys = keys
         self._decisions = decisions
+        self._refusals = refusals
         self._heard = heard
         self._addresses = addresses
         self._held: list[socket.socket] = []
@@ -233,6 +238,9 @@ class Workers:
             case Counts():
                 slot.counts = message
                 self._add_up()
+            case Refused():
+                for refusal in reversed(message.refusals):
+                    self._refusals.add_told(refusal)
             case Taken():
                 slot.behind -= 1
                 if slot.behind <= 0:

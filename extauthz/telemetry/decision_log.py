@@ -29,6 +29,7 @@ from .counts import AUDIT_DENY, DENY
 from .formats import Fields, timestamp
 from .hashing import hashed
 from .log_pipe import LogPipe
+from .refusals import LastRefusals
 from .replayable import (
     NOTHING,
     UNTOLD,
@@ -45,6 +46,9 @@ from .replayable import (
 from .trace_context import parse, traceparent_of
 
 SubjectStyle = Literal["plain", "hash", "off"]
+
+DOCTOR: Final = "extauthz-doctor"
+"""What ``extauthz doctor`` calls itself (User-Agent); any client can."""
 
 _MAX_PATH: Final = 512
 
@@ -102,6 +106,7 @@ class Asked(NamedTuple):
     named: str | None
     purpose: str | None
     has_credentials: bool
+    agent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,10 @@ class DecisionLine(NamedTuple):
             return self
         asked = self.asked._replace(request_id=request_id, traceparent=traceparent)
         return self._replace(asked=asked)
+
+    def settled(self) -> DecisionLine:
+        """The same line, with its call found out now and not when it is written."""
+        return self if self.told is UNTOLD else self._replace(told=self.told.settled())
 
     def fields(self) -> Fields:
         """The fields in the order they are written; what is not known is left out."""
@@ -244,15 +253,21 @@ def _name_request(fields: dict[str, object], asked: Asked, differing: Fields) ->
         fields["named"] = fit_name(asked.named)
     if asked.purpose is not None:
         fields["purpose"] = asked.purpose
+    if asked.agent is not None:
+        fields["agent"] = asked.agent
     fields |= {name: differing[name] for name in _LINKS if name in differing}
 
 
 class DecisionLog:
-    """Writes decision lines into a pipe. ``random`` gives numbers from 0 up to 1."""
+    """Writes decision lines into a pipe. ``random`` gives numbers from 0 up to 1.
+
+    Of refusals that have a line, the last ones are in ``refusals`` too.
+    """
 
     def __init__(self, pipe: LogPipe, style: LineStyle, *, random: Callable[[], float]) -> None:
         self.style = style
         self.pipe = pipe
+        self.refusals = LastRefusals()
         self._random = random
 
     def write(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
@@ -281,6 +296,9 @@ class DecisionLog:
             if style.level > logging.WARNING:
                 return
         line = line_of(request, decision, occasion, level, style)
+        if occasion.outcome in _REFUSALS:
+            line = line.settled()
+            self.refusals.add(line)
         self.pipe.put(line)
         if line.reason is TOO_LARGE.reason and line.detail == TOO_LARGE.detail:
             self.pipe.put(TooLargeLine(line))
@@ -313,7 +331,7 @@ def line_of(
     style: LineStyle,
 ) -> DecisionLine:
     """What is to be said of one decision, at that level."""
-    asked = None if request is None else _asked(request, occasion.transport)
+    asked = None if request is None else _asked(request, occasion)
     head = (occasion, level, style, decision.server)
     if isinstance(decision, Answer):
         return DecisionLine(*head, None, decision.status, "", asked, None, UNTOLD)
@@ -348,9 +366,11 @@ def request_id_of(request: Request | Recurrence) -> str | None:
     return request.header("x-request-id")[:129] or None
 
 
-def _asked(request: Request, transport: str) -> Asked:
+def _asked(request: Request, occasion: Occasion) -> Asked:
     headers = request.headers
     origin = headers.get("origin")
+    # Of refusals alone: requests that recur are alike in all that a line tells, and not in this.
+    by_doctor = occasion.outcome in _REFUSALS and headers.get("user-agent") == DOCTOR
     return Asked(
         request.method[:25],
         request.host[:256],
@@ -359,6 +379,7 @@ def _asked(request: Request, transport: str) -> Asked:
         traceparent_of(request),
         None if origin is None else origin[:300],
         None if request.server is None else request.server[:300],
-        purpose_of(request, transport),
+        purpose_of(request, occasion.transport),
         "authorization" in headers,
+        DOCTOR if by_doctor else None,
     )

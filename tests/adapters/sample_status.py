@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from extauthz.adapters.server_status import server_statuses, traffic_by_server
 from extauthz.adapters.status import (
@@ -17,6 +18,7 @@ from extauthz.core.rules import Glob, Rule, RuleMap
 from extauthz.keys.status import IssuerStatus, KeyInfo
 from extauthz.telemetry.counts import DecisionCounts
 from extauthz.telemetry.recent import RecentDecisions
+from extauthz.telemetry.refusals import Refusal
 
 NOW = 1_795_000_000.0
 
@@ -138,6 +140,7 @@ def health(now: float = NOW) -> Health:
     config = ConfigStatus(
         source="/etc/extauthz/extauthz.yaml",
         digest="sha256:5f1c0a8be2",
+        meaning="90b7c1d2e3f4",
         loaded_at=now - 90_000,
         warnings=("servers[1]: audiences: any audience is accepted",),
         problems=('extauthz.yaml:12:5: servers[0].scope: unknown key, did you mean "scopes"?',),
@@ -156,6 +159,51 @@ def quiet(status: Health) -> Health:
     )
 
 
+def refused(seconds_ago: float, reason: str, **changes: Any) -> Refusal:
+    """A refusal of so long ago, by the configuration in force."""
+    usual: dict[str, Any] = {
+        "decided_at": NOW - seconds_ago,
+        "decision": "deny",
+        "server": "calculator",
+        "reason": reason,
+        "status": 401,
+        "detail": None,
+        "http_method": "POST",
+        "host": "mcp.example.com",
+        "path": "/calculator/mcp",
+        "method": None,
+        "name": None,
+        "transport": "grpc",
+        "request_id": "18d9d33b-f63b-4b1c-9f6b-d77e43585121",
+        "agent": None,
+        "config": "sha256:5f1c0a8be2",
+    }
+    return Refusal(**(usual | changes))
+
+
+def refusals() -> tuple[Refusal, ...]:
+    call = {"method": "tools/call", "name": "transfer", "status": 403}
+    elsewhere = {"server": None, "status": 403, "http_method": "GET", "path": "/"}
+    audited = {
+        "decision": "audit_deny",
+        "server": "archive",
+        "status": None,
+        "host": "a.archive.example.com",
+        "path": "/mcp",
+        "transport": "http",
+        "request_id": None,
+    }
+    detail = "no server matches host and path"
+    return (
+        refused(2, "missing_token"),
+        refused(9, "insufficient_scope", detail="rule transfer", **call),
+        refused(11, "no_matching_server", detail=detail, **elsewhere),
+        refused(70, "wrong_audience", detail="not issued for archive", **audited),
+        refused(400, "unknown_key", config="0c44d6a1f3ab", detail="no key of issuer corp fits"),
+        refused(4000, "malformed_token", agent="extauthz-doctor", detail="not base64url"),
+    )
+
+
 def sample_status(*, bad_day: bool = True) -> Status:
     by_server = traffic_by_server(*traffic())
     servers = server_statuses(policy(), by_server)
@@ -166,6 +214,7 @@ def sample_status(*, bad_day: bool = True) -> Status:
         health=health() if bad_day else quiet(health()),
         servers=servers if bad_day else servers[:1],
         elsewhere=by_server[""].outcomes if bad_day else (),
+        refusals=refusals() if bad_day else (),
         cache=CacheStatus(entries=1240, capacity=100_000, hits=50_312, misses=1_876),
         dropped_lines=17 if bad_day else 0,
     )

@@ -23,7 +23,7 @@ from extauthz.core.explain import Explanation, explain
 from extauthz.core.explain import question as core_question
 from extauthz.telemetry.exposition import Exposition
 from extauthz.telemetry.metrics import Metrics
-from tests.adapters.sample_status import health, sample_status
+from tests.adapters.sample_status import health, refused, sample_status
 from tests.policies import ORIGIN, key_sets, policy_for_tests
 from tests.tokens import CALCULATOR, ISSUER, NOW, mint
 
@@ -205,6 +205,38 @@ async def test_the_json_status_tells_all_that_the_page_does(client: httpx.AsyncC
     assert calculator["outcomes"][1]["reason"] == "wrong_audience"
     assert status["elsewhere"][0]["reason"] == "no_matching_server"
     assert status["cache"]["capacity"] == 100_000
+    assert [one["reason"] for one in status["refusals"]][:2] == [
+        "missing_token",
+        "insufficient_scope",
+    ]
+    assert status["refusals"][1] == {
+        "decided_at": "2026-11-18T11:06:31.000Z",
+        "decision": "deny",
+        "server": "calculator",
+        "reason": "insufficient_scope",
+        "status": 403,
+        "detail": "rule transfer",
+        "http_method": "POST",
+        "host": "mcp.example.com",
+        "path": "/calculator/mcp",
+        "method": "tools/call",
+        "name": "transfer",
+        "transport": "grpc",
+        "request_id": "18d9d33b-f63b-4b1c-9f6b-d77e43585121",
+        "agent": None,
+        "config": "sha256:5f1c0a8be2",
+    }
+
+
+async def test_whoever_takes_the_json_for_a_page_finds_no_markup_in_it(
+    service: Service, client: httpx.AsyncClient
+) -> None:
+    hostile = "/</script><script>alert(1)</script>"
+    one = refused(1, "missing_token", path=hostile, name=hostile)
+    service.status = replace(service.status, refusals=(one,))
+    answer = await client.get("/status", headers={"accept": "application/json"})
+    assert "<" not in answer.text
+    assert answer.json()["refusals"][0]["path"] == hostile
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/status"])

@@ -17,20 +17,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from extauthz.adapters.explain_page import Question, explain_form, explanation_page
 from extauthz.adapters.html import Html, element, joined
 from extauthz.adapters.page import HEADERS, span
+from extauthz.adapters.refusal_table import SHOWN
 from extauthz.adapters.server_status import in_words, server_statuses, traffic_by_server
+from extauthz.adapters.status import Status
 from extauthz.adapters.status_page import status_page
 from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.rules import Rule
 from extauthz.telemetry.counts import DecisionCounts
 from extauthz.telemetry.recent import RecentDecisions
-from tests.adapters.sample_status import policy, sample_status, traffic
+from tests.adapters.sample_status import policy, refused, sample_status, traffic
 from tests.policies import asking, key_sets, policy_for_tests, policy_with
 from tests.tokens import NOW, mint
 
@@ -143,7 +146,7 @@ def test_fifty_servers_are_folded_and_the_one_in_audit_is_not() -> None:
     enforcing, auditing = status.servers
     many = tuple(replace(enforcing, name=f"server-{n}") for n in range(49))
     page = status_page(replace(status, servers=(*many, auditing))).decode()
-    servers = page.split('id="servers"')[1].split('id="tokens"')[0]
+    servers = page.split('id="servers"')[1].split("</section>")[0]
     assert servers.count("<details>") == 49
     assert servers.count("<details open>") == 1
 
@@ -203,6 +206,60 @@ def test_what_audit_would_refuse_is_told_apart() -> None:
     text = text_of(PAGES["status-bad-day"])
     assert "837 let through, 86 refused enforce" in text
     assert "90 let through, 0 refused; 18 would be refused audit" in text
+
+
+def refusals_of(status: Status) -> str:
+    return status_page(status).decode().split('id="refusals"')[1].split("</section>")[0]
+
+
+def test_each_refusal_is_told_with_why_and_what_was_asked() -> None:
+    text = text_of(refusals_of(sample_status()).encode())
+    for told in (
+        "calculator 9 s ago insufficient_scope 403 rule transfer POST mcp.example.com/calculator/",
+        "/mcp tools/call transfer over grpc, id 18d9d33b-f63b-4b1c-9f6b-d77e43585121",
+        "none 11 s ago no_matching_server 403 no server matches host and path GET mcp.example.com/",
+        "archive 70 s ago wrong_audience audit: let through not issued for archive",
+        "unknown_key 401 no key of issuer corp fits by another configuration: 0c44d6a1f3ab",
+        "1 whose client calls itself extauthz doctor",
+    ):
+        assert told in text
+    assert text.count("by another configuration") == 1
+    assert "older ones" not in text
+    assert "None since the start." in refusals_of(sample_status(bad_day=False))
+
+
+def test_the_newest_refusals_are_unfolded_and_doctors_never_are() -> None:
+    status = sample_status()
+    doctors = tuple(refused(1, "missing_token", agent="extauthz-doctor") for _ in range(7))
+    others = tuple(refused(2, "missing_token") for _ in range(SHOWN))
+    text = refusals_of(replace(status, refusals=(*doctors, *others)))
+    assert text.count("<details>") == 1
+    assert "<strong>7 whose client calls itself extauthz doctor</strong>" in text
+    one_more = refused(3, "bad_origin")
+    text = refusals_of(replace(status, refusals=(*doctors, *others, one_more)))
+    assert text.count("<details>") == 2
+    assert "bad_origin" in text.split("<strong>1 older ones</strong>")[1]
+
+
+def test_where_refusals_have_no_line_the_page_says_so() -> None:
+    status = replace(sample_status(bad_day=False), refusals_kept=False)
+    assert "log.level is error" in refusals_of(status)
+
+
+HOSTILE = '<script>alert("1")</script>'
+
+
+def test_what_a_refused_request_held_is_no_markup() -> None:
+    names = ("server", "reason", "detail", "http_method", "host", "path", "method", "name")
+    more = ("transport", "request_id", "agent", "config")
+    hostile: dict[str, Any] = dict.fromkeys((*names, *more), HOSTILE)
+    reason = hostile.pop("reason")
+    for agent in (None, HOSTILE):
+        one = refused(1, reason, **{**hostile, "agent": agent})
+        page = status_page(replace(sample_status(), refusals=(one,)))
+        assert "script" not in Outline(page.decode()).seen
+        assert b"<script" not in page
+        assert b"&lt;script&gt;" in page
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from extauthz.doctor.edge import Edge
 from extauthz.doctor.examine import PARTS, Part, examine
 from extauthz.doctor.expectations import expectations
 from extauthz.doctor.findings import Report
+from extauthz.doctor.running import GivenFile
 from extauthz.doctor.telling import document, table
 from tests.doctor.mcp_server import McpServer, running
 from tests.doctor.spare import Spare, spare
@@ -131,6 +132,7 @@ class Clinic:
         echo_tool: str | None = "get_me",
         parts: Collection[Part] = PARTS,
         host: str = "",
+        given: GivenFile | None = None,
     ) -> Report:
         """What doctor finds; an empty token stands for a good one. ``host`` renames the edge."""
         policy = compile_policy(loaded({"version": 1, **(config or self.config())}))
@@ -146,6 +148,7 @@ class Clinic:
             token=token,
             echo_tool=echo_tool,
             parts=parts,
+            given=given,
         )
         assert report.requests < MOST_REQUESTS
         told = table(report) + document(report)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
+class _UnixServer(ThreadingHTTPServer):
+    address_family = socket.AF_UNIX
+
+    def server_bind(self) -> None:
+        self.socket.bind(self.server_address)
+
+
 @contextmanager
-def edge(answer: Answer) -> Iterator[tuple[int, list[str]]]:
-    """An HTTP server of one's own: its port, and the paths that were asked for."""
+def edge(answer: Answer, path: str = "") -> Iterator[tuple[int, list[str]]]:
+    """An HTTP server of one's own: its port, and the paths that were asked for.
+
+    With ``path`` it listens on a Unix socket there, and has no port.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -30,13 +42,15 @@ def edge(answer: Answer) -> Iterator[tuple[int, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    kind = _UnixServer if path else ThreadingHTTPServer
+    address: Any = path or ("127.0.0.1", 0)
+    with kind(address, Handler) as server:
         server.daemon_threads = True
         server.handle_error = lambda *_: None  # type: ignore[method-assign]
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield server.server_port, asked
+            yield 0 if path else server.server_port, asked
         finally:
             server.shutdown()
             thread.join(10)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from extauthz.doctor.catalogue import CATALOGUE, Code
-from tests.doctor import test_broken_inventory, test_broken_proxies
+from tests.doctor import test_broken_inventory, test_broken_proxies, test_running
 from tests.doctor.provoked import PROVOKED
 
 # Importing them makes them say what they provoke.
-TESTS = (test_broken_inventory, test_broken_proxies)
+TESTS = (test_broken_inventory, test_broken_proxies, test_running)
 
 
 def test_every_finding_means_something_and_has_a_cure() -> None:

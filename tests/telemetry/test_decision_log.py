@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from extauthz.core.engine import Engine
 from extauthz.core.model import Reason
-from extauthz.telemetry.decision_log import LineStyle
+from extauthz.telemetry.decision_log import DOCTOR, LineStyle
 from extauthz.telemetry.formats import text_line
 from extauthz.telemetry.replayable import InForce
 from tests.policies import ISSUERS, SERVERS, asking, engine_for_tests, policy_for_tests
@@ -328,7 +328,8 @@ def test_every_field_is_explained_in_the_guide_and_no_other() -> None:
     for params in ({"tool": "add"}, {"prompt": "p"}, {"resource": "file:///a?q"}):
         body = call_of(**params)
         service.ask(asking(mint(claims), target="/calculator/mcp", body=body, headers=headers))
-    service.ask(asking(None, server="calculator", target="/calculator/mcp"))
+    doctor = {"user-agent": DOCTOR}
+    service.ask(asking(None, server="calculator", target="/calculator/mcp", headers=doctor))
     modern = {"mcp-method": "ping", "mcp-protocol-version": "2026-07-28"}
     service.ask(asking(mint(claims), target="/calculator/mcp", headers=modern))
     preflight = {"origin": "https://x.example", "access-control-request-method": "POST"}
