@@ -153,13 +153,13 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/p
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(CLIENTS) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error \
 	    && touch $@ || { echo "The npm packages of $(CLIENTS) could not be installed." >&2; test -z "$$CI"; }
 
-# No registry has a ready Traefik. Without Go, or where a module cannot be had, its tests are skipped.
-.PHONY: traefik
-traefik: $(BIN)/traefik ## build the Traefik that tests run, once (needs Go; some minutes)
+# No registry has them ready. Without Go, or where a module cannot be had, their tests are skipped.
+.PHONY: go-programs
+go-programs: $(BIN)/traefik $(BIN)/egctl ## build the Traefik and the egctl that tests run, once (needs Go; minutes)
 
-$(BIN)/traefik: tests/generate/build_traefik.py | $(VENV)/.has-dev
-	$(BIN)/python -m tests.generate.build_traefik $@ .traefik
-	rm -rf .traefik
+$(BIN)/traefik $(BIN)/egctl: tests/generate/go_programs.py | $(VENV)/.has-dev
+	$(BIN)/python -m tests.generate.go_programs $@ .go
+	rm -rf .go
 
 # ---- what goes into a cluster ----
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from .artefacts import Artefact, File
+from .artefacts import Artefact, CannotWrite, File
 from .envoy import MAX_MESSAGE, alike
 from .filling import comment
 from .kubernetes import (
@@ -123,11 +124,18 @@ def _backend(site: Site, name: str, writer: GatewayWriter) -> _Backend:
         tls = (writer.backend_tls(service),) if upstream.tls else ()
         return _Backend(writer.reference(service), service, tls)
     host, port = upstream.address.host, upstream.address.port
-    endpoint: Node = (
-        {"fqdn": {"hostname": host.lower(), "port": port}}
-        if upstream.is_name
-        else {"ip": {"address": host, "port": port}}
-    )
+    endpoint: Node
+    if upstream.is_name:
+        endpoint = {"fqdn": {"hostname": host.lower(), "port": port}}
+    else:
+        ip = ip_address(host)
+        if ip.is_loopback:
+            raise CannotWrite(
+                f"server {site.name}: upstream is on loopback, where Envoy Gateway reaches "
+                "nothing; expected a Service, or an address in the network"
+            )
+        # In full, as its pattern takes not every short form of IPv6.
+        endpoint = {"ip": {"address": ip.exploded, "port": port}}
     spec: dict[str, Node] = {"endpoints": [endpoint]}
     if upstream.tls:
         spec["tls"] = {"wellKnownCACertificates": "System"}

@@ -108,7 +108,7 @@ class Clinic:
         """
         folder = self.folder / f"{proxy}-{time.monotonic_ns()}"
         wiring = self.wiring(service)
-        if proxy in ("caddy", "haproxy", "traefik"):
+        if proxy in ("caddy", "haproxy", "traefik", "envoy-gateway"):
             written = generated(
                 proxy, config or self.config(), wiring, folder, port=self.port, edit=edit
             )

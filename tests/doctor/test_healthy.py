@@ -33,6 +33,7 @@ EDGES = [
     ("caddy", "notes"),
     ("haproxy", "notes"),
     ("traefik", "notes"),
+    ("envoy-gateway", "calculator"),
 ]
 
 

@@ -98,14 +98,12 @@ def nginx_path() -> str:
     return required("nginx", "apt-get install nginx-light")
 
 
-def traefik_path() -> str:
-    """The Traefik that ``make traefik`` built; also in CI there may be no Go to build it with."""
-    beside_python = Path(sys.executable).parent / "traefik"
-    if not beside_python.exists():
-        pytest.skip(
-            "NOT TESTED: there is no Traefik here; make traefik builds it, where there is Go"
-        )
-    return str(beside_python)
+def built_with_go(name: str) -> str:
+    """A program that ``make go-programs`` built; also in CI there may be no Go to build it with."""
+    program = Path(sys.executable).parent / name
+    if not program.exists():
+        pytest.skip(f"NOT TESTED: there is no {name} here; make go-programs, where there is Go")
+    return str(program)
 
 
 def required(name: str, cure: str) -> str:

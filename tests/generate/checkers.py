@@ -15,12 +15,12 @@ from extauthz.generate.artefacts import Artefact
 from tests.e2e.processes import (
     DEADLINE,
     answers,
+    built_with_go,
     envoy_path,
     free_port,
     nginx_path,
     program,
     required,
-    traefik_path,
 )
 
 
@@ -50,6 +50,13 @@ def envoy(artefact: Artefact, folder: Path) -> str:
     return _run(envoy_path(), "--mode", "validate", "-l", "critical", "-c", file)
 
 
+def envoy_document(document: dict[str, Any], folder: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "envoy.json"
+    file.write_text(json.dumps(document))
+    return _run(envoy_path(), "--mode", "validate", "-l", "critical", "-c", file)
+
+
 def nginx(artefact: Artefact, folder: Path) -> str:
     prefix = folder / "prefix"
     prefix.mkdir(parents=True, exist_ok=True)
@@ -70,7 +77,7 @@ def haproxy(artefact: Artefact, folder: Path) -> str:
 
 def traefik(artefact: Artefact, folder: Path) -> str:
     """Traefik has no checker: it runs, and is asked what it thinks of what it has read."""
-    path = traefik_path()
+    path = built_with_go("traefik")
     main = write(artefact, folder)
     admin, static = free_port(), folder / "traefik.yml"
     (settings,) = parsed(static.read_text())

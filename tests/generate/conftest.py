@@ -12,7 +12,7 @@ from tests.generate.edges import generated
 __all__ = ["scene"]
 
 
-@pytest.fixture(params=["caddy", "haproxy", "traefik"])
+@pytest.fixture(params=["caddy", "haproxy", "traefik", "envoy-gateway"])
 def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     """Each proxy that no files are shipped for and that runs here."""
     name = request.param

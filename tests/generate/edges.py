@@ -16,14 +16,15 @@ from extauthz.generate.proxies import Choices, generate
 from tests.e2e.edges import Edge, Wiring
 from tests.e2e.processes import (
     accepts,
+    built_with_go,
     envoy_path,
     free_port,
     nginx_path,
     program,
     required,
-    traefik_path,
 )
 from tests.generate.checkers import write
+from tests.generate.envoy_gateway import translated
 
 Edit = Callable[[str, str], str]
 """Changes a file before it is used: takes its name and its text, gives its text."""
@@ -42,7 +43,12 @@ def commands(proxy: str, main: Path) -> list[str | Path]:
         caddy = required("caddy", "apt-get install caddy")
         return [caddy, "run", "--adapter", "caddyfile", "--config", main]
     if proxy == "traefik":
-        return ["env", f"--chdir={main.parent}", traefik_path(), "--configFile=traefik.yml"]
+        return [
+            "env",
+            f"--chdir={main.parent}",
+            built_with_go("traefik"),
+            "--configFile=traefik.yml",
+        ]
     return [required("haproxy", "apt-get install haproxy"), "-f", main]
 
 
@@ -84,6 +90,16 @@ def generated(
         "authz_grpc": f"127.0.0.1:{wiring.grpc}",
         "authz_http": f"127.0.0.1:{wiring.http}",
     }
+    if proxy == "envoy-gateway":
+        # There everything has the name of a Service.
+        for number, one in enumerate(servers):
+            there = one.get("upstream", ":1").rpartition(":")[2]
+            servers[number] = {**one, "upstream": f"http://server-{number}:{there}"}
+        edge = {
+            "listen": f"0.0.0.0:{port}",
+            "authz_grpc": f"extauthz:{wiring.grpc}",
+            "authz_http": f"extauthz:{wiring.http}",
+        }
     inventory = {
         "version": 1,
         **config,
@@ -93,6 +109,13 @@ def generated(
     file = folder / "extauthz.yaml"
     file.write_text(json.dumps(inventory))
     artefact = generate(proxy, load(str(file), environ={}, read=read_file), choices or Choices())
+    if proxy == "envoy-gateway":
+        main = folder / "envoy.json"
+        main.write_text(json.dumps(translated(artefact, folder)))
+        log = folder / f"{proxy}.log"
+        with program(commands("envoy", main), log, lambda: accepts(port)):
+            yield Edge(name or proxy, port, log)
+        return
     main = write(artefact, folder / proxy)
     for written in (folder / proxy).iterdir():
         text = written.read_text().replace("port_value: 9901", f"port_value: {admin}")

@@ -64,7 +64,16 @@ hosts_with_ports = st.one_of(hosts, st.tuples(hosts, ports).map(lambda p: f"{p[0
 names = st.text(NAME_CHARS, min_size=1, max_size=60).map(lambda text: "s" + text)
 # Addresses only: nginx looks names up when it starts.
 upstreams = st.sampled_from(
-    ["http://127.0.0.1:8001", "http://[::1]:8001/", "https://127.0.0.1", "https://[::1]:8443"]
+    [
+        "http://127.0.0.1:8001",
+        "http://[::1]:8001/",
+        "https://127.0.0.1",
+        "https://[::1]:8443",
+        "http://10.0.0.7:8001",
+        "https://10.0.0.7",
+        "http://[fd00::7]",
+        "https://[2001:db8::]:8443",
+    ]
 )
 listens = st.sampled_from(
     ["127.0.0.1:8443", "0.0.0.0:8443", "[::1]:8443", 'unix:/tmp/a "b" \\c;{}.sock']

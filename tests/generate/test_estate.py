@@ -20,7 +20,7 @@ from tests.generate.edges import generated
 
 pytestmark = pytest.mark.e2e
 
-PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik"]
+PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik", "envoy-gateway"]
 # name: hosts, paths, resource, and what else.
 SERVERS: dict[str, tuple[list[str], list[str], str, dict[str, Any]]] = {
     "outer": (["mcp.example.com"], ["/a"], "https://mcp.example.com/a/mcp", {}),
@@ -178,10 +178,11 @@ def test_no_spelling_confuses_servers_that_lie_within_each_other(estate: Estate,
 
 
 def test_rules_for_calls_hold_where_the_message_is_shown(estate: Estate) -> None:
-    """Envoy shows it by its MCP filter, since a server has rules; the others cannot."""
+    """Envoy shows it, since a server has rules, by its MCP filter or whole; the others cannot."""
     call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s"}}'
     status, reached, _ = estate.ask("mcp.example.com/a/b", "inner", body=call % b"add")
-    assert (status, reached) == ((200, "inner") if estate.edge.name == "envoy" else (403, ""))
+    shown = estate.edge.name in ("envoy", "envoy-gateway")
+    assert (status, reached) == ((200, "inner") if shown else (403, ""))
     status, reached, _ = estate.ask("mcp.example.com/a/b", "inner", body=call % b"other")
     assert (status, reached) == (403, "")
 

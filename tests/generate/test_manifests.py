@@ -96,6 +96,23 @@ def test_envoy_gateway_does_to_every_request_what_the_shipped_envoy_file_does() 
     assert "request_headers_timeout: 10s" in shipped
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("10.0.0.7", "10.0.0.7"), ("[::ffff:a00:7]", "0000:0000:0000:0000:0000:ffff:0a00:0007")],
+)
+def test_envoy_gateway_is_given_an_address_in_full(host: str, address: str) -> None:
+    """Its pattern for addresses takes not every short form of IPv6."""
+    one = inventory(server("notes", upstream=f"http://{host}:8001"))
+    spec = objects(written("envoy-gateway", one))["Backend", "mcp/notes"]
+    assert spec["endpoints"] == [{"ip": {"address": address, "port": 8001}}]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_envoy_gateway_is_not_sent_to_loopback(host: str) -> None:
+    with pytest.raises(CannotWrite, match="upstream is on loopback"):
+        written("envoy-gateway", inventory(server("notes", upstream=f"http://{host}:8001")))
+
+
 def test_envoy_gateway_strips_lookalikes_of_extra_headers_too() -> None:
     spec = objects(written("envoy-gateway", ESTATE))["ClientTrafficPolicy", "mcp/mcp"]
     patterns = [one["value"] for one in spec["headers"]["earlyRequestHeaders"]["removeOnMatch"]]

@@ -13,6 +13,7 @@ from extauthz.config.load import Loaded
 from extauthz.generate.artefacts import CannotWrite
 from extauthz.generate.proxies import Choices, generate
 from tests.generate import checkers
+from tests.generate.envoy_gateway import translated
 from tests.generate.inventories import HEADER_CHARS, odd_inventories
 
 pytestmark = pytest.mark.e2e
@@ -46,6 +47,18 @@ def test_envoy_takes_whatever_is_valid(loaded: Loaded, calls, tmp_path: Path) ->
 def test_envoy_over_http_takes_whatever_is_valid(loaded: Loaded, tmp_path: Path) -> None:
     artefact = generate("envoy-http", loaded, Choices())
     assert checkers.envoy(artefact, fresh(tmp_path / "envoy")) == ""
+
+
+@settings(few, max_examples=20)
+@given(loaded=odd_inventories(with_ports=False))
+def test_envoy_gateway_takes_it_or_we_refuse(loaded: Loaded, tmp_path: Path) -> None:
+    """And its Envoy takes what it makes of it."""
+    try:
+        artefact = generate("envoy-gateway", loaded, Choices())
+    except CannotWrite:
+        return
+    document = translated(artefact, fresh(tmp_path / "objects"))
+    assert checkers.envoy_document(document, fresh(tmp_path / "envoy")) == ""
 
 
 @settings(few, max_examples=20)

@@ -139,8 +139,8 @@ def test_nothing_passes_while_the_authorizer_is_not_there(
 
 
 def test_the_access_log_holds_no_token(scene: Scene, edge: Edge) -> None:
-    if edge.name == "traefik":
-        pytest.skip("its log has no paths to find lines by: the next test is about it")
+    if edge.name in ("traefik", "envoy-gateway"):
+        pytest.skip("it has no paths, see the next test, or its format is not ours to choose")
     path, token = f"/notes/logged-{edge.name}", scene.token()
     attempt(scene, edge, target=f"{path}?access_token={token}")
     attempt(scene, edge, target=f"{path}?q=1", token=token)

@@ -1,8 +1,8 @@
-"""Builds a Traefik for the tests, where there is Go: no package registry has a ready one.
+"""Builds what tests run and no package registry has ready, where there is Go: Traefik and egctl.
 
-Traefik's own code is untouched. What only its repository has is written here (the folder of its
-dashboard, an empty extension), and the DNS providers of ACME, which need hundreds of modules, are
-left out.
+egctl, the command line of Envoy Gateway, is built as anybody would. Of Traefik its own code is
+untouched; what only its repository has is written here (the folder of its dashboard, an empty
+extension), and the DNS providers of ACME, which need hundreds of modules, are left out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+_EGCTL: Final = "github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
 _TRAEFIK: Final = "github.com/traefik/traefik/v3@v3.7.13"
 _LEGO: Final = "github.com/go-acme/lego/v5"
 # The fork that this version asks for is not everywhere; this one has the same functions.
@@ -41,11 +42,11 @@ func NewDNSChallengeProviderByName(name string) (challenge.Provider, error) {
 _ENVIRONMENT: Final = {**os.environ, "GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "local"}
 
 
-def _go(*arguments: str, folder: Path) -> str:
+def _go(*arguments: str, folder: Path, **environment: str) -> str:
     done = subprocess.run(
         ["go", *arguments],
         cwd=folder,
-        env=_ENVIRONMENT,
+        env={**_ENVIRONMENT, **environment},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -66,11 +67,7 @@ def _written(file: Path, text: str) -> None:
     file.write_text(text)
 
 
-def build(program: Path, work: Path) -> None:
-    """Build ``program`` in the folder ``work``; takes minutes, and a few gigabytes of Go's cache.
-
-    Raises CalledProcessError where a module cannot be had or Go is too old.
-    """
+def _traefik(program: Path, work: Path) -> None:
     _written(work / "go.mod", "module traefik\n")
     source = _copied(_TRAEFIK, work, work / "traefik")
     _written(source / "webui" / "static" / "none", "")
@@ -88,18 +85,24 @@ def build(program: Path, work: Path) -> None:
     _go("build", "-ldflags=-s -w", "-o", str(program), "./cmd/traefik", folder=source)
 
 
+def _egctl(program: Path, work: Path) -> None:
+    _go("install", "-ldflags=-s -w", _EGCTL, folder=work, GOBIN=str(program.parent))
+
+
+_BUILT: Final = {"traefik": _traefik, "egctl": _egctl}
+
+
 def main(program: Path, work: Path) -> int:
-    """Build, or say why not."""
+    """Build the program of that name, or say why not; minutes, and gigabytes of Go's cache."""
     if not shutil.which("go"):
-        print("There is no Go here: the tests that need Traefik say that they are skipped.")
+        print(f"There is no Go here: the tests that need {program.name} say that they are skipped.")
         return 1
-    print(f"Building {_TRAEFIK} (once; some minutes)", flush=True)
+    print(f"Building {program.name} (once; some minutes)", flush=True)
+    work.mkdir(parents=True, exist_ok=True)
     try:
-        build(program.resolve(), work.resolve())
+        _BUILT[program.name](program.resolve(), work.resolve())
     except subprocess.CalledProcessError as fault:
-        print(
-            f"Traefik could not be built: {' '.join(fault.cmd[:3])} ended with {fault.returncode}."
-        )
+        print(f"{program.name} could not be built: {fault.cmd[:3]} ended with {fault.returncode}.")
         return 1
     return 0
 
