@@ -15,7 +15,11 @@ __all__ = ["scene"]
 @pytest.fixture(params=["caddy", "haproxy", "traefik", "envoy-gateway"])
 def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     """Each proxy that no files are shipped for and that runs here."""
-    name = request.param
+    return running(request.param, scene)
+
+
+def running(name: str, scene: Scene) -> Edge:
+    """The proxy of that name, which starts when first asked for."""
     if name not in scene.running:
         folder = scene.folder / name
         starting = generated(name, config(scene.folder), scene.wiring(), folder)
