@@ -120,6 +120,8 @@ allowed_headers:
   - {{exact: accept}}
   - {{exact: origin}}
   - {{exact: access-control-request-method}}
+  - {{exact: content-encoding}}
+  - {{exact: content-type}}
   - {{prefix: mcp-}}
   {{{{lookalikes}}}}
 """
