@@ -498,12 +498,23 @@ class TestToldInPassing:
         [
             (None, {}),
             (_said(), {"body": json.dumps(SAFE).encode()}),
+            (_said(), {"headers": {"content-type": "application/json; charset=utf-7"}}),
+            (_said(), {"headers": {"content-encoding": "br"}}),
             (_said(), {"body": b""}),
             (_said(is_exceeding_limit=True), {}),
             ({"is_mcp_request": True, "method": "__jsonrpc_response"}, {}),
             (_said(), {"headers": _sent("danger")}),
         ],
-        ids=["no filter", "a body", "an empty body", "unusable", "a response", "contradicted"],
+        ids=[
+            "no filter",
+            "a body",
+            "a charset",
+            "packed",
+            "an empty body",
+            "unusable",
+            "a response",
+            "contradicted",
+        ],
     )
     def test_it_is_nothing_where_that_is_not_sure(self, mcp, more):
         assert self.told(mcp, **more) is None
