@@ -112,7 +112,7 @@ def to_request(
         said = attributes.metadata_context.filter_metadata
     return Request(
         method=method,
-        host=http.host,
+        host=http.host.strip(_BLANKS),
         target=http.path,
         headers=headers,
         repeated=repeated,

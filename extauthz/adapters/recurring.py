@@ -51,7 +51,15 @@ MOST_FLEETING: Final = 6
 
 # Whose values a line in the log is made of. What others hold may be secret.
 _TOLD: Final = frozenset(
-    {"mcp-method", "mcp-name", "mcp-protocol-version", "traceparent", "x-request-id"}
+    {
+        "content-encoding",
+        "content-type",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "traceparent",
+        "x-request-id",
+    }
 )
 _MAX_KNOWN: Final = 2048
 _MAX_HEADERS: Final = 64

@@ -53,6 +53,15 @@ def _usual(error: yaml.MarkedYAMLError, text: str) -> str:
                 f"a key after a line without a blank after its colon; expected one after {key[1]}"
             )
         return f"a key that is indented deeper than those beside it; {_INDENTATION}"
+    if (error.context or "").startswith("while parsing a flow"):
+        start = None if (error.context or "").endswith("node") else error.context_mark
+        since = f" that begins in line {start.line + 1}" if start else ""
+        return (
+            f"a list or a map in brackets{since} does not go on; "
+            "expected a comma, or the bracket that closes it"
+        )
+    if "unknown escape character" in problem:
+        return "an escape that YAML does not know; expected two backslashes, or single quotes"
     key = _NO_BLANK.match(_line(text, error.context_mark))
     if key and error.context == "while scanning a simple key":
         line = error.context_mark.line + 1 if error.context_mark else 0
@@ -70,7 +79,7 @@ def _unusual(error: yaml.MarkedYAMLError) -> str:
         begins = error.context_mark
         since = f" that begins in line {begins.line + 1}" if begins is not None else ""
         what += f" ({error.context}{since})"
-    return what
+    return what if "expected" in what else what + "; expected what YAML allows here"
 
 
 def _place(mark: yaml.Mark | None, name: str) -> Place:

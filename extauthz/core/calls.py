@@ -58,6 +58,7 @@ _RESPONSE_METADATA = "__jsonrpc_response"
 _UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
+_UTF8 = re.compile(r"""[;, \t]charset[ \t]*=[ \t]*("utf-?8"|utf-?8)[ \t]*(?=[;,]|$)""")
 
 
 def find_call(request: Request, server: Server) -> Call | Refusal | None:
@@ -65,6 +66,10 @@ def find_call(request: Request, server: Server) -> Call | Refusal | None:
     claimed = _from_metadata(request)
     if isinstance(claimed, Refusal):
         return claimed
+    if (claimed is not None or request.body is not None) and (
+        odd := _reads_otherwise(request.headers)
+    ):
+        return _malformed(odd)
     if request.body is not None:
         inspected = _from_body(request)
         if isinstance(inspected, Refusal):
@@ -132,7 +137,22 @@ def told_in_passing(request: Request) -> Call | None:
     call = _from_metadata(request)
     if not isinstance(call, Call) or call == _RESPONSE or _contradicted(request, call):
         return None
-    return call
+    return None if _reads_otherwise(request.headers) else call
+
+
+def _reads_otherwise(headers: Mapping[str, str]) -> str:
+    """What would have the server make another text of the body than UTF-8 says; empty for nothing.
+
+    A text in UTF-7 is one in UTF-8 as well, with other quotation marks in it, and servers heed
+    ``charset``: Express does, with whatever begins with ``utf-``. A packed body is never strict
+    JSON to us, unless somebody made one that is both.
+    """
+    kind = headers.get("content-type", "").lower()
+    if "charset" in kind and "charset" in _UTF8.sub("", kind):
+        return "body: Content-Type names another charset than UTF-8"
+    if headers.get("content-encoding", "").lower() not in ("", "identity"):
+        return "body: it has a Content-Encoding"
+    return ""
 
 
 def _from_body(request: Request) -> Call | Refusal:

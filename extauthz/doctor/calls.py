@@ -40,6 +40,7 @@ def rules(exam: Examination) -> None:
         _plain(exam, denied)
         _lying_headers(exam, denied)
         _odd_bodies(exam, denied)
+        _odd_charset(exam, denied)
 
 
 def _listed(exam: Examination) -> None:
@@ -115,3 +116,18 @@ def _odd_bodies(exam: Examination, denied: str) -> None:
             exam.found(Code.RULES_NOT_ENFORCED, f"{what} in a call of {denied}: {reply}")
         elif reply.broken:
             exam.found(Code.EDGE_BREAKS, f"{what} in a call of {denied}: {reply}")
+
+
+def _odd_charset(exam: Examination, denied: str) -> None:
+    """In UTF-7, which some servers read, a call that is allowed may be one that is denied."""
+    if _as_version(exam, [], [], call(denied)).reason != Reason.DENIED_BY_RULE:
+        # The message is not what is judged here.
+        return
+    kind = "application/json; charset=utf-7"
+    lines = [line for line in exam.session.lines(exam.harmless) if line[0] != "Content-Type"]
+    lines += [("Content-Type", kind), *exam.authorization]
+    reply = exam.wire.send("POST", exam.edge.path, lines, exam.harmless)
+    if reply.ok:
+        exam.found(Code.CHARSET_TAKEN, f"Content-Type {kind}: {reply}")
+    elif reply.broken:
+        exam.found(Code.EDGE_BREAKS, f"Content-Type {kind}: {reply}")

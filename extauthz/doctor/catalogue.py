@@ -58,6 +58,7 @@ class Code(StrEnum):
     RULES_NOT_ENFORCED = "rules_not_enforced"
     HEADERS_BELIEVED = "headers_believed"
     BATCH_TAKEN = "batch_taken"
+    CHARSET_TAKEN = "charset_taken"
     RULES_NOT_PROBED = "rules_not_probed"
 
 
@@ -311,6 +312,13 @@ CATALOGUE: Final = {
     Code.BATCH_TAKEN: Entry(
         "A batch with a call that the rules deny got through",
         "Use Envoy with its MCP filter in REJECT_NO_MCP mode (`extauthz generate envoy`).",
+    ),
+    Code.CHARSET_TAKEN: Entry(
+        "A message in another charset than UTF-8 got through, of which the server may make another "
+        "call than the one that was judged",
+        "Show extauthz the message's form: put content-type and content-encoding into "
+        "allowed_headers (Envoy over HTTP) or authRequestHeaders (Traefik), as `extauthz generate` "
+        "writes them.",
     ),
     Code.RULES_NOT_PROBED: Entry(
         "The rules deny no name that is safe to try, so that they were not probed",

@@ -120,6 +120,8 @@ allowed_headers:
   - {{exact: accept}}
   - {{exact: origin}}
   - {{exact: access-control-request-method}}
+  - {{exact: content-encoding}}
+  - {{exact: content-type}}
   - {{prefix: mcp-}}
   {{{{lookalikes}}}}
 """
@@ -175,6 +177,7 @@ def _bootstrap(
             for each in lookalikes
         ),
         logged="\n".join(logged),
+        final_dot="strip_trailing_host_dot: true" if several else "",
         ignore_port="ignore_port_in_host_matching: true" if several else "",
         virtual_hosts=RouteWriter(ids, asking).virtual_hosts(plan.virtual_hosts),
         mcp_filter=_MCP_FILTER if asking.mcp_filter else "",

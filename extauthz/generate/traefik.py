@@ -23,6 +23,8 @@ _ASKED_WITH = [
     "Accept",
     "Access-Control-Request-Method",
     "Authorization",
+    "Content-Encoding",
+    "Content-Type",
     "DPoP",
     "Mcp-Method",
     "Mcp-Name",

@@ -87,7 +87,7 @@ class Told(NamedTuple):
 
 
 UNTOLD: Final = Told()
-_NAMES: Final = ("mcp-method", "mcp-name")
+_READ_WITH: Final = ("mcp-method", "mcp-name", "content-type", "content-encoding")
 
 
 def call_told(request: Request | None, decision: Allow | Deny, ruled: frozenset[str]) -> Told:
@@ -100,7 +100,7 @@ def call_told(request: Request | None, decision: Allow | Deny, ruled: frozenset[
             return UNTOLD
         # Lines wait: they keep no more of a request than they need.
         headers = request.headers
-        said = {name: headers[name] for name in _NAMES if name in headers}
+        said = {name: headers[name] for name in _READ_WITH if name in headers}
         return Told(
             passing=Request(
                 method="POST",

@@ -62,6 +62,14 @@ class TestHeaders:
         assert dict(request.headers) == {"accept": "a", "x-odd": "é"}
         assert (request.joined, request.repeated) == (False, frozenset())
 
+    def test_blanks_at_the_ends_belong_to_no_value(self):
+        """So it is at the other doors (RFC 9110 section 5.5); the path is no header's value."""
+        request = read(
+            lines=[("origin", b" \thttps://a\t ")], host="\tmcp.example.com ", path="/notes/mcp "
+        )
+        assert dict(request.headers) == {"origin": "https://a"}
+        assert (request.host, request.target) == ("mcp.example.com", "/notes/mcp ")
+
     def test_a_line_may_come_as_text_or_empty(self):
         request = read(lines=[("accept", "a"), ("x-empty", b"")])
         assert dict(request.headers) == {"accept": "a", "x-empty": ""}

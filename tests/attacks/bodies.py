@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Iterator
@@ -135,6 +136,20 @@ def documents(stage: Stage) -> Iterator[Case]:
     }.items():  # fmt: skip
         yield posted(stage, odd, label, REQUEST)
     yield posted(stage, padded, "long", ALLOW)
+    # In UTF-7 it is a call of danger_x, which Express makes of it where the charset says so.
+    quoted = '"}},"method":"tools/call","params":{"name":"danger_x","_meta":{"y":"'
+    packed = base64.b64encode(quoted.encode("utf-16-be")).decode().rstrip("=")
+    twofold = json.dumps(call() | {"params": {"name": "safe", "_meta": {"x": f"+{packed}-"}}})
+    for name, value, verdict in (
+        ("Content-Type", "application/json; charset=utf-7", REQUEST),
+        ("Content-Type", 'application/json; charset="UTF-7"', REQUEST),
+        ("Content-Type", "application/json; charset=utf-16le", REQUEST),
+        ("Content-Encoding", "br", REQUEST),
+        ("Content-Type", "application/json; charset=utf-8", ALLOW),
+        ("Content-Encoding", "identity", ALLOW),
+    ):
+        lines = ((name, value),)
+        yield posted(stage, twofold.encode(), f"{name}: {value}", verdict, headers=lines)
 
 
 @row(123, "what is no JSON, or JSON without end")

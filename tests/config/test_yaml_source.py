@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -156,6 +157,7 @@ def test_what_is_wrong_is_said_with_its_place(text: str | bytes, problem: str) -
         ('a: 1\nb: "c\nd: 1\n', "f:2:4: a quote that is never closed; expected another one"),
         ("a: 1\nb: 'c\n", "f:2:4: a quote that is never closed; expected another one"),
         ("a: @b", 'f:1:4: a text cannot begin with "@"; expected quotes'),
+        ("a: [b\nc: d", "f:2:2: a list or a map in brackets that begins in line 1 does not go"),
         ('a: "b" c', "f:1:8: YAML syntax: "),
     ],
 )
@@ -166,10 +168,19 @@ def test_what_people_get_wrong_about_yaml_is_said_in_their_words(
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize(
+    "text", ["a: [", "a: {b", r'a: "\q"', "}", 'a: "b" c', "a: [b c]]", "a: !!", "&a &b c"]
+)
+def test_what_was_expected_is_always_said(loader: Any, text: str) -> None:
+    (found,) = map(str, parse(text, loader).problems)
+    assert re.match(r"f:\d+:\d+: .*expected ", found)
+
+
 @pytest.mark.parametrize(("text", "line"), [("a: [b\nc: d", 1), ("a: 1\nb: [b\nc: d", 2)])
 def test_where_what_is_broken_begins_is_said(text: str, line: int) -> None:
     (found,) = problems(text)
-    assert found.endswith(f"that begins in line {line})")
+    assert f" that begins in line {line} " in found
 
 
 @pytest.mark.parametrize("loader", LOADERS)

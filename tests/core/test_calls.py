@@ -107,6 +107,65 @@ class TestMetadata:
         assert _find(mcp=said) is Reason.MALFORMED_REQUEST
 
 
+class TestOtherReadings:
+    """A text in UTF-7 is one in UTF-8 as well, and names another tool there."""
+
+    @pytest.mark.parametrize("source", [{"body": SAFE}, {"mcp": _said()}])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "application/json; charset=utf-7",
+            'application/json;charset="utf-7"',
+            "application/json; CharSet=UTF-7",
+            "application/json; charset=utf-7-imap",
+            "application/json; charset=utf-16",
+            "application/json; charset=iso-8859-1",
+            "application/json; charset = utf-7",
+            "application/json; charset=",
+            'application/json; charset="utf-8',
+            'application/json; charset="utf\\-7"',
+            "application/json; charset*=us-ascii''utf-7",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset=utf-7; charset=utf-8",
+            'application/json; x="; charset=utf-8"; charset=utf-7',
+            "application/json; charset=utf-8, application/json; charset=utf-7",
+        ],
+    )
+    def test_a_message_in_another_charset_is_refused(self, kind, source):
+        assert _find(headers={"content-type": kind}, **source) is Reason.MALFORMED_REQUEST
+
+    @pytest.mark.parametrize("source", [{"body": SAFE}, {"mcp": _said()}])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "",
+            "application/json",
+            "application/json; charset=utf-8",
+            'application/json;charset="UTF-8"',
+            "application/json; charset=utf8 ; x=y",
+            "application/json; charset=utf-8; charset=utf-8",
+            "application/json; charset=utf-8,application/json; charset=utf-8",
+        ],
+    )
+    def test_one_in_utf_8_is_read(self, kind, source):
+        assert _find(headers={"content-type": kind}, **source) == Call("tools/call", "safe")
+
+    @pytest.mark.parametrize("source", [{"body": SAFE}, {"mcp": _said()}])
+    def test_a_packed_message_is_refused(self, source):
+        for packing in ("gzip", "br", "identity, gzip", "GZIP", "x"):
+            odd = {"content-encoding": packing}
+            assert _find(headers=odd, **source) is Reason.MALFORMED_REQUEST
+        for none in ("", "identity", "Identity"):
+            plain = {"content-encoding": none}
+            assert _find(headers=plain, **source) == Call("tools/call", "safe")
+
+    def test_where_nobody_looked_at_a_message_its_form_does_not_matter(self):
+        odd = {"content-type": "application/json; charset=utf-7", "content-encoding": "gzip"}
+        assert _find(headers=odd) is None
+        checked = _server(versions=[MODERN])
+        assert _find(headers=odd | _sent(), server=checked) == Call("tools/call", "safe")
+
+
 class TestBody:
     def test_the_member_that_names_the_target_depends_on_the_method(self):
         assert _find(body=SAFE) == Call("tools/call", "safe")
@@ -439,12 +498,23 @@ class TestToldInPassing:
         [
             (None, {}),
             (_said(), {"body": json.dumps(SAFE).encode()}),
+            (_said(), {"headers": {"content-type": "application/json; charset=utf-7"}}),
+            (_said(), {"headers": {"content-encoding": "br"}}),
             (_said(), {"body": b""}),
             (_said(is_exceeding_limit=True), {}),
             ({"is_mcp_request": True, "method": "__jsonrpc_response"}, {}),
             (_said(), {"headers": _sent("danger")}),
         ],
-        ids=["no filter", "a body", "an empty body", "unusable", "a response", "contradicted"],
+        ids=[
+            "no filter",
+            "a body",
+            "a charset",
+            "packed",
+            "an empty body",
+            "unusable",
+            "a response",
+            "contradicted",
+        ],
     )
     def test_it_is_nothing_where_that_is_not_sure(self, mcp, more):
         assert self.told(mcp, **more) is None

@@ -12,7 +12,7 @@ from tests.doctor.breaking import Broken, broken, ext_authz, instead, manager, r
 from tests.doctor.clinic import Clinic
 from tests.doctor.provoked import named, provokes
 from tests.e2e.processes import free_port
-from tests.e2e.scene import Service
+from tests.e2e.scene import Service, with_bodies
 
 pytestmark = pytest.mark.e2e
 
@@ -140,6 +140,13 @@ def _origin_hidden(document: dict[str, Any]) -> None:
     patterns.remove({"exact": "origin"})
 
 
+def _form_hidden(document: dict[str, Any]) -> None:
+    """The message is shown, and what kind of text it is is not."""
+    with_bodies(document)
+    patterns = ext_authz(document)["allowed_headers"]["patterns"]
+    patterns.remove({"exact": "content-type"})
+
+
 ENVOY = broken(
     {
         "a route is not asked about": Broken(
@@ -159,6 +166,13 @@ ENVOY = broken(
             "walk",
             (Code.ORIGIN_NOT_JUDGED, Code.CORS_NOT_EXPOSED),
             change=_origin_hidden,
+        ),
+        "the charset is not shown": Broken(
+            "envoy-http",
+            "token",
+            (Code.CHARSET_TAKEN,),
+            change=_form_hidden,
+            server="calculator",
         ),
     }
 )

@@ -139,6 +139,8 @@ def test_a_line_says_what_told_the_call(asked: Mapping[str, Any], told: Mapping[
     [
         (FREE, {}, {"method": "tools/call", "tool": "add", "call_source": "mcp"}),
         (FREE, {"mcp-name": "other"}, {}),
+        (FREE, {"content-type": "application/json; charset=utf-7"}, {}),
+        (FREE, {"content-encoding": "gzip"}, {}),
         (RESPONSE, {}, {}),
         ({}, {}, {}),
         (None, MODERN_CALL, {}),
