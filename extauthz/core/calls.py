@@ -58,6 +58,7 @@ _RESPONSE_METADATA = "__jsonrpc_response"
 _UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
+_JSON = {"application/json"}
 _UTF8 = re.compile(r"""[;, \t]charset[ \t]*=[ \t]*("utf-?8"|utf-?8)[ \t]*(?=[;,]|$)""")
 
 
@@ -141,13 +142,15 @@ def told_in_passing(request: Request) -> Call | None:
 
 
 def _reads_otherwise(headers: Mapping[str, str]) -> str:
-    """What would have the server make another text of the body than UTF-8 says; empty for nothing.
+    """What would have the server make another message of the body than we; empty for nothing.
 
     A text in UTF-7 is one in UTF-8 as well, with other quotation marks in it, and servers heed
-    ``charset``: Express does, with whatever begins with ``utf-``. A packed body is never strict
-    JSON to us, unless somebody made one that is both.
+    ``charset``: Express does, with whatever begins with ``utf-``. A form can be JSON as well, and
+    a packed body, if somebody made one that is both.
     """
     kind = headers.get("content-type", "").lower()
+    if kind and {part.partition(";")[0].strip(" \t") for part in kind.split(",")} != _JSON:
+        return "body: Content-Type is not application/json"
     if "charset" in kind and "charset" in _UTF8.sub("", kind):
         return "body: Content-Type names another charset than UTF-8"
     if headers.get("content-encoding", "").lower() not in ("", "identity"):

@@ -145,6 +145,7 @@ def documents(stage: Stage) -> Iterator[Case]:
         ("Content-Type", 'application/json; charset="UTF-7"', REQUEST),
         ("Content-Type", "application/json; charset=utf-16le", REQUEST),
         ("Content-Encoding", "br", REQUEST),
+        ("Content-Type", "application/x-www-form-urlencoded; a=application/json", REQUEST),
         ("Content-Type", "application/json; charset=utf-8", ALLOW),
         ("Content-Encoding", "identity", ALLOW),
     ):

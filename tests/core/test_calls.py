@@ -140,6 +140,7 @@ class TestOtherReadings:
         [
             "",
             "application/json",
+            "Application/JSON ;x=y",
             "application/json; charset=utf-8",
             'application/json;charset="UTF-8"',
             "application/json; charset=utf8 ; x=y",
@@ -149,6 +150,24 @@ class TestOtherReadings:
     )
     def test_one_in_utf_8_is_read(self, kind, source):
         assert _find(headers={"content-type": kind}, **source) == Call("tools/call", "safe")
+
+    @pytest.mark.parametrize("source", [{"body": SAFE}, {"mcp": _said()}])
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "application/x-www-form-urlencoded",
+            "application/x-www-form-urlencoded; a=application/json",
+            "text/plain;application/json",
+            "application/json-seq",
+            "application/json, text/plain",
+            "application/json; charset=utf-8, multipart/form-data; boundary=x",
+            "; application/json",
+            "application/json,",
+        ],
+    )
+    def test_a_message_that_says_to_be_something_else_is_refused(self, kind, source):
+        """A server that takes forms, too, may find another call in it."""
+        assert _find(headers={"content-type": kind}, **source) is Reason.MALFORMED_REQUEST
 
     @pytest.mark.parametrize("source", [{"body": SAFE}, {"mcp": _said()}])
     def test_a_packed_message_is_refused(self, source):
