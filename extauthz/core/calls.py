@@ -56,9 +56,12 @@ KNOWN_METHODS: Final = frozenset(NAMED_BY) | {
 _RESPONSE = Call("")
 _RESPONSE_METADATA = "__jsonrpc_response"
 _UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
+_NOT_JSON = Refusal(Reason.MALFORMED_REQUEST, "body: Content-Type is not application/json")
+_NOT_UTF8 = Refusal(Reason.MALFORMED_REQUEST, "body: Content-Type names another charset than UTF-8")
+_PACKED = Refusal(Reason.MALFORMED_REQUEST, "body: it has a Content-Encoding")
 _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
-_JSON = {"application/json"}
+_JSON = re.compile(r"[ \t]*application/json[ \t]*(?:;|\Z)")
 _UTF8 = re.compile(r"""[;, \t]charset[ \t]*=[ \t]*("utf-?8"|utf-?8)[ \t]*(?=[;,]|$)""")
 
 
@@ -67,10 +70,10 @@ def find_call(request: Request, server: Server) -> Call | Refusal | None:
     claimed = _from_metadata(request)
     if isinstance(claimed, Refusal):
         return claimed
-    if (claimed is not None or request.body is not None) and (
-        odd := _reads_otherwise(request.headers)
-    ):
-        return _malformed(odd)
+    if claimed is not None or request.body is not None:
+        refusal = _reads_otherwise(request.headers)
+        if refusal is not None:
+            return refusal
     if request.body is not None:
         inspected = _from_body(request)
         if isinstance(inspected, Refusal):
@@ -141,21 +144,21 @@ def told_in_passing(request: Request) -> Call | None:
     return None if _reads_otherwise(request.headers) else call
 
 
-def _reads_otherwise(headers: Mapping[str, str]) -> str:
-    """What would have the server make another message of the body than we; empty for nothing.
+def _reads_otherwise(headers: Mapping[str, str]) -> Refusal | None:
+    """Refuse what would have the server make another message of the body than we.
 
     A text in UTF-7 is one in UTF-8 as well, with other quotation marks in it, and servers heed
     ``charset``: Express does, with whatever begins with ``utf-``. A form can be JSON as well, and
     a packed body, if somebody made one that is both.
     """
     kind = headers.get("content-type", "").lower()
-    if kind and {part.partition(";")[0].strip(" \t") for part in kind.split(",")} != _JSON:
-        return "body: Content-Type is not application/json"
-    if "charset" in kind and "charset" in _UTF8.sub("", kind):
-        return "body: Content-Type names another charset than UTF-8"
+    if kind and not all(map(_JSON.match, kind.split(","))):
+        return _NOT_JSON
+    if kind.count("charset") != len(_UTF8.findall(kind)):
+        return _NOT_UTF8
     if headers.get("content-encoding", "").lower() not in ("", "identity"):
-        return "body: it has a Content-Encoding"
-    return ""
+        return _PACKED
+    return None
 
 
 def _from_body(request: Request) -> Call | Refusal:

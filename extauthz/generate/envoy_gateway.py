@@ -40,7 +40,7 @@ def write_envoy_gateway(plan: Plan, namespace: str) -> Artefact:
     writer = GatewayWriter(plan, ids, namespace)
     grpc, http = writer.extauthz(door), writer.extauthz(plan.http())
     backends = {site.name: _backend(site, ids[site.name], writer) for site in plan.sites}
-    manifests = [writer.gateway("eg"), _early(plan, namespace)]
+    manifests = [writer.gateway("eg"), _early(plan, namespace), _no_upgrade(namespace)]
     notes = writer.placeholder_notes()
     targets: dict[str, list[Node]] = {}
     for match in writer.matches():
@@ -92,6 +92,16 @@ def _early(plan: Plan, namespace: str) -> Manifest:
         "are x-envoy-*, by which it could control Envoy.",
     )
     return manifest(_API, "ClientTrafficPolicy", GATEWAY, namespace, spec, *notes)
+
+
+def _no_upgrade(namespace: str) -> Manifest:
+    """Routes let WebSockets through by default; a list without them has to name something."""
+    spec: Mapping[str, Node] = {
+        "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
+        "httpUpgrade": [{"type": "none"}],
+    }
+    notes = ("No request becomes a WebSocket, in which nobody would judge the calls.",)
+    return manifest(_API, "BackendTrafficPolicy", GATEWAY, namespace, spec, *notes)
 
 
 def _policy(

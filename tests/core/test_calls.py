@@ -163,6 +163,8 @@ class TestOtherReadings:
             "application/json; charset=utf-8, multipart/form-data; boundary=x",
             "; application/json",
             "application/json,",
+            "application/json\x0b",
+            "application/json\n",
         ],
     )
     def test_a_message_that_says_to_be_something_else_is_refused(self, kind, source):

@@ -166,3 +166,25 @@ def test_the_same_holds_over_http_2(scene: Scene, name: str) -> None:
         answer = client.post(url, headers=[*headers, second, ("X-Mark", mark)], content=PING)
         assert answer.status_code in (400, 401)
         assert not scene.reached(mark)
+
+
+UPGRADES = [
+    [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+    [
+        ("Connection", "Upgrade, HTTP2-Settings"),
+        ("Upgrade", "h2c"),
+        ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+    ],
+]
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES, ids=["websocket", "h2c"])
+def test_no_other_protocol_comes_through(
+    scene: Scene, edge: Edge, upgrade: list[tuple[str, str]]
+) -> None:
+    """In a WebSocket nobody would judge the calls."""
+    headers = [*upgrade, ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
+    sent = attempt(scene, edge, method="GET", token=scene.token(), headers=headers)
+    assert sent.response.status in (200, 400, 403), sent.response
+    for _, received in sent.reached:
+        assert "upgrade" not in {name.lower() for name, _ in received.headers}

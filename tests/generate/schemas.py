@@ -175,6 +175,15 @@ KINDS: dict[str, Schema] = {
             ),
         ),
     ),
+    "BackendTrafficPolicy": kubernetes(
+        _ENVOY,
+        "BackendTrafficPolicy",
+        closed(
+            "targetRefs httpUpgrade",
+            targetRefs=several(TARGET),
+            httpUpgrade=several(closed("type", type={"const": "none"})),
+        ),
+    ),
     "Backend": kubernetes(
         _ENVOY,
         "Backend",

@@ -34,6 +34,7 @@ from tests.e2e.test_identity import (
     test_a_spoof_does_not_pass_on_a_public_path_either,
     test_a_spoofed_header_in_any_spelling_never_reaches_the_server,
     test_an_absent_claim_sends_nothing,
+    test_no_other_protocol_comes_through,
     test_the_most_identity_that_extauthz_sends_fits,
     test_two_tokens_are_refused,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "test_another_host_is_no_way_in",
     "test_documents_answer_head_and_preflights",
     "test_events_arrive_as_they_are_written",
+    "test_no_other_protocol_comes_through",
     "test_no_token_is_asked_for_one",
     "test_odd_credentials_are_refused_alike",
     "test_older_clients_are_sent_to_the_issuer",
