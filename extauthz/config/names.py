@@ -76,6 +76,11 @@ def variable(setting: str) -> str:
     return PREFIX + setting.replace(".", "_").upper()
 
 
+def flag(setting: str) -> str:
+    """The flag of a setting: ``log.level`` is --log-level."""
+    return "--" + setting.replace(".", "-").replace("_", "-")
+
+
 VARIABLES: Final = {variable(setting): setting for setting in SETTINGS}
 
 

@@ -118,9 +118,9 @@ class Given:
         for setting, value in flags.items():
             if setting not in names.SETTINGS:
                 raise KeyError(setting)
-            flag = "--" + setting.replace(".", "-").replace("_", "-")
             loc = tuple(setting.split("."))
-            self.put(loc, _plain(setting, value), Variable(flag, value, COMMAND_LINE))
+            given = Variable(names.flag(setting), value, COMMAND_LINE)
+            self.put(loc, _plain(setting, value), given)
 
 
 def _plain(setting: str, text: str) -> Plain:
