@@ -25,6 +25,7 @@ SETTINGS: Final = (
     "listen.http_tls.cert_file",
     "listen.http_tls.key_file",
     "listen.http_tls.client_ca_file",
+    "listen.unix_mode",
     "listen.trusted_proxies",
     "tokens.max_bytes",
     "tokens.cache_entries",

@@ -35,6 +35,10 @@ TOP = {
     "certificate of key_file",
     "listen: {http_tls: {client_ca_file: a}}": "6:37: listen.http_tls.client_ca_file: client "
     "certificates need TLS; expected cert_file and key_file beside it",
+    "listen: {unix_mode: 0660}": "6:21: listen.unix_mode: found the number 660; expected octal "
+    'digits in quotes that let the owner read and write, such as "0660"',
+    "listen: {unix_mode: '0o660'}": '6:21: listen.unix_mode: "0o660" is not the mode of a socket; '
+    'expected octal digits in quotes that let the owner read and write, such as "0660"',
     "listen: {trusted_proxies: [10.0.0.1/8]}": '6:28: listen.trusted_proxies[0]: "10.0.0.1/8" is '
     "not a network; expected 10.0.0.0/8",
     "listen: {trusted_proxies: [x]}": '6:28: listen.trusted_proxies[0]: "x" is not a network; '

@@ -16,6 +16,7 @@ SAMPLES = {
     "listen.http": ("off", "None"),
     "listen.admin": ("[::1]:1", "[::1]:1"),
     "listen.grpc_transport": ("native", "native"),
+    "listen.unix_mode": ("0660", "432"),
     "listen.trusted_proxies": ("10.0.0.0/8, ::1", "(IPv4Network('10.0.0.0/8'), IPv6Network("),
     "tokens.max_bytes": ("8KiB", "8192"),
     "tokens.cache_entries": ("0", "0"),
