@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .mistakes import choice
 from .options import add_config, add_settings, load_or_complain
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument(
         "proxy",
-        choices=PROXIES,
+        type=partial(choice, known=PROXIES),
         metavar="PROXY",
         help="; ".join(f"{name}: {what}" for name, what in PROXIES.items()),
     )

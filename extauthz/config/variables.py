@@ -74,7 +74,7 @@ def _meant(unknown: str, known: Iterable[str]) -> str:
         return f"{rest}, without the prefix"
     # Compared without the prefix, which alone would make any two names look alike.
     ends = {name.removeprefix(names.PREFIX): name for name in known}
-    near = get_close_matches(rest, ends, n=1, cutoff=0.7)
+    near = get_close_matches(rest.upper(), ends, n=1, cutoff=0.7)
     return f"{ends[near[0]]}?" if near else "a setting's path in upper case"
 
 

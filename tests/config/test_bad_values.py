@@ -8,6 +8,8 @@ from tests.config.desk import SERVERS, Desk, at_issuer, at_server
 
 TOP = {
     "lisen: {}": "6:1: lisen: unknown key; expected listen?",
+    "LOG: {}": "6:1: LOG: unknown key; expected log?",
+    "listen: {GRPC: x}": "6:10: listen.GRPC: unknown key; expected grpc?",
     "<<: {}": '6:1: ["<<"]: YAML 1.2 has no merge keys; expected the keys themselves',
     "zzz: 1": "6:1: zzz: unknown key; expected one of version, listen, issuers, servers, edge, "
     "tokens, state_dir, workers, drain, log",

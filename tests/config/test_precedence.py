@@ -183,6 +183,7 @@ def test_other_unknown_variables_are_mistakes(desk: Desk) -> None:
         ("EXTAUTHZ_POT", "PORT?"),
         ("EXTAUTHZ_RESOURCES", "EXTAUTHZ_RESOURCE?"),
         ("EXTAUTHZ_WORKER", "EXTAUTHZ_WORKERS?"),
+        ("EXTAUTHZ_log_level", "EXTAUTHZ_LOG_LEVEL?"),
     ],
 )
 def test_what_is_suggested_instead_is_a_name_that_is_read(
