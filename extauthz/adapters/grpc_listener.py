@@ -11,6 +11,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final, Protocol
@@ -43,7 +44,7 @@ class GrpcListener:
     """Takes the connections at ``address``: first ``bind``, then ``start``.
 
     ``tls`` makes it a TLS server, with client certificates where its files name a client CA.
-    ``reuse_port`` is for several worker processes.
+    ``reuse_port`` is for several worker processes, ``unix_mode`` for a Unix socket.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class GrpcListener:
         tls: TlsSource | None = None,
         limits: GrpcLimits,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
     ) -> None:
         self.address = address
         self.limits = limits
         self._context = None if tls is None else tls.server_context("h2")
-        self._reuse_port = reuse_port
+        self._bind = partial(bind, reuse_port=reuse_port, unix_mode=unix_mode)
         self._sockets: list[socket.socket] = []
         self._servers: Sequence[Listening] = ()
         self.connections: set[Connection] = set()
@@ -69,7 +71,7 @@ class GrpcListener:
 
     def bind(self) -> None:
         """Have the address. Raises OSError when it cannot be had."""
-        self._sockets = bind(self.address, reuse_port=self._reuse_port)
+        self._sockets = self._bind(self.address)
         if isinstance(self.address, TcpAddress):
             self.address = TcpAddress(self.address.host, self._sockets[0].getsockname()[1])
 

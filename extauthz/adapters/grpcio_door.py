@@ -29,8 +29,8 @@ class GrpcDoor:
     """A gRPC server on one address, from ``start`` to ``stop``.
 
     ``tls`` makes it a TLS server, with client certificates where its files name a client
-    CA. ``reuse_port`` is for several worker processes. ``reflection`` lets tools list the
-    services; it needs the package grpcio-reflection.
+    CA. ``reuse_port`` is for several worker processes, ``unix_mode`` for a Unix socket.
+    ``reflection`` lets tools list the services; it needs the package grpcio-reflection.
     """
 
     def __init__(
@@ -41,10 +41,13 @@ class GrpcDoor:
         tls: TlsSource | None = None,
         limits: GrpcLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
         reflection: bool = False,
         mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
-        listener = GrpcListener(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        listener = GrpcListener(
+            address, tls=tls, limits=limits, reuse_port=reuse_port, unix_mode=unix_mode
+        )
         self._front = GrpcFront(listener)
         self._servicer = CheckServicer(authorizer, mcp_namespace)
         self._options = limits.options()

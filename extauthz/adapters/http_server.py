@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator, Sequence
 from email.utils import formatdate
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,7 @@ class HttpServer:
     ``recall`` may answer in its place what it knows already.
 
     ``tls`` makes it a TLS server, with client certificates where its files name a client
-    CA. ``reuse_port`` is for several worker processes.
+    CA. ``reuse_port`` is for several worker processes, ``unix_mode`` for a Unix socket.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class HttpServer:
         tls: TlsSource | None = None,
         limits: HttpLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
     ) -> None:
         self.address = address
         self.handler = handler
@@ -56,7 +58,7 @@ class HttpServer:
         self._context: ssl.SSLContext | None = (
             None if tls is None else tls.server_context("http/1.1")
         )
-        self._reuse_port = reuse_port
+        self._bind = partial(bind, reuse_port=reuse_port, unix_mode=unix_mode)
         self._listening: Sequence[Listening] = ()
         self._connections: set[HttpConnection] = set()
         self._ticking: asyncio.TimerHandle | None = None
@@ -68,7 +70,7 @@ class HttpServer:
         Raises OSError when the address cannot be had.
         """
         self._look_at_the_clock()
-        sockets = bind(self.address, reuse_port=self._reuse_port)
+        sockets = self._bind(self.address)
         self.address = bound_address(sockets[0])
         self._listening = await serve(
             sockets,

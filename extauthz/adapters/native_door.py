@@ -69,7 +69,8 @@ class NativeDoor:
     """A gRPC server on one address, from ``start`` to ``stop``.
 
     ``tls`` makes it a TLS server, with client certificates where its files name a client
-    CA. ``reuse_port`` is for several worker processes. Raises NativeMissing without the extra.
+    CA. ``reuse_port`` is for several worker processes, ``unix_mode`` for a Unix socket.
+    Raises NativeMissing without the extra.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class NativeDoor:
         tls: TlsSource | None = None,
         limits: GrpcLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
+        unix_mode: int | None = None,
         mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
         try:
@@ -91,7 +93,9 @@ class NativeDoor:
             ) from None
         self._connection = Http2Connection
         self._servicer = CheckServicer(authorizer, mcp_namespace)
-        self._listener = GrpcListener(address, tls=tls, limits=limits, reuse_port=reuse_port)
+        self._listener = GrpcListener(
+            address, tls=tls, limits=limits, reuse_port=reuse_port, unix_mode=unix_mode
+        )
         self._limits = limits
         self.http2_limits = Http2Limits(
             body_bytes=limits.message_bytes + PREFIX,

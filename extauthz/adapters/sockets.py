@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import ssl
 import stat
@@ -28,15 +29,18 @@ class CannotListen(OSError):
         self.address = address
 
 
-def bind(address: Address, *, reuse_port: bool = False) -> list[socket.socket]:
+def bind(
+    address: Address, *, reuse_port: bool = False, unix_mode: int | None = None
+) -> list[socket.socket]:
     """Listen on ``address``: one socket, or several where a name has several addresses.
 
     ``reuse_port`` lets several processes share a TCP port; without it a second one fails.
-    A Unix socket that nobody listens on any more is replaced. Raises CannotListen.
+    A Unix socket that nobody listens on any more is replaced; ``unix_mode`` says who may
+    connect to it, else the umask does. Raises CannotListen.
     """
     try:
         if isinstance(address, UnixAddress):
-            return [_bind_unix(address.path)]
+            return [_bind_unix(address.path, unix_mode)]
         return _bind_tcp(address, reuse_port)
     except OSError as fault:
         problem = (fault.strerror or str(fault)).lower()
@@ -190,11 +194,19 @@ def _bind_tcp(address: TcpAddress, reuse_port: bool, *, listen: bool = True) -> 
     return listening
 
 
-def _bind_unix(path: str) -> socket.socket:
+def _bind_unix(path: str, mode: int | None) -> socket.socket:
     _remove_stale(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        if mode is not None:
+            # On Linux the file then comes into being with this mode, less the bits of the umask,
+            # which belongs to all threads and is left alone. Elsewhere it does nothing.
+            with contextlib.suppress(OSError):
+                os.fchmod(listening.fileno(), mode)
         listening.bind(path)
+        if mode is not None:
+            # Nobody can connect before listen(), whatever the mode was until here.
+            Path(path).chmod(mode)
         listening.listen(_BACKLOG)
         listening.setblocking(False)
     except OSError:

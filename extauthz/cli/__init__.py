@@ -16,6 +16,8 @@ from collections.abc import Sequence
 
 from extauthz import __version__
 
+from .mistakes import command_in, meant
+
 COMMANDS = {
     "serve": "run until SIGTERM",
     "validate": "check the configuration; --online also fetches discovery and keys",
@@ -67,7 +69,7 @@ def _run(arguments: list[str]) -> int:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((argument for argument in arguments if argument in COMMANDS), None)
+    chosen = command_in(parser, arguments, COMMANDS)
     for name, purpose in COMMANDS.items():
         if name == chosen:
             importlib.import_module(f"{__name__}.{name}").add_parser(commands)
@@ -76,20 +78,14 @@ def _run(arguments: list[str]) -> int:
     options, left = parser.parse_known_args(arguments)
     if left:
         # With the usage of the command, where argparse shows that of the whole.
-        at_fault = parser if arguments[0] in left else commands.choices[options.command]
-        at_fault.error(f"unrecognized arguments: {' '.join(left)}{_meant(left, options)}")
+        at_fault = commands.choices[options.command]
+        lacks_file = getattr(options, "config", "") is None
+        hint = meant(left, at_fault, lacks_file=lacks_file)
+        at_fault.error(f"unrecognized arguments: {' '.join(left)}{hint}")
     if getattr(options, "config", None) == "":
         # As from an unset shell variable: another file in its place would be no kindness.
         parser.error("argument --config: found an empty path; expected the path of a file")
     return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
-
-
-def _meant(left: list[str], options: argparse.Namespace) -> str:
-    """What to do about the first argument that is left, where that is a file's name."""
-    name = left[0]
-    is_file = name.endswith((".yaml", ".yml")) and not name.startswith("-")
-    wanted = is_file and getattr(options, "config", "") is None
-    return f"; give the file as --config {name}" if wanted else ""
 
 
 def _write_anything() -> None:

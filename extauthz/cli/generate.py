@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .mistakes import choice
 from .options import add_config, add_settings, load_or_complain
+
+if TYPE_CHECKING:
+    from extauthz.generate.artefacts import Artefact
 
 PROXIES = {
     "envoy": "Envoy, asking over gRPC",
@@ -31,20 +37,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write proxy configuration for this file",
         description="Write the configuration of a proxy for the servers of the inventory. What "
         "needs attention is said on standard error. Exit code 1 when the inventory is bad or "
-        "cannot be written safely for that proxy.",
+        "cannot be written safely for that proxy, and with --check when something differs.",
     )
     parser.add_argument(
         "proxy",
-        choices=PROXIES,
+        type=partial(choice, known=PROXIES),
         metavar="PROXY",
         help="; ".join(f"{name}: {what}" for name, what in PROXIES.items()),
     )
     add_config(parser)
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--output",
         metavar="FOLDER",
-        type=Path,
+        type=_path,
         help="write every file there, over those that are; default: standard output, as one file",
+    )
+    where.add_argument(
+        "--check",
+        metavar="PATH",
+        type=_path,
+        help="write nothing: compare with the file there, or with those of --output in a folder; "
+        "a diff and exit code 1 when something differs or is missing",
     )
     parser.add_argument(
         "--calls",
@@ -82,15 +96,30 @@ def run(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if options.proxy in CHECKED and not _checked(artefact.alone):
         return 1
+    if options.check is not None:
+        from .generate_check import check  # noqa: PLC0415
+
+        return check(artefact, options, loaded.source or "the environment")
     if options.output is None:
         print(artefact.alone, end="")
         return 0
+    return _write(artefact, Path(options.output))
+
+
+def _path(text: str) -> str:
+    if not text:
+        # As from an unset shell variable: the working directory would be no kindness.
+        raise argparse.ArgumentTypeError("found an empty path")
+    return text
+
+
+def _write(artefact: Artefact, folder: Path) -> int:
     try:
-        options.output.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for file in artefact.files:
-            (options.output / file.name).write_text(file.text, encoding="utf-8")
+            (folder / file.name).write_text(file.text, encoding="utf-8")
     except OSError as error:
-        what = f"cannot write to {options.output}: {error.strerror}"
+        what = f"cannot write to {folder}: {error.strerror}"
         print(f"extauthz generate: {what}", file=sys.stderr)
         return 1
     return 0

@@ -38,7 +38,7 @@ def add_settings(parser: argparse.ArgumentParser, *, listed: bool = False) -> No
         parser.epilog = "Every setting is a flag too: see `extauthz serve --help`."
     for setting in names.SETTINGS:
         flags.add_argument(
-            "--" + setting.replace(".", "-").replace("_", "-"),
+            names.flag(setting),
             dest=_PREFIX + setting,
             metavar="VALUE",
             help=f"{setting}; variable {names.variable(setting)}" if listed else argparse.SUPPRESS,

@@ -114,7 +114,7 @@ def _unknown_key(loc: Loc, model: type[BaseModel]) -> str:
     if owner is None:
         return "unknown key; expected it to be absent"
     known = [field.alias or name for name, field in owner.model_fields.items()]
-    near = get_close_matches(str(loc[-1]), known, n=1, cutoff=0.6)
+    near = get_close_matches(str(loc[-1]).lower(), known, n=1, cutoff=0.6)
     if near:
         return f"unknown key; expected {near[0]}?"
     return f"unknown key; expected one of {', '.join(known)}"

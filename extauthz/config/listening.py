@@ -1,4 +1,4 @@
-"""Addresses and networks as people write them."""
+"""Addresses, networks and the mode of sockets as people write them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from .values import shown, text_of, wrong
 
 _AN_ADDRESS = "host:port or unix:/path"
 _A_NETWORK = "a network such as 10.0.0.0/8 or ::1/128"
+_A_MODE = 'octal digits in quotes that let the owner read and write, such as "0660"'
+_MODE = re.compile(r"0?[67][0-7]{2}")
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -68,6 +70,18 @@ def parse_network(value: object) -> Network:
     raise wrong(f"{shown(text)} is not a network", meant)
 
 
+def parse_mode(value: object) -> int:
+    """The mode of a Unix socket, in octal digits.
+
+    Without quotes YAML 1.2 reads 0660 as the decimal number 660. An owner who may not write could
+    not tell at the next start whether anybody still listens there.
+    """
+    text = text_of(value, _A_MODE)
+    if not _MODE.fullmatch(text):
+        raise wrong(f"{shown(text)} is not the mode of a socket", _A_MODE)
+    return int(text, 8)
+
+
 Listen = Annotated[
     Address | None,
     PlainValidator(parse_listen),
@@ -97,4 +111,9 @@ ReplicaAddresses = Annotated[
 ]
 TrustedNetwork = Annotated[
     Network, PlainValidator(parse_network), WithJsonSchema({"type": "string"})
+]
+UnixMode = Annotated[
+    int,
+    PlainValidator(parse_mode),
+    WithJsonSchema({"type": "string", "pattern": f"^{_MODE.pattern}$"}),
 ]

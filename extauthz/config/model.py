@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from .base import EdgeTlsSettings, Part, TlsSettings, written
 from .issuer import IssuerSettings
-from .listening import Listen, ListenAddress, ReplicaAddresses, TrustedNetwork
+from .listening import Listen, ListenAddress, ReplicaAddresses, TrustedNetwork, UnixMode
 from .server import ServerSettings
 from .values import Duration, Size, Text, parse_duration, parse_size, shown, within, wrong
 
@@ -36,6 +36,11 @@ class ListenSettings(Part):
     )
     http_tls: TlsSettings = Field(
         default_factory=TlsSettings, description="TLS of the HTTP listener."
+    )
+    unix_mode: UnixMode | None = Field(
+        default=None,
+        description='Mode of the Unix sockets, as octal digits in quotes: `"0660"` lets owner and '
+        "group connect. Default: what the umask leaves.",
     )
     trusted_proxies: tuple[TrustedNetwork, ...] = Field(
         default=written(("127.0.0.0/8", "::1/128")),

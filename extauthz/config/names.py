@@ -25,6 +25,7 @@ SETTINGS: Final = (
     "listen.http_tls.cert_file",
     "listen.http_tls.key_file",
     "listen.http_tls.client_ca_file",
+    "listen.unix_mode",
     "listen.trusted_proxies",
     "tokens.max_bytes",
     "tokens.cache_entries",
@@ -74,6 +75,11 @@ _INJECTED = re.compile(r"EXTAUTHZ(?:_.*)?_(?:PORT.*|SERVICE_.*)")
 def variable(setting: str) -> str:
     """The variable of a setting: ``log.level`` is EXTAUTHZ_LOG_LEVEL."""
     return PREFIX + setting.replace(".", "_").upper()
+
+
+def flag(setting: str) -> str:
+    """The flag of a setting: ``log.level`` is --log-level."""
+    return "--" + setting.replace(".", "-").replace("_", "-")
 
 
 VARIABLES: Final = {variable(setting): setting for setting in SETTINGS}

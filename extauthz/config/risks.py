@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from extauthz.core.documents import Documents
 from extauthz.core.rules import Glob
 
+from .addresses import UnixAddress
 from .checks_server import KINDS, RULED_ELSEWHERE
 from .issuer import IssuerSettings
-from .model import Settings
+from .model import ListenSettings, Settings
 from .problems import Fault, Loc, quoted
 from .reach import out_of_reach
 from .server import RuleSettings, ServerSettings
@@ -28,6 +30,7 @@ def risks(settings: Settings) -> Iterator[Fault]:
         if network.prefixlen == 0:
             what = "every peer is trusted to say which request is judged; name the proxies instead"
             yield Fault(("listen", "trusted_proxies", position), what)
+    yield from _unix_mode(settings.listen)
     for index, issuer in enumerate(settings.issuers):
         yield from _issuer(issuer, ("issuers", index))
     for index, server in enumerate(settings.servers):
@@ -41,6 +44,18 @@ def risks(settings: Settings) -> Iterator[Fault]:
             yield Fault(at, what)
     yield from out_of_reach(settings.servers)
     yield from _shared_audiences(settings)
+
+
+def _unix_mode(listen: ListenSettings) -> Iterator[Fault]:
+    at: Loc = ("listen", "unix_mode")
+    addresses = (listen.grpc, listen.http, listen.admin)
+    if listen.unix_mode is None:
+        return
+    if not any(isinstance(address, UnixAddress) for address in addresses):
+        yield Fault(at, "no listener is a Unix socket, so that it has no effect")
+    elif listen.unix_mode & stat.S_IWOTH:
+        what = "everybody on this machine may connect, and whoever does is believed like a trusted "
+        yield Fault(at, what + 'proxy; let a group in instead: "0660"')
 
 
 def _unverified(server: ServerSettings) -> str:

@@ -74,7 +74,7 @@ def _meant(unknown: str, known: Iterable[str]) -> str:
         return f"{rest}, without the prefix"
     # Compared without the prefix, which alone would make any two names look alike.
     ends = {name.removeprefix(names.PREFIX): name for name in known}
-    near = get_close_matches(rest, ends, n=1, cutoff=0.7)
+    near = get_close_matches(rest.upper(), ends, n=1, cutoff=0.7)
     return f"{ends[near[0]]}?" if near else "a setting's path in upper case"
 
 
@@ -118,9 +118,9 @@ class Given:
         for setting, value in flags.items():
             if setting not in names.SETTINGS:
                 raise KeyError(setting)
-            flag = "--" + setting.replace(".", "-").replace("_", "-")
             loc = tuple(setting.split("."))
-            self.put(loc, _plain(setting, value), Variable(flag, value, COMMAND_LINE))
+            given = Variable(names.flag(setting), value, COMMAND_LINE)
+            self.put(loc, _plain(setting, value), given)
 
 
 def _plain(setting: str, text: str) -> Plain:

@@ -32,3 +32,9 @@ class Artefact:
     files: tuple[File, ...]
     alone: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the files that ``alone`` cannot do without."""
+        is_main = self.alone == self.files[0].text
+        return tuple(file.name for file in self.files[1:]) if is_main else ()

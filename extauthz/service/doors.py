@@ -60,6 +60,7 @@ class Doors:
                 recall=self._http_door.again,
                 tls=_tls(terms.http_tls),
                 reuse_port=shared,
+                unix_mode=terms.unix_mode,
             )
         if addresses.grpc is None:
             return
@@ -73,7 +74,13 @@ class Doors:
             from extauthz.adapters.grpcio_door import GrpcDoor  # noqa: PLC0415
 
             door = GrpcDoor
-        self._grpc = door(authorizer, addresses.grpc, tls=_tls(terms.grpc_tls), reuse_port=shared)
+        self._grpc = door(
+            authorizer,
+            addresses.grpc,
+            tls=_tls(terms.grpc_tls),
+            reuse_port=shared,
+            unix_mode=terms.unix_mode,
+        )
 
     async def start(self) -> DoorAddresses:
         """Listen, unready; the addresses with their real ports.

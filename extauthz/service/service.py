@@ -90,7 +90,7 @@ class Service:
                 metrics=self.view.metrics,
                 explain=self.view.explain,
             )
-            self._admin = HttpServer(asgi_handler(admin), listen.admin)
+            self._admin = HttpServer(asgi_handler(admin), listen.admin, unix_mode=listen.unix_mode)
         self._doors: Doors | Workers
         addresses = DoorAddresses.of(loaded)
         if settings.workers == 1:

@@ -30,6 +30,7 @@ class Terms:
     grpc_tls: TlsFiles | None
     http_tls: TlsFiles | None
     trusted_proxies: tuple[Network, ...]
+    unix_mode: int | None
 
 
 def terms_of(loaded: Loaded) -> Terms:
@@ -47,6 +48,7 @@ def terms_of(loaded: Loaded) -> Terms:
         grpc_tls=_tls(listen.grpc_tls),
         http_tls=_tls(listen.http_tls),
         trusted_proxies=listen.trusted_proxies,
+        unix_mode=listen.unix_mode,
     )
 
 

@@ -59,8 +59,14 @@ def test_a_choice_that_is_none_is_told_without_the_settings(
         (("generate", "nginx", "r.yaml"), "r.yaml; give the file as --config r.yaml"),
         (("validate", "--config", "r.yaml", "s.yaml"), "s.yaml"),
         (("validate", "--r.yaml"), "--r.yaml"),
-        (("validate", "--confg", "r.yaml"), "--confg r.yaml"),
-        (("serve", "--confg", "x"), "--confg x"),
+        (("validate", "--confg", "r.yaml"), "--confg r.yaml; did you mean --config?"),
+        (("serve", "--confg=x"), "--confg=x; did you mean --config?"),
+        (("serve", "x", "-Config", "y"), "x -Config y; did you mean --config?"),
+        (("serve", "--listen-gprc", "x"), "--listen-gprc x; did you mean --listen-grpc?"),
+        (("validate", "--listen-gprc", "x"), "--listen-gprc x; did you mean --listen-grpc?"),
+        (("serve", "--listening-on", "x"), "--listening-on x"),
+        (("serve", "-x"), "-x"),
+        (("serve", ""), ""),
         (("version", "x"), "x"),
     ],
 )
@@ -74,9 +80,61 @@ def test_what_a_command_does_not_know_is_told_with_its_usage(
     assert error.endswith(f": error: unrecognized arguments: {said}\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--confg", "version"), "--confg; options stand behind the command"),
+        (("--config", "r.yaml", "validate"), "--config; options stand behind the command"),
+        (("--config=r.yaml", "validate"), "--config=r.yaml; options stand behind the command"),
+        (("--verison",), "--verison; did you mean --version?"),
+        (("-v",), "-v; options stand behind the command"),
+    ],
+)
 def test_an_option_before_the_command_is_told_with_the_usage_of_the_whole(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
 ) -> None:
-    _, error = told(capsys, "--confg", "version")
+    _, error = told(capsys, *arguments)
     assert error.startswith("usage: extauthz [-h] [--version] COMMAND")
-    assert error.endswith("extauthz: error: unrecognized arguments: --confg\n")
+    assert error.endswith(f"extauthz: error: unrecognized arguments: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("srve", "'srve'; did you mean serve?"),
+        ("Validate", "'Validate'; did you mean validate?"),
+        ("help", "'help'; did you mean --help?"),
+        ("start", "'start'; expected one of serve, validate, "),
+        ("", "''; expected one of serve, validate, "),
+    ],
+)
+def test_a_command_that_is_none_is_told_with_the_one_that_may_have_been_meant(
+    capsys: pytest.CaptureFixture[str], command: str, said: str
+) -> None:
+    _, error = told(capsys, command, "--config", "x")
+    assert f"extauthz: error: unknown command {said}" in error
+
+
+@pytest.mark.parametrize("option", ["--vers", "--version"])
+def test_what_the_whole_knows_is_no_mistake(
+    capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("extauthz ")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("ngnix", "'ngnix'; did you mean nginx?"),
+        ("envoy-htpp", "'envoy-htpp'; did you mean envoy-http?"),
+        ("apache", "'apache'; expected one of envoy, envoy-http, nginx, "),
+    ],
+)
+def test_a_proxy_that_is_none_is_told_with_the_one_that_may_have_been_meant(
+    capsys: pytest.CaptureFixture[str], proxy: str, said: str
+) -> None:
+    _, error = told(capsys, "generate", proxy)
+    assert f"argument PROXY: invalid choice: {said}" in error

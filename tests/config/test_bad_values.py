@@ -8,6 +8,8 @@ from tests.config.desk import SERVERS, Desk, at_issuer, at_server
 
 TOP = {
     "lisen: {}": "6:1: lisen: unknown key; expected listen?",
+    "LOG: {}": "6:1: LOG: unknown key; expected log?",
+    "listen: {GRPC: x}": "6:10: listen.GRPC: unknown key; expected grpc?",
     "<<: {}": '6:1: ["<<"]: YAML 1.2 has no merge keys; expected the keys themselves',
     "zzz: 1": "6:1: zzz: unknown key; expected one of version, listen, issuers, servers, edge, "
     "tokens, state_dir, workers, drain, log",
@@ -35,6 +37,10 @@ TOP = {
     "certificate of key_file",
     "listen: {http_tls: {client_ca_file: a}}": "6:37: listen.http_tls.client_ca_file: client "
     "certificates need TLS; expected cert_file and key_file beside it",
+    "listen: {unix_mode: 0660}": "6:21: listen.unix_mode: found the number 660; expected octal "
+    'digits in quotes that let the owner read and write, such as "0660"',
+    "listen: {unix_mode: '0o660'}": '6:21: listen.unix_mode: "0o660" is not the mode of a socket; '
+    'expected octal digits in quotes that let the owner read and write, such as "0660"',
     "listen: {trusted_proxies: [10.0.0.1/8]}": '6:28: listen.trusted_proxies[0]: "10.0.0.1/8" is '
     "not a network; expected 10.0.0.0/8",
     "listen: {trusted_proxies: [x]}": '6:28: listen.trusted_proxies[0]: "x" is not a network; '

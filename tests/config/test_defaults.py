@@ -23,6 +23,7 @@ TOP: dict[str, object] = {
     "listen.grpc_transport": "grpcio",
     "listen.grpc_tls.cert_file": None,
     "listen.http_tls.cert_file": None,
+    "listen.unix_mode": None,
     "listen.trusted_proxies": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
     "edge.authz_grpc": None,
     "edge.authz_http": None,

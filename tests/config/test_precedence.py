@@ -16,6 +16,7 @@ SAMPLES = {
     "listen.http": ("off", "None"),
     "listen.admin": ("[::1]:1", "[::1]:1"),
     "listen.grpc_transport": ("native", "native"),
+    "listen.unix_mode": ("0660", "432"),
     "listen.trusted_proxies": ("10.0.0.0/8, ::1", "(IPv4Network('10.0.0.0/8'), IPv6Network("),
     "tokens.max_bytes": ("8KiB", "8192"),
     "tokens.cache_entries": ("0", "0"),
@@ -182,6 +183,7 @@ def test_other_unknown_variables_are_mistakes(desk: Desk) -> None:
         ("EXTAUTHZ_POT", "PORT?"),
         ("EXTAUTHZ_RESOURCES", "EXTAUTHZ_RESOURCE?"),
         ("EXTAUTHZ_WORKER", "EXTAUTHZ_WORKERS?"),
+        ("EXTAUTHZ_log_level", "EXTAUTHZ_LOG_LEVEL?"),
     ],
 )
 def test_what_is_suggested_instead_is_a_name_that_is_read(

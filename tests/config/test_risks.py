@@ -166,6 +166,25 @@ def test_trusting_every_proxy(desk: Desk, network: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("listener", ["grpc", "http", "admin"])
+def test_a_unix_socket_for_everybody(desk: Desk, listener: str) -> None:
+    text = f"{SERVERS}listen: {{{listener}: 'unix:/run/x', unix_mode: '%s'}}\n"
+    (warning,) = desk.warnings(text % "0662")
+    assert warning.endswith(
+        "listen.unix_mode: everybody on this machine may connect, and whoever does is believed "
+        'like a trusted proxy; let a group in instead: "0660"'
+    )
+    for mode in ("0660", "0664", "0600"):
+        assert desk.warnings(text % mode) == []
+
+
+def test_a_mode_for_no_socket(desk: Desk) -> None:
+    assert desk.warnings(f"{SERVERS}listen: {{unix_mode: '0666'}}\n") == [
+        "6:21: listen.unix_mode: no listener is a Unix socket, so that it has no effect"
+    ]
+    assert desk.warnings(SERVERS) == []
+
+
 def test_rules_that_no_door_can_apply(desk: Desk) -> None:
     text = at_server("tools: {a: deny}") + "listen: {grpc: off}\n"
     assert desk.warnings(text) == [

@@ -101,6 +101,10 @@ def test_every_example_is_good(desk: Desk, name: str, text: str) -> None:
         "version: 1\nissuers: []\nservers: []\n",
         SERVERS + "workers: '1'\n",
         SERVERS + "tokens: {max_bytes: 16384}\n",
+        SERVERS + "listen: {unix_mode: 0660}\n",
+        SERVERS + "listen: {unix_mode: '1660'}\n",
+        SERVERS + "listen: {unix_mode: '0460'}\n",
+        SERVERS + "listen: {unix_mode: '0680'}\n",
     ],
 )
 def test_the_schema_refuses_what_is_wrong_by_its_form(desk: Desk, text: str) -> None:
@@ -118,6 +122,9 @@ def test_the_schema_refuses_what_is_wrong_by_its_form(desk: Desk, text: str) -> 
         at_server("forward: {headers: {x-a: b, x-c: {claim: d, encode: base64json}}}"),
         at_issuer("required_claims: {a: b, c: [1, 2.5, true]}"),
         SERVERS + "listen: {grpc: off, http: 'unix:/run/x', admin: '[::1]:1'}\n",
+        SERVERS + "listen: {unix_mode: }\n",
+        SERVERS + "listen: {unix_mode: '0600'}\n",
+        SERVERS + "listen: {unix_mode: '777'}\n",
         SERVERS + "edge: {tls: {cert_file: , key_file: }, authz_grpc: }\n",
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.conftest import config
 from tests.e2e.edges import Edge
 from tests.e2e.scene import Scene, attempt
-from tests.e2e.test_access_logs import lines_about
+from tests.e2e.test_access_logs import lines_about, test_a_line_tells_why_a_request_was_refused
 from tests.e2e.test_browsers_and_documents import (
     careless_cors,
     test_a_preflight_of_an_allowed_origin,
@@ -64,6 +64,7 @@ __all__ = [
     "test_a_client_cannot_have_identity_headers_dropped",
     "test_a_forged_token_is_refused",
     "test_a_good_token_passes_as_identity_headers",
+    "test_a_line_tells_why_a_request_was_refused",
     "test_a_preflight_of_an_allowed_origin",
     "test_a_preflight_of_another_origin_gets_no_leave",
     "test_a_preflight_reaches_no_server",

@@ -80,7 +80,10 @@ core.register_action("extauthz", { "http-req" }, function(txn)
     if values(headers, "content-type")[1] ~= "application/json" then return down(txn) end
     local told = {}
     for _, name in ipairs(TOLD) do told[name] = values(headers, name) end
-    return refuse(txn, status, told, answer.body or "")
+    local body = answer.body or ""
+    local reason = string.match(body, '"reason":"([a-z_]+)"')
+    if reason ~= nil then txn:set_var("txn.extauthz_reason", reason) end
+    return refuse(txn, status, told, body)
   end
   for _, name in ipairs(IDENTITY) do
     txn.http:req_del_header(name)
