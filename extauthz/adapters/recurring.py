@@ -51,15 +51,7 @@ MOST_FLEETING: Final = 6
 
 # Whose values a line in the log is made of. What others hold may be secret.
 _TOLD: Final = frozenset(
-    {
-        "content-encoding",
-        "content-type",
-        "mcp-method",
-        "mcp-name",
-        "mcp-protocol-version",
-        "traceparent",
-        "x-request-id",
-    }
+    {"mcp-method", "mcp-name", "mcp-protocol-version", "traceparent", "x-request-id"}
 )
 _MAX_KNOWN: Final = 2048
 _MAX_HEADERS: Final = 64

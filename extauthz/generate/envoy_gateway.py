@@ -83,6 +83,7 @@ def _early(plan: Plan, namespace: str) -> Manifest:
         "path": {"escapedSlashesAction": "RejectRequest"},
         "headers": {
             "withUnderscoresAction": "DropHeader",
+            "host": {"stripTrailingHostDot": True},
             "earlyRequestHeaders": {"removeOnMatch": strip},
         },
         "timeout": {"http": {"requestHeadersReceivedTimeout": "10s", "streamIdleTimeout": "0s"}},

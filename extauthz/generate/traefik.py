@@ -172,7 +172,7 @@ def _host(host: str) -> str:
         raise CannotWrite(f"Traefik matches names, and {host} is none; expected a name in match")
     if bare == host:
         return f"Host(`{host}`)"
-    return f"HostRegexp(`^.+\\.{re.escape(bare)}$`)"
+    return f"HostRegexp(`^.+\\.{re.escape(bare)}\\.?$`)"
 
 
 def _middlewares(plan: Plan, door: Door, ids: Mapping[str, str]) -> Iterator[tuple[str, Node]]:

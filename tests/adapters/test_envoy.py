@@ -69,6 +69,7 @@ class TestHeaders:
         )
         assert dict(request.headers) == {"origin": "https://a"}
         assert (request.host, request.target) == ("mcp.example.com", "/notes/mcp ")
+        assert read(host="mcp.example.com\x0b").host == "mcp.example.com\x0b"
 
     def test_a_line_may_come_as_text_or_empty(self):
         request = read(lines=[("accept", "a"), ("x-empty", b"")])

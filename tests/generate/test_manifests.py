@@ -210,7 +210,7 @@ def test_traefik_goes_on_segment_borders_and_by_whole_hosts() -> None:
     assert rules["calculator"] == (
         "(Host(`mcp.example.com`)) && (Path(`/calculator`) || PathPrefix(`/calculator/`))"
     )
-    assert "HostRegexp(`^.+\\.tenants\\.example\\.com$`)" in rules["notes-2"]
+    assert "HostRegexp(`^.+\\.tenants\\.example\\.com\\.?$`)" in rules["notes-2"]
 
 
 def test_traefik_removes_every_spelling_before_it_sets_a_header() -> None:
