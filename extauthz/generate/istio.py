@@ -22,6 +22,8 @@ from .plan import Plan, Site
 from .yaml_text import Node, block
 
 PROVIDER = "extauthz"
+_SECURITY = "security.istio.io/v1"
+_TARGETS: Node = [{"group": API, "kind": "Gateway", "name": GATEWAY}]
 
 
 def write_istio(plan: Plan, namespace: str) -> Artefact:
@@ -31,7 +33,7 @@ def write_istio(plan: Plan, namespace: str) -> Artefact:
     writer = GatewayWriter(plan, ids, namespace)
     grpc, http = writer.extauthz(door), writer.extauthz(plan.http())
     services = {site.name: _service(site, ids[site.name], writer) for site in plan.sites}
-    manifests = [writer.gateway("istio"), _policy(namespace)]
+    manifests = [writer.gateway("istio"), _policy(namespace), _no_upgrade(namespace)]
     notes = writer.placeholder_notes()
     manifests += [
         writer.route(match, writer.reference(services[match.site]), *notes[match.site])
@@ -67,7 +69,7 @@ def write_istio(plan: Plan, namespace: str) -> Artefact:
 def _policy(namespace: str) -> Manifest:
     """Everything that comes to the gateway is asked about: a rule that demands nothing."""
     spec: Mapping[str, Node] = {
-        "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
+        "targetRefs": _TARGETS,
         "action": "CUSTOM",
         "provider": {"name": PROVIDER},
         "rules": [{}],
@@ -76,8 +78,20 @@ def _policy(namespace: str) -> Manifest:
         "Whatever comes to the gateway. A rule that named hosts or paths would let through what",
         "it does not match. All CUSTOM policies of a gateway have to name one provider.",
     )
-    api = "security.istio.io/v1"
-    return manifest(api, "AuthorizationPolicy", "extauthz", namespace, spec, *notes)
+    return manifest(_SECURITY, "AuthorizationPolicy", "extauthz", namespace, spec, *notes)
+
+
+def _no_upgrade(namespace: str) -> Manifest:
+    """Gateways of Istio let WebSockets through."""
+    wish: Node = {"key": "request.headers[upgrade]", "values": ["*"]}
+    spec: Mapping[str, Node] = {
+        "targetRefs": _TARGETS,
+        "action": "DENY",
+        "rules": [{"when": [wish]}],
+    }
+    note = "No request becomes a WebSocket, in which nobody would judge the calls."
+    name = f"{PROVIDER}-no-upgrade"
+    return manifest(_SECURITY, "AuthorizationPolicy", name, namespace, spec, note)
 
 
 def _mesh(plan: Plan, service: Service) -> str:

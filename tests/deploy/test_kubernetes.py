@@ -203,7 +203,7 @@ def test_the_oauth_documents_have_a_route_of_their_own(name: str) -> None:
 
 def test_istio_checks_every_request_of_the_gateway() -> None:
     found = example("istio.yaml")
-    policy = only(found, "AuthorizationPolicy")["spec"]
+    policy = only(found, "AuthorizationPolicy", "extauthz")["spec"]
     assert policy["action"] == "CUSTOM"
     assert policy["rules"] == [{}]
     (provider,) = read(EXAMPLES / "mesh-config.yaml")["meshConfig"]["extensionProviders"]

@@ -202,13 +202,28 @@ KINDS: dict[str, Schema] = {
     "AuthorizationPolicy": kubernetes(
         "security.istio.io/v1",
         "AuthorizationPolicy",
-        closed(
-            "targetRefs action provider rules",
-            targetRefs=several(TARGET, most=16),
-            action={"const": "CUSTOM"},
-            provider=closed("name", name=TEXT),
-            rules=several(closed()),
-        ),
+        {
+            "oneOf": [
+                closed(
+                    "targetRefs action provider rules",
+                    targetRefs=several(TARGET, most=16),
+                    action={"const": "CUSTOM"},
+                    provider=closed("name", name=TEXT),
+                    rules=several(closed()),
+                ),
+                closed(
+                    "targetRefs action rules",
+                    targetRefs=several(TARGET, most=16),
+                    action={"const": "DENY"},
+                    rules=several(
+                        closed(
+                            "when",
+                            when=several(closed("key values", key=TEXT, values=several(TEXT))),
+                        )
+                    ),
+                ),
+            ]
+        },
     ),
 }
 

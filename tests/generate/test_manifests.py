@@ -120,6 +120,12 @@ def test_envoy_gateway_strips_lookalikes_of_extra_headers_too() -> None:
         assert any(re.fullmatch(pattern, name) for pattern in patterns), name
 
 
+def test_behind_istio_no_request_becomes_a_websocket() -> None:
+    policy = objects(written("istio", ESTATE))["AuthorizationPolicy", "mcp/extauthz-no-upgrade"]
+    assert policy["action"] == "DENY"
+    assert policy["rules"] == [{"when": [{"key": "request.headers[upgrade]", "values": ["*"]}]}]
+
+
 @pytest.mark.parametrize("proxy", ["envoy-gateway", "istio"])
 def test_a_host_has_all_routes_that_broader_hosts_have(proxy: str) -> None:
     """Gateways look at the routes of the best hostname only."""
