@@ -22,6 +22,11 @@ _LARGE_TOKENS = """\
 large_client_header_buffers 4 32k;
 
 """
+_NO_UPGRADE = """\
+# No request becomes a WebSocket, in which nobody would judge the calls.
+if ($http_upgrade) { return 403; }
+
+"""
 _HEAD = """\
 # NGINX Gateway Fabric 2.0 or later with snippets allowed (`nginxGateway.snippets.enable`),
 # extauthz and the MCP servers in namespace mcp. Written from the files in nginx/, which
@@ -86,7 +91,7 @@ def snippets() -> dict[str, str]:
     return {
         "http": _LARGE_TOKENS + http,
         "http.server": server,
-        "http.server.location": f'{location}proxy_set_header Authorization "";\n',
+        "http.server.location": f'{_NO_UPGRADE}{location}proxy_set_header Authorization "";\n',
     }
 
 

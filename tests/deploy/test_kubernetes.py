@@ -294,6 +294,8 @@ def test_the_snippets_work_within_what_nginx_gateway_fabric_writes(tmp_path: Pat
         refused = edge.send("POST", "/notes/mcp", [spoofed], PING)
         assert refused.status == 401
         assert "resource_metadata=" in (refused.get("www-authenticate") or "")
+        upgrade = [bearer, ("Connection", "Upgrade"), ("Upgrade", "websocket")]
+        assert edge.send("GET", "/notes/mcp", upgrade).status == 403
         poor = ("Authorization", f"Bearer {signer.token(scope='other')}")
         forbidden = edge.send("POST", "/notes/mcp", [poor], PING)
         assert forbidden.status == 403
