@@ -134,9 +134,9 @@ def source_of(request: Request) -> str:
 def told_in_passing(request: Request) -> Call | None:
     """The call that the MCP filter tells where no rule asks for it; None where it is not sure.
 
-    A body is not read for that.
+    A body is not read for that, so it is the filter's word alone.
     """
-    if request.mcp_metadata is None or request.body is not None:
+    if request.mcp_metadata is None:
         return None
     call = _from_metadata(request)
     if not isinstance(call, Call) or call == _RESPONSE or _contradicted(request, call):
