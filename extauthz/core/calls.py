@@ -188,9 +188,15 @@ def _from_body(request: Request) -> Call | Refusal:
 
 
 def _has_disguise(members: Mapping[str, object]) -> bool:
-    return any(
-        name not in _MEMBERS and name.replace("\0", "").casefold() in _MEMBERS for name in members
-    )
+    return any(name not in _MEMBERS and _any_case(name) in _MEMBERS for name in members)
+
+
+def _any_case(name: str) -> str:
+    """The name as readers have it that fold case in one way or another.
+
+    To those in Java an i without a dot, or a capital one with it, is an i.
+    """
+    return name.replace("\0", "").upper().casefold().replace("\u0307", "")
 
 
 def _from_headers(request: Request, versions: frozenset[str]) -> Call | Refusal | None:
