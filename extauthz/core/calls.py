@@ -134,9 +134,9 @@ def source_of(request: Request) -> str:
 def told_in_passing(request: Request) -> Call | None:
     """The call that the MCP filter tells where no rule asks for it; None where it is not sure.
 
-    A body is not read for that.
+    A body is not read for that, so it is the filter's word alone.
     """
-    if request.mcp_metadata is None or request.body is not None:
+    if request.mcp_metadata is None:
         return None
     call = _from_metadata(request)
     if not isinstance(call, Call) or call == _RESPONSE or _contradicted(request, call):
@@ -188,9 +188,15 @@ def _from_body(request: Request) -> Call | Refusal:
 
 
 def _has_disguise(members: Mapping[str, object]) -> bool:
-    return any(
-        name not in _MEMBERS and name.replace("\0", "").casefold() in _MEMBERS for name in members
-    )
+    return any(name not in _MEMBERS and _any_case(name) in _MEMBERS for name in members)
+
+
+def _any_case(name: str) -> str:
+    """The name as readers have it that fold case in one way or another.
+
+    To those in Java an i without a dot, or a capital one with it, is an i.
+    """
+    return name.replace("\0", "").upper().casefold().replace("\u0307", "")
 
 
 def _from_headers(request: Request, versions: frozenset[str]) -> Call | Refusal | None:

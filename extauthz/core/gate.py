@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import count
 
-from .calls import BODILESS, find_call
+from .calls import BODILESS, NAMED_BY, find_call
 from .challenge import Challenger
 from .claims import claim_at, granted_scopes
 from .documents import cors_headers, metadata_url
@@ -15,6 +15,7 @@ from .model import Allow, Call, Decision, Headers, Reason, Refusal, Request, Tra
 from .policy import Server
 from .rules import Rule, RuleMap
 from .token import life_of
+from .uris import UriRules
 from .verified import Caller, Pass, TokenFacts, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
@@ -50,6 +51,7 @@ class Gate:
         "_kinds",
         "_leases",
         "_public",
+        "_uris",
         "_withheld",
         "lookalikes",
         "number",
@@ -68,6 +70,7 @@ class Gate:
             "resources/subscribe": server.resources,
             "resources/unsubscribe": server.resources,
         }
+        self._uris = UriRules(server.resources)
         self._withheld = () if server.keep_token else ("authorization",)
         self._public = server_header(server)
         self.number = next(_NUMBERS)
@@ -115,7 +118,7 @@ class Gate:
             if trace:
                 said = "not known; rules do not apply" if call is None else call.method
                 trace.add("call", "known from a source to believe", said, True)
-        refusal_or_none = self._denied(rule, token, trace)
+        refusal_or_none = self._denied(rule, token, trace) or self._misread(call, trace)
         if refusal_or_none:
             return self.refuse(request, refusal_or_none, token=token, call=call)
         wanted = self._lacking(rule, told.granted, trace)
@@ -156,6 +159,14 @@ class Gate:
         rules = self._kinds.get(call.method, self.server.methods)
         name = call.method if call.name is None else call.name
         return rules.find(name) or _FREE
+
+    def _misread(self, call: Call | None, trace: Trace | None) -> Refusal | None:
+        if call is None or call.name is None or NAMED_BY.get(call.method) != "uri":
+            return None
+        refusal = self._uris.refusal(call.name)
+        if refusal is not None and trace:
+            trace.add("uri", "under one rule, however read", refusal.detail, False)
+        return refusal
 
     def _denied(self, rule: Rule, token: VerifiedToken, trace: Trace | None) -> Refusal | None:
         if trace and rule.key:

@@ -40,7 +40,10 @@ def rules(exam: Examination) -> None:
         _plain(exam, denied)
         _lying_headers(exam, denied)
         _odd_bodies(exam, denied)
-        _odd_charset(exam, denied)
+        if _as_version(exam, [], [], call(denied)).reason == Reason.DENIED_BY_RULE:
+            # Only there it is the message that is judged.
+            _odd_charset(exam)
+            _odd_case(exam, denied)
 
 
 def _listed(exam: Examination) -> None:
@@ -107,22 +110,30 @@ def _odd_bodies(exam: Examination, denied: str) -> None:
         ("two names", f'{{"name":{allowed},"name":{name}}}'),
         ("two names, the other way round", f'{{"name":{name},"name":{allowed}}}'),
         ("an escaped member", f'{{"n\\u0061me":{name}}}'),
-        ("a second member in disguise", f'{{"name":{allowed},"Name":{name}}}'),
     ):
         body = f'{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{text}}}'.encode()
         reply = exam.with_token(body)
-        disguise = "disguise" in what or "other way" in what
-        if reply.ok and not disguise:
+        if reply.ok and "other way" not in what:
             exam.found(Code.RULES_NOT_ENFORCED, f"{what} in a call of {denied}: {reply}")
         elif reply.broken:
             exam.found(Code.EDGE_BREAKS, f"{what} in a call of {denied}: {reply}")
 
 
-def _odd_charset(exam: Examination, denied: str) -> None:
-    """In UTF-7, which some servers read, a call that is allowed may be one that is denied."""
-    if _as_version(exam, [], [], call(denied)).reason != Reason.DENIED_BY_RULE:
-        # The message is not what is judged here.
+def _odd_case(exam: Examination, denied: str) -> None:
+    """``Name`` is ``name`` to some servers, and the last one counts."""
+    allowed = exam.expected.allowed_tool(exam.echo_tool)
+    if allowed is None:
         return
+    params = {"name": allowed, "Name": denied}
+    reply = _as_version(exam, [], [], message("tools/call", params))
+    if reply.ok:
+        exam.found(Code.CASE_TAKEN, f"Name {denied} after name {allowed}: {reply}")
+    elif reply.broken:
+        exam.found(Code.EDGE_BREAKS, f"Name {denied} after name {allowed}: {reply}")
+
+
+def _odd_charset(exam: Examination) -> None:
+    """In UTF-7, which some servers read, a call that is allowed may be one that is denied."""
     kind = "application/json; charset=utf-7"
     lines = [line for line in exam.session.lines(exam.harmless) if line[0] != "Content-Type"]
     lines += [("Content-Type", kind), *exam.authorization]

@@ -59,6 +59,7 @@ class Code(StrEnum):
     HEADERS_BELIEVED = "headers_believed"
     BATCH_TAKEN = "batch_taken"
     CHARSET_TAKEN = "charset_taken"
+    CASE_TAKEN = "case_taken"
     RULES_NOT_PROBED = "rules_not_probed"
 
 
@@ -319,6 +320,12 @@ CATALOGUE: Final = {
         "Show extauthz the message's form: put content-type and content-encoding into "
         "allowed_headers (Envoy over HTTP) or authRequestHeaders (Traefik), as `extauthz generate` "
         "writes them.",
+    ),
+    Code.CASE_TAKEN: Entry(
+        "A message with a Name beside its name got through, of which servers that read members in "
+        "any case make another call than the one that was judged",
+        "Show extauthz the message beside what Envoy's MCP filter reads: write the proxy's file "
+        "anew (`extauthz generate envoy`), or add with_request_body to ext_authz.",
     ),
     Code.RULES_NOT_PROBED: Entry(
         "The rules deny no name that is safe to try, so that they were not probed",

@@ -1,7 +1,7 @@
 """Envoy's bootstrap: listener, filters, routes and clusters, asking by gRPC or by HTTP.
 
-Three ways to know which tool is called (``Calls``): Envoy's own MCP filter, the body in the
-question, or not at all. Over HTTP only the last is to be had.
+Three ways to know which tool is called (``Calls``): Envoy's own MCP filter and the body, which
+have to agree, the body alone, or not at all. Over HTTP only the last is to be had.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _FACTS = ("server", "reason", "subject", "client_id", "tool")
 _ABOUT = {
     "none": ("Envoy asks extauthz over gRPC about every request.",),
     "mcp": (
-        "Envoy asks extauthz over gRPC about every request, and its own MCP filter (1.39.3 or",
-        "later) tells which method and tool is called: rules for tools, prompts, resources and",
-        "methods hold for every client. OPTIONS, public paths and everything that is no MCP",
-        "server's pass that filter as they are.",
+        "Envoy asks extauthz over gRPC about every request, sends the JSON-RPC body along, and its",
+        "own MCP filter (1.39.3 or later) tells which method and tool is called; the two have to",
+        "agree. Rules for tools, prompts, resources and methods hold for every client. OPTIONS,",
+        "public paths and everything that is no MCP server's pass that filter as they are.",
     ),
     "body": (
         "Envoy asks extauthz over gRPC about every request and sends the JSON-RPC body along:",
@@ -132,7 +132,7 @@ def write_envoy(plan: Plan, calls: Calls) -> Artefact:
     show = ["encode_raw_headers: true"]
     if calls == "mcp":
         show.append("metadata_context_namespaces: [envoy.filters.http.mcp]")
-    ask = _ASK_GRPC + (_BODY if calls == "body" else "")
+    ask = _ASK_GRPC + (_BODY if calls != "none" else "")
     logged = [f'{fact}: "{_METADATA.format(fact)}"' for fact in _FACTS]
     asking = Asking(names_server=True, mcp_filter=calls == "mcp")
     text = _bootstrap(plan, asking, calls, ask=ask, show="\n".join(show), logged=logged)

@@ -96,7 +96,7 @@ def call_told(request: Request | None, decision: Allow | Deny, ruled: frozenset[
         return UNTOLD
     call = decision.call
     if call is None and not (decision.server in ruled and _looked_at(decision)):
-        if request.mcp_metadata is None or request.body is not None:
+        if request.mcp_metadata is None:
             return UNTOLD
         # Lines wait: they keep no more of a request than they need.
         headers = request.headers

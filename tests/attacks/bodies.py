@@ -71,7 +71,7 @@ def disguised(stage: Stage) -> Iterator[Case]:
         yield posted(stage, call() | {name: "tools/call"}, repr(name), REQUEST)
         only = {key: value for key, value in call().items() if key != name.lower()}
         yield posted(stage, only | {name: "tools/call"}, f"only {name!r}", REQUEST)
-    for name in ("Name", "NAME", "name\0", "na\0me", "Uri", "URI", "Id", "Method"):
+    for name in ("Name", "NAME", "name\0", "na\0me", "Uri", "URI", "Id", "Method", "urı", "urİ"):
         body = call() | {"params": {"name": "safe", name: "danger_x"}}
         yield posted(stage, body, f"params {name!r}", REQUEST)
     for method in ("Tools/call", "TOOLS/CALL", " tools/call", "tools/call ", "tools/call\0",

@@ -2,7 +2,8 @@
 //
 //   node express_server.js PATH PORT
 //
-// Its tools are `safe` and `danger_zone`; the answer tells which one ran.
+// Its tools are `safe` and `danger_zone`, and so are its resources; the answer tells which one
+// ran or was read.
 
 import express from "express";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
@@ -14,6 +15,8 @@ function server() {
   const tools = new McpServer({ name: "two tools", version: "1" });
   for (const name of ["safe", "danger_zone"]) {
     tools.registerTool(name, {}, () => ({ content: [{ type: "text", text: `ran ${name}` }] }));
+    const read = (uri) => ({ contents: [{ uri: uri.href, text: `read ${name}` }] });
+    tools.registerResource(name, `file:///${name}/x`, {}, read);
   }
   return tools;
 }

@@ -1,5 +1,7 @@
 """An MCP server with a safe tool and a dangerous one, which writes down each call that ran.
 
+There are a safe resource and a dangerous one, too.
+
     python two_tools_server.py PATH LOG PORT
 
 It runs with mcp 2.3, which compares ``Mcp-*`` headers of revision 2026-07-28 with the message,
@@ -27,6 +29,14 @@ def add_tools(server: Any, log: Path) -> None:
     @server.tool()  # type: ignore[untyped-decorator]
     def danger_zone(mark: str = "") -> str:
         return ran("danger_zone", mark)
+
+    @server.resource("file:///safe/x")  # type: ignore[untyped-decorator]
+    def safe_resource() -> str:
+        return "read safe"
+
+    @server.resource("file:///danger_zone/x")  # type: ignore[untyped-decorator]
+    def dangerous_resource() -> str:
+        return "read danger_zone"
 
 
 def application(path: str, log: Path) -> Any:

@@ -147,6 +147,11 @@ def _form_hidden(document: dict[str, Any]) -> None:
     patterns.remove({"exact": "content-type"})
 
 
+def _message_hidden(document: dict[str, Any]) -> None:
+    """The MCP filter alone tells of the message."""
+    del ext_authz(document)["with_request_body"]
+
+
 ENVOY = broken(
     {
         "a route is not asked about": Broken(
@@ -172,6 +177,13 @@ ENVOY = broken(
             "token",
             (Code.CHARSET_TAKEN,),
             change=_form_hidden,
+            server="calculator",
+        ),
+        "the message is not shown": Broken(
+            "envoy-mcp",
+            "token",
+            (Code.CASE_TAKEN,),
+            change=_message_hidden,
             server="calculator",
         ),
     }

@@ -84,6 +84,11 @@ REWRITES = {
     "escaped name": DANGER.replace(b'"danger_zone"', rb'"dange\u0072_zone"'),
     "escaped member": DANGER.replace(b'"name"', rb'"n\u0061me": "safe", "name"'),
     "Name": DANGER.replace(b'"name"', b'"Name": "safe", "name"'),
+    # Servers that read members in any case, as Go's encoding/json does, take these for them.
+    "Name, which comes last": SAFE.replace(b'"safe"', b'"safe", "Name": "danger_zone"'),
+    "Params, which comes last": SAFE[:-1] + b', "Params": {"name": "danger_zone"}}',
+    "paramſ, which comes last": SAFE[:-1] + rb', "param\u017f": {"name": "danger_zone"}}',
+    "Method, which comes last": DANGER.replace(b'"tools/call"', b'"ping", "Method": "tools/call"'),
     "two documents": SAFE + DANGER,
     "after a newline": SAFE + b"\n" + DANGER,
     "byte order mark": b"\xef\xbb\xbf" + DANGER,

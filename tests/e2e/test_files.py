@@ -122,9 +122,12 @@ def test_the_body_file_differs_in_the_body_alone() -> None:
     assert body == plain
 
 
-def test_the_mcp_file_differs_in_the_mcp_filter_alone() -> None:
+def test_the_mcp_file_differs_in_the_mcp_filter_and_the_body_alone() -> None:
     plain = _document(REPOSITORY / "envoy" / "envoy.yaml")
     mcp = _document(REPOSITORY / "envoy" / "envoy-mcp.yaml")
+    body = _document(REPOSITORY / "envoy" / "envoy-body.yaml")
+    shown = _ext_authz(mcp).pop("with_request_body")
+    assert shown == _ext_authz(body)["with_request_body"]
     name = "envoy.filters.http.mcp"
     assert next(iter(_filters(mcp))) == name, "the MCP filter must stand ahead of ext_authz"
     assert _ext_authz(mcp).pop("metadata_context_namespaces") == [name]
