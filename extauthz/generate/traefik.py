@@ -172,7 +172,8 @@ def _host(host: str) -> str:
         raise CannotWrite(f"Traefik matches names, and {host} is none; expected a name in match")
     if bare == host:
         return f"Host(`{host}`)"
-    return f"HostRegexp(`^.+\\.{re.escape(bare)}$`)"
+    # As Host() does, it takes the name with a final dot, too.
+    return f"HostRegexp(`^.+\\.{re.escape(bare)}\\.?$`)"
 
 
 def _middlewares(plan: Plan, door: Door, ids: Mapping[str, str]) -> Iterator[tuple[str, Node]]:

@@ -168,6 +168,7 @@ KINDS: dict[str, Schema] = {
             path=closed(escapedSlashesAction={"const": "RejectRequest"}),
             headers=closed(
                 withUnderscoresAction={"const": "DropHeader"},
+                host=closed(stripTrailingHostDot={"const": True}),
                 earlyRequestHeaders=closed(removeOnMatch=several(STRING_MATCH)),
             ),
             timeout=closed(
