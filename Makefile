@@ -158,8 +158,7 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/p
 go-programs: $(BIN)/traefik $(BIN)/egctl ## build the Traefik and the egctl that tests run, once (needs Go; minutes)
 
 $(BIN)/traefik $(BIN)/egctl: tests/generate/go_programs.py | $(VENV)/.has-dev
-	$(BIN)/python -m tests.generate.go_programs $@ .go
-	rm -rf .go
+	$(BIN)/python -m tests.generate.go_programs $@
 
 # ---- what goes into a cluster ----
 

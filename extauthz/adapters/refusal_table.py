@@ -20,15 +20,17 @@ _HINT = element(
     "with each server.",
     class_="soft",
 )
+_FEWER = note(
+    "", "log.level is error: of refusals, keys_unavailable alone has lines in the log and here."
+)
 
 
 def last_refusals(status: Status) -> Html:
     """Every refusal that is kept, the newest first; older ones and those of doctor are folded."""
-    if not status.refusals_kept:
-        return note("", "log.level is error: refusals have no line in the log, and none here.")
     doctors = [one for one in status.refusals if one.agent is not None]
     others = [one for one in status.refusals if one.agent is None]
     return joined(
+        None if status.refusals_kept else _FEWER,
         element("div", _HINT, _table(others[:SHOWN], status), class_="card"),
         _folded("older ones", others[SHOWN:], status),
         _folded("whose client calls itself extauthz doctor", doctors, status),

@@ -123,7 +123,7 @@ class Status:
     """All of it. ``elsewhere`` counts what concerned none of the servers.
 
     ``refusals`` are the last of each reason and server, the newest first. They are those that have
-    a line in the log: with ``log.level: error`` hardly any has, and ``refusals_kept`` is False.
+    a line in the log: with ``log.level: error`` only some have, and ``refusals_kept`` is False.
     """
 
     version: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def check(artefact: Artefact, options: argparse.Namespace, source: str) -> int:
     """
     compared = _compared(options.check, artefact)
     problems, to_write = [], False
-    if compared.output is not None and not _is_there(compared.output):
+    if compared.output is not None and _mode(compared.output) is None:
         problems, to_write = [f"{compared.output} is missing"], True
     else:
         for path, file in compared.files:
@@ -61,7 +62,7 @@ def check(artefact: Artefact, options: argparse.Namespace, source: str) -> int:
     if problems:
         return 1
     holds = f"is what extauthz {__version__} writes"
-    if Path(options.check).is_dir():
+    if compared.output == Path(options.check):
         found = [file.name for _, file in compared.files]
         it = "it" if len(found) == 1 else "them"
         holds = f"holds {_and(found)} as extauthz {__version__} writes {it}"
@@ -75,26 +76,26 @@ def _compared(given: str, artefact: Artefact) -> _Compared:
     files = artefact.files
     # Where nothing is there, what it sounds like.
     sounds = given.endswith("/") or (len(files) > 1 and not path.suffix)
-    if path.is_dir() or (sounds and not _is_there(path)):
+    mode = _mode(path)
+    if sounds if mode is None else stat.S_ISDIR(mode):
         return _Compared(tuple((path / file.name, file) for file in files), path)
     one = next((file for file in files if file.name == path.name), None)
     if one is not None:
         others = tuple(file.name for file in files if file is not one)
         # The main file alone may be the one of standard output, which can be another.
-        if one is not files[0] or any(_is_there(path.parent / name) for name in others):
+        if one is not files[0] or any(_mode(path.parent / name) is not None for name in others):
             return _Compared(((path, one),), path.parent, others)
     return _Compared(((path, File(path.name, artefact.alone)),), None, artefact.beside)
 
 
-def _is_there(path: Path) -> bool:
-    """Whether something is, or may be: where nobody may look, reading tells why."""
+def _mode(path: Path) -> int | None:
+    """What is there; None where nothing is, and 0 where nobody may look: reading tells why."""
     try:
-        path.stat()
+        return path.stat().st_mode
     except FileNotFoundError:
-        return False
+        return None
     except OSError:
-        return True
-    return True
+        return 0
 
 
 def _problem(path: Path, text: str, source: str) -> str | None:
@@ -129,9 +130,9 @@ def _command(options: argparse.Namespace, output: Path | None) -> str:
     words += [f"{names.flag(name)}={value}" for name, value in given_settings(options).items()]
     if output is not None:
         return shlex.join([*words, "--output", str(output)])
-    path = Path(options.check)
+    mode = _mode(Path(options.check))
     # What came through a pipe was brought from somewhere else.
-    where = f" > {shlex.quote(options.check)}" if path.is_file() or not path.exists() else ""
+    where = f" > {shlex.quote(options.check)}" if mode is None or stat.S_ISREG(mode) else ""
     return shlex.join(words) + where
 
 

@@ -38,19 +38,23 @@ def command_in(
 
     Leaves the program with a word about a command, or an option before it, that there is not.
     """
-    commands = tuple(commands)
-    options = _options(parser)
-    first = arguments[0].partition("=")[0] if arguments else ""
-    if first.startswith("-") and not any(option.startswith(first) for option in options):
-        near = nearest(first, options)
+    if not arguments:
+        return None
+    commands, options = tuple(commands), _options(parser)
+    first = arguments[0]
+    if first.startswith("-"):
+        option = first.partition("=")[0]
+        if any(known.startswith(option) for known in options):
+            # Help or version: whatever stands behind it is not looked at.
+            return None
+        near = nearest(option, options)
         hint = f"did you mean {near}?" if near else "options stand behind the command"
-        parser.error(f"unrecognized arguments: {arguments[0]}; {hint}")
-    command = next((argument for argument in arguments if not argument.startswith("-")), None)
-    if command is not None and command not in commands:
-        near = nearest(command, (*commands, *options))
+        parser.error(f"unrecognized arguments: {first}; {hint}")
+    if first not in commands:
+        near = nearest(first, (*commands, *options))
         hint = f"did you mean {near}?" if near else f"expected one of {', '.join(commands)}"
-        parser.error(f"unknown command {command!r}; {hint}")
-    return command
+        parser.error(f"unknown command {first!r}; {hint}")
+    return first
 
 
 def meant(left: Sequence[str], parser: argparse.ArgumentParser, *, lacks_file: bool) -> str:

@@ -98,7 +98,7 @@ class Running:
             told = _told(_status(where, self._timeout))
         except httpx.RemoteProtocolError:
             told = None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             why = str(error) or type(error).__name__
             return f"nobody answers here at listen.admin ({where}): {why}"
         return told or f"what answers at listen.admin ({where}) is no status of extauthz"
@@ -159,7 +159,7 @@ def _told(status: Any) -> _Told | None:
             _text(problems[0]) if problems else "",
             sum(int(row["since_start"]) for row in [*rows, *status["elsewhere"]]),
         )
-    except (TypeError, KeyError, ValueError, AttributeError, IndexError):
+    except (TypeError, LookupError, ValueError, AttributeError, OverflowError):
         return None
 
 

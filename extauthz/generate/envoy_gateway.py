@@ -134,19 +134,19 @@ def _backend(site: Site, name: str, writer: GatewayWriter) -> _Backend:
     if service is not None:
         tls = (writer.backend_tls(service),) if upstream.tls else ()
         return _Backend(writer.reference(service), service, tls)
-    host, port = upstream.address.host, upstream.address.port
-    endpoint: Node
-    if upstream.is_name:
-        endpoint = {"fqdn": {"hostname": host.lower(), "port": port}}
-    else:
-        ip = ip_address(host)
-        if ip.is_loopback:
-            raise CannotWrite(
-                f"server {site.name}: upstream is on loopback, where Envoy Gateway reaches "
-                "nothing; expected a Service, or an address in the network"
-            )
-        # In full, as its pattern takes not every short form of IPv6.
-        endpoint = {"ip": {"address": ip.exploded, "port": port}}
+    host, port = upstream.address.host.lower(), upstream.address.port
+    ip = None if upstream.is_name else ip_address(host)
+    if host == "localhost" or (ip is not None and ip.is_loopback):
+        raise CannotWrite(
+            f"server {site.name}: upstream is on loopback, where Envoy Gateway reaches "
+            "nothing; expected a Service, or an address in the network"
+        )
+    # In full, as its pattern takes not every short form of IPv6.
+    endpoint: Node = (
+        {"fqdn": {"hostname": host, "port": port}}
+        if ip is None
+        else {"ip": {"address": ip.exploded, "port": port}}
+    )
     spec: dict[str, Node] = {"endpoints": [endpoint]}
     if upstream.tls:
         spec["tls"] = {"wellKnownCACertificates": "System"}

@@ -172,6 +172,7 @@ def _host(host: str) -> str:
         raise CannotWrite(f"Traefik matches names, and {host} is none; expected a name in match")
     if bare == host:
         return f"Host(`{host}`)"
+    # As Host() does, it takes the name with a final dot, too.
     return f"HostRegexp(`^.+\\.{re.escape(bare)}\\.?$`)"
 
 

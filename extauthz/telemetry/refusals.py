@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from extauthz.core.model import Call
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from .decision_log import DecisionLine
 
 EACH: Final = 3
-"""So many are kept of one reason at one server; those of doctor count apart."""
+"""So many are kept of one reason at one server."""
 
 SERVERS: Final = 8
 """So many servers are remembered of one reason, the last ones that it was given for."""
@@ -59,28 +58,31 @@ class Refusal:
 
 
 class LastRefusals:
-    """At most ``EACH`` of a reason and a server, and at most ``SERVERS`` servers of a reason."""
+    """At most ``EACH`` of a reason and a server, and at most ``SERVERS`` servers of a reason.
+
+    Those of doctor count apart in both.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[str, dict[tuple[str | None, bool], deque[DecisionLine | Refusal]]] = {}
+        self._kept: dict[tuple[str, bool], dict[str | None, deque[DecisionLine | Refusal]]] = {}
 
     def add(self, line: DecisionLine) -> None:
         """Keep the line of a refusal, which is settled. No text is made before somebody asks."""
         if line.reason is not None:
             by_doctor = line.asked is not None and line.asked.agent is not None
-            self._keep(line.reason, (line.server, by_doctor), _light(line))
+            self._keep((line.reason, by_doctor), line.server, _light(line))
 
     def add_told(self, refusal: Refusal) -> None:
         """Keep one that another process was told of."""
-        self._keep(refusal.reason, (refusal.server, refusal.agent is not None), refusal)
+        self._keep((refusal.reason, refusal.agent is not None), refusal.server, refusal)
 
     def told(self) -> tuple[Refusal, ...]:
         """All that are kept, the newest first."""
-        groups = chain.from_iterable(group.values() for group in self._kept.values())
         told = [
             one if isinstance(one, Refusal) else _told(one)
-            for group in groups
-            for one in reversed(group)
+            for servers in self._kept.values()
+            for kept in servers.values()
+            for one in reversed(kept)
         ]
         told.sort(key=lambda refusal: -refusal.decided_at)
         return tuple(told)
@@ -92,16 +94,16 @@ class LastRefusals:
         return told
 
     def _keep(
-        self, reason: str, group: tuple[str | None, bool], one: DecisionLine | Refusal
+        self, kind: tuple[str, bool], server: str | None, one: DecisionLine | Refusal
     ) -> None:
-        groups = self._kept.setdefault(reason, {})
-        kept = groups.pop(group, None)
+        servers = self._kept.setdefault(kind, {})
+        kept = servers.pop(server, None)
         if kept is None:
-            if len(groups) >= SERVERS:
-                del groups[next(iter(groups))]
+            if len(servers) >= SERVERS:
+                del servers[next(iter(servers))]
             kept = deque(maxlen=EACH)
         kept.append(one)
-        groups[group] = kept
+        servers[server] = kept
 
 
 def _light(line: DecisionLine) -> DecisionLine:

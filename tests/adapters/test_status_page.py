@@ -241,9 +241,13 @@ def test_the_newest_refusals_are_unfolded_and_doctors_never_are() -> None:
     assert "bad_origin" in text.split("<strong>1 older ones</strong>")[1]
 
 
-def test_where_refusals_have_no_line_the_page_says_so() -> None:
-    status = replace(sample_status(bad_day=False), refusals_kept=False)
-    assert "log.level is error" in refusals_of(status)
+def test_where_few_refusals_have_a_line_the_page_says_so_and_shows_those() -> None:
+    status = sample_status(bad_day=False)
+    assert "log.level is error" not in refusals_of(status)
+    one = refused(1, "keys_unavailable")
+    told = refusals_of(replace(status, refusals_kept=False, refusals=(one,)))
+    assert "log.level is error" in told
+    assert "<strong>keys_unavailable</strong>" in told
 
 
 HOSTILE = '<script>alert("1")</script>'

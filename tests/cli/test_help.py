@@ -115,14 +115,22 @@ def test_a_command_that_is_none_is_told_with_the_one_that_may_have_been_meant(
     assert f"extauthz: error: unknown command {said}" in error
 
 
-@pytest.mark.parametrize("option", ["--vers", "--version"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--vers",), "extauthz "),
+        (("--version",), "extauthz "),
+        (("--version", "anything"), "extauthz "),
+        (("-h", "srve"), "usage: extauthz "),
+    ],
+)
 def test_what_the_whole_knows_is_no_mistake(
-    capsys: pytest.CaptureFixture[str], option: str
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main([option])
+        main(arguments)
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("extauthz ")
+    assert capsys.readouterr().out.startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class Pretender:
     version: str = extauthz.__version__
     counts: bool = True
     late: int = 0
+    other: float = 40
     answer: Callable[[BaseHTTPRequestHandler], None] | None = None
     refusals: int = 0
     looks: int = 0
@@ -69,7 +70,7 @@ class Pretender:
             "version": self.version,
             "health": {"config": {**config, **self.config}},
             "servers": [{"outcomes": [row]}, {"outcomes": []}],
-            "elsewhere": [{**row, "since_start": 40}],
+            "elsewhere": [{**row, "since_start": self.other}],
         }
 
 
@@ -138,6 +139,7 @@ def test_a_changed_file_that_was_not_taken_is_told() -> None:
         (Pretender(answer=lambda to: say(to, 200, b"[1]")), "is no status of extauthz"),
         (Pretender(config={"digest": 5}), "is no status of extauthz"),
         (Pretender(config={"problems": {"a": 1}}), "is no status of extauthz"),
+        (Pretender(counts=False, other=float("inf")), "is no status of extauthz"),
         (Pretender(answer=lambda to: None), "is no status of extauthz"),
         (Pretender(answer=lambda to: say(to, 200, b"", Odd="\r\n" * 200)), "is no status"),
     ],
@@ -162,6 +164,8 @@ def test_where_it_cannot_be_told_it_is_said_and_no_finding(pretender: Pretender,
             UnixAddress("/nowhere/at/all"),
             "(unix:/nowhere/at/all): [Errno 2] No such file or directory",
         ),
+        (TcpAddress("999.1.1.1", 1), "(999.1.1.1:1): Invalid IPv4 address"),
+        (TcpAddress("xn--a", 1), "(xn--a:1): Codepoint U+0080"),
     ],
 )
 def test_an_admin_listener_that_is_not_there_is_no_fault(admin: Address | None, told: str) -> None:

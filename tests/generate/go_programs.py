@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 _EGCTL: Final = "github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
@@ -57,8 +58,10 @@ def _go(*arguments: str, folder: Path, **environment: str) -> str:
 def _copied(module: str, home: Path, to: Path) -> Path:
     """A copy of a module that may be written to; ``home`` is where its version is asked for."""
     told = json.loads(_go("mod", "download", "-json", module, folder=home))
-    shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(told["Dir"], to, copy_function=shutil.copyfile)
+    # Go lets nobody write to the folders of modules.
+    for folder in (to, *filter(Path.is_dir, to.rglob("*"))):
+        folder.chmod(0o755)
     return to
 
 
@@ -92,15 +95,15 @@ def _egctl(program: Path, work: Path) -> None:
 _BUILT: Final = {"traefik": _traefik, "egctl": _egctl}
 
 
-def main(program: Path, work: Path) -> int:
+def main(program: Path) -> int:
     """Build the program of that name, or say why not; minutes, and gigabytes of Go's cache."""
     if not shutil.which("go"):
         print(f"There is no Go here: the tests that need {program.name} say that they are skipped.")
         return 1
     print(f"Building {program.name} (once; some minutes)", flush=True)
-    work.mkdir(parents=True, exist_ok=True)
     try:
-        _BUILT[program.name](program.resolve(), work.resolve())
+        with TemporaryDirectory() as work:
+            _BUILT[program.name](program.resolve(), Path(work))
     except subprocess.CalledProcessError as fault:
         print(f"{program.name} could not be built: {fault.cmd[:3]} ended with {fault.returncode}.")
         return 1
@@ -108,4 +111,4 @@ def main(program: Path, work: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1])))

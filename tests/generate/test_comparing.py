@@ -231,6 +231,15 @@ def test_what_cannot_be_read_is_said_and_nothing_is_advised(run: Run, path: str)
     assert "write it anew" not in err
 
 
+@pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + "/", "x" * 300 + "/Caddyfile"])
+def test_where_nobody_can_look_it_is_said(run: Run, path: str) -> None:
+    """As where nobody may, which tests that run as root cannot have."""
+    code, out, err = run("caddy", "--check", path)
+    assert (code, out) == (1, "")
+    assert f"cannot read {path.rstrip('/')}: file name too long" in err
+    assert "write it anew" not in err
+
+
 def test_a_folder_in_a_files_place_cannot_be_read(run: Run) -> None:
     (run.folder / "edge" / "Caddyfile").mkdir(parents=True)
     code, _, err = run("caddy", "--check", "edge")

@@ -107,7 +107,7 @@ def test_envoy_gateway_is_given_an_address_in_full(host: str, address: str) -> N
     assert spec["endpoints"] == [{"ip": {"address": address, "port": 8001}}]
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "LocalHost."])
 def test_envoy_gateway_is_not_sent_to_loopback(host: str) -> None:
     with pytest.raises(CannotWrite, match="upstream is on loopback"):
         written("envoy-gateway", inventory(server("notes", upstream=f"http://{host}:8001")))

@@ -258,6 +258,15 @@ def test_doctor_pushes_nobody_out() -> None:
     assert len(told(service)) == 1 + EACH
 
 
+def test_doctor_pushes_no_server_out() -> None:
+    kept = LastRefusals()
+    for agent in (None, DOCTOR):
+        for number in range(SERVERS):
+            kept.add_told(made(number, server=f"server-{number}", agent=agent))
+    told = [one.server for one in kept.told() if one.agent is None]
+    assert len(told) == SERVERS
+
+
 def test_lines_of_what_is_allowed_do_not_tell_doctor_apart() -> None:
     service = Listening()
     service.ask(asking(mint(), headers={"user-agent": DOCTOR}))
