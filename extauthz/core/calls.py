@@ -136,8 +136,6 @@ def told_in_passing(request: Request) -> Call | None:
 
     A body is not read for that, so it is the filter's word alone.
     """
-    if request.mcp_metadata is None:
-        return None
     call = _from_metadata(request)
     if not isinstance(call, Call) or call == _RESPONSE or _contradicted(request, call):
         return None

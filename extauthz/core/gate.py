@@ -161,10 +161,11 @@ class Gate:
         return rules.find(name) or _FREE
 
     def _misread(self, call: Call | None, trace: Trace | None) -> Refusal | None:
-        if call is None or call.name is None or NAMED_BY.get(call.method) != "uri":
+        uri = call.name if call is not None and NAMED_BY.get(call.method) == "uri" else None
+        if uri is None:
             return None
-        refusal = self._uris.refusal(call.name)
-        if refusal is not None and trace:
+        refusal = self._uris.refusal(uri)
+        if trace and refusal is not None:
             trace.add("uri", "under one rule, however read", refusal.detail, False)
         return refusal
 

@@ -36,6 +36,33 @@ def test_a_call_that_envoys_filter_tells_is_judged_by_its_rule() -> None:
     assert "nginx" in step(told, "call").hint
 
 
+def about_a_resource(uri: str, **server: object) -> Explanation:
+    said = {"is_mcp_request": True, "method": "resources/read", "params": {"uri": uri}}
+    request = asking(ADDING, target="/calculator/mcp", mcp_metadata=said)
+    engine = Engine(policy_with("calculator", **server))
+    return explain(engine, request, key_sets(), now=NOW)
+
+
+def test_a_uri_that_servers_read_as_another_is_told() -> None:
+    rules = {"file:///secret/*": "deny", "*": "allow"}
+    told = about_a_resource("FILE:///secret/x", resources=rules)
+    assert told.reason is Reason.MALFORMED_REQUEST
+    found = step(told, "uri")
+    assert (found.expected, found.passed) == ("under one rule, however read", False)
+    assert found.found == told.detail
+    told = about_a_resource("file:///public/x", resources=rules)
+    assert told.allowed
+    assert "uri" not in {one.check for one in told.steps}
+
+
+def test_a_tool_may_have_a_name_that_looks_like_a_uri_with_dots() -> None:
+    said = {"is_mcp_request": True, "method": "tools/call", "params": {"name": "a/../b"}}
+    request = asking(ADDING, target="/calculator/mcp", mcp_metadata=said)
+    rules = {"tools": {"*": "allow"}, "resources": {"*": "allow"}}
+    engine = Engine(policy_with("calculator", **rules))
+    assert explain(engine, request, key_sets(), now=NOW).allowed
+
+
 def test_a_call_that_the_proxy_does_not_tell_is_refused_as_serve_refuses_it() -> None:
     told = about_a_tool("none")
     assert told.reason is Reason.UNVERIFIED_CALL

@@ -42,7 +42,6 @@ FILES = (
     "core/identity.py",
     "core/token_cache.py",
     "core/calls.py",
-    "core/uris.py",
     "core/keyset.py",
     "core/jwk.py",
     "core/challenge.py",
