@@ -22,9 +22,9 @@ _DIGITS: Final = 12
 def meaning_of(policy: Policy, sources: Iterable[IssuerSource]) -> str:
     """The first digits of a SHA-256 over issuers, where their keys are, and servers.
 
-    Comments, order, defaults written out, ``upstream`` and settings outside ``issuers`` and
-    ``servers`` make no difference. What has its default is left out, so that a version that knows
-    more settings comes to the same, as long as they are not used.
+    Comments, the order of keys, issuers and servers, defaults written out, ``upstream`` and
+    settings outside ``issuers`` and ``servers`` make no difference. What has its default is left
+    out, so that a version that knows more settings comes to the same, as long as they are not used.
     """
     whole = {
         "issuers": sorted(map(_text, policy.issuers)),
@@ -55,7 +55,10 @@ def _plain(value: object) -> object:
     if isinstance(value, frozenset):
         return sorted(map(_text, value))
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        plain = [_plain(inner) for inner in value]
+        # What was a map in the file has no order that counts; a list of texts has: a challenge
+        # names the first.
+        return plain if all(isinstance(one, str) for one in plain) else sorted(plain, key=_text)
     raise TypeError(f"{type(value).__name__} has no form of its own here")
 
 

@@ -104,6 +104,30 @@ def test_what_means_something_else_has_a_digest_of_its_own() -> None:
     assert len({*digests.values(), meaning(FILE)}) == len(OTHER) + 1, digests
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("tools: {a*: deny, b*: [x]}", "tools: {b*: [x], a*: deny}"),
+        ("claims: {a: 1, b: [x, y]}", "claims: {b: [x, y], a: 1}"),
+        ("forward: {headers: {x-a: a, x-b: b}}", "forward: {headers: {x-b: b, x-a: a}}"),
+        (
+            "tools: {t: {claims: {a: 1, b: 2}, any_scopes: [x]}}",
+            "tools: {t: {any_scopes: [x], claims: {b: 2, a: 1}}}",
+        ),
+    ],
+)
+def test_the_order_of_keys_does_not_count_and_what_they_say_does(one: str, other: str) -> None:
+    def within(text: str) -> str:
+        return meaning(
+            changed(
+                "scopes: [notes]\n    tools: {add: [x], get: allow, ", f"{text}\n    prompts: {{"
+            )
+        )
+
+    assert within(one) == within(other)
+    assert within(one) != within(one.replace("b", "c"))
+
+
 def test_variables_and_flags_make_no_difference() -> None:
     environ = {
         "EXTAUTHZ_LISTEN_ADMIN": "off",
@@ -117,7 +141,7 @@ def test_variables_and_flags_make_no_difference() -> None:
 
 def test_the_digest_of_today_is_that_of_any_process_and_day() -> None:
     """Replicas, and a doctor elsewhere, compare it: it hangs on no order of a set."""
-    assert meaning(FILE) == "0ed36c1b6337"
+    assert meaning(FILE) == "94137a3b22f9"
 
 
 def test_an_inventory_of_everything_has_one() -> None:
