@@ -14,6 +14,9 @@ from urllib.parse import unquote
 from .model import Reason, Refusal
 from .rules import Glob, Rule, RuleMap
 
+LONGEST: Final = 8000
+"""Characters of a URI that is judged (RFC 9110 section 4.1); to look at a megabyte takes long."""
+
 _TIMES_DECODED: Final = 4
 _STAR: Final = "%2A"
 _ESCAPED_STAR: Final = re.compile(r"%2a", re.IGNORECASE)
@@ -28,6 +31,9 @@ _NUMBER: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 _IPV4: Final = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})(?:\.(?!\Z)|\Z)){4}")
 
 _UNCLEAR: Final = Refusal(Reason.MALFORMED_REQUEST, "params.uri is not spelled in the usual way")
+_TOO_LONG: Final = Refusal(
+    Reason.MALFORMED_REQUEST, f"params.uri is longer than {LONGEST} characters"
+)
 _AMBIGUOUS: Final = Refusal(
     Reason.MALFORMED_REQUEST, "params.uri is under one rule by its text and another by its meaning"
 )
@@ -49,6 +55,8 @@ class UriRules:
         """Why a server may read another resource in ``uri`` than the rule for it is about."""
         if not self._rules:
             return None
+        if len(uri) > LONGEST:
+            return _TOO_LONG
         meaning = _meaning(uri)
         if meaning is None:
             return _UNCLEAR

@@ -5,7 +5,7 @@ import pytest
 from extauthz.core.engine import Engine
 from extauthz.core.model import Allow, Deny, Reason
 from extauthz.core.rules import Glob, Rule, RuleMap
-from extauthz.core.uris import UriRules
+from extauthz.core.uris import LONGEST, UriRules
 from tests.policies import asking, key_sets, policy_with
 from tests.tokens import CALCULATOR, NOW, mint
 
@@ -136,6 +136,13 @@ def test_a_key_in_any_spelling_matches_its_own(key):
 def test_a_star_that_a_key_escapes_matches_no_other_character():
     assert not _refused("file:///a%2Ab", **{"file:///a%2Ab": False})
     assert _refused("file:///axb", **{"file:///a%2ab": False})
+
+
+def test_a_uri_has_at_most_so_many_characters():
+    longest = "file:///".ljust(LONGEST, "a")
+    assert not _refused(longest, **{"*": False})
+    assert _refused(longest + "a", **{"*": False})
+    assert UriRules(_rules()).refusal(longest + "a") is None
 
 
 def test_without_rules_for_resources_nothing_is_asked():
