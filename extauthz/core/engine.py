@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .bearer import MISSING, bearer_token, usual_bearer
 from .challenge import Challenger
 from .documents import is_preflight, preflight
-from .gate import Gate, Permit
+from .gate import Gate
 from .keyset import KeySet
 from .model import (
     Allow,
@@ -116,8 +116,7 @@ class Engine:
             caller = found
             if digest is not None:
                 self.cache.put(digest, caller)
-        permit = gate.permit(request, caller, trace)
-        return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
+        return gate.judge(request, caller, now, trace)
 
     def decide_at_once(self, request: Request, keys: KeySets, *, now: float) -> Decision | Unproven:
         """What ``decide`` says where it takes next to no time, else Unproven.
@@ -140,8 +139,7 @@ class Engine:
         if caller is None or not _still_good(caller, gate, keys, now):
             return _UNPROVEN
         self.cache.hits += 1
-        permit = gate.permit(request, caller)
-        return gate.allow(request, permit, now) if isinstance(permit, Permit) else permit
+        return gate.judge(request, caller, now)
 
     def standing(self, request: Request, allow: Allow) -> Standing | None:
         """What ``allow``, the answer to ``request``, depends on besides the request's words.

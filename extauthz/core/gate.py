@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import count
 
 from .calls import BODILESS, NAMED_BY, find_call
@@ -26,15 +25,6 @@ _NUMBERS = count()
 # Reloads make new gates: what was built for the old ones must not pile up.
 _MAX_PASSES = 16
 _SHORTEST_LEASE = 1.0
-
-
-@dataclass(slots=True)
-class Permit:
-    """A verified caller to whom every rule of the server said yes."""
-
-    token: VerifiedToken
-    call: Call | None
-    told: Pass
 
 
 class Gate:
@@ -86,10 +76,13 @@ class Gate:
             return False
         return _VISIBLE.fullmatch(origin) is not None if allowed is None else origin in allowed
 
-    def permit(
-        self, request: Request, caller: Caller, trace: Trace | None = None
-    ) -> Permit | Decision:
-        """Judge a verified caller: what is forwarded, which call, denials, scopes."""
+    def judge(
+        self, request: Request, caller: Caller, now: float, trace: Trace | None = None
+    ) -> Decision:
+        """Judge a verified caller: what is forwarded, which call, denials, scopes.
+
+        ``now`` is in seconds since the epoch.
+        """
         token = caller.token
         told = caller.passes.get(self.number)
         if told is None:
@@ -97,8 +90,8 @@ class Gate:
             if isinstance(built, Refusal):
                 return self.refuse(request, built, token=token)
             told = self._remember(caller, built)
-        if told.settled is not None and trace is None:
-            return told.settled
+        if told.settled and trace is None:
+            return self._allow(request, told, token, None, now)
         clients = self.server.allowed_clients
         if clients is not None and token.facts.client_id not in clients:
             refusal = Refusal(Reason.DENIED_BY_RULE, "the client is not an allowed client")
@@ -128,29 +121,24 @@ class Gate:
                 f"rule {rule.key}" if rule.key else "scopes of the server",
             )
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
-        return Permit(token, call, told)
+        return self._allow(request, told, token, call, now)
 
     def _remember(self, caller: Caller, headers: Headers) -> Pass:
         token = caller.token
         if len(caller.passes) >= _MAX_PASSES:
             caller.passes.clear()
-        granted = granted_scopes(token.facts.scopes, self.server.implies)
-        allow = Allow(
-            server=self.server.name,
-            headers=headers,
-            remove=self._absent(headers, self._withheld),
-            token=token,
-        )
-        since, until = life_of(token.facts)
-        told = caller.passes[self.number] = Pass(headers, granted, allow, since, until)
-        clients = self.server.allowed_clients
-        if (
+        facts, server = token.facts, self.server
+        granted = granted_scopes(facts.scopes, server.implies)
+        allow = Allow(server.name, headers, self._absent(headers, self._withheld), (), token)
+        clients, claims = server.allowed_clients, server.claims
+        settled = (
             not self._has_call_rules
-            and all(condition.holds(token.facts.claims) for condition in self.server.claims)
-            and granted.issuperset(self.server.scopes)
-            and (clients is None or token.facts.client_id in clients)
-        ):
-            told.settled = Permit(token, None, told)
+            and (not claims or all(each.holds(facts.claims) for each in claims))
+            and granted.issuperset(server.scopes)
+            and (clients is None or facts.client_id in clients)
+        )
+        since, until = life_of(facts)
+        told = caller.passes[self.number] = Pass(granted, allow, since, until, settled)
         return told
 
     def _rule_for(self, call: Call | None) -> Rule:
@@ -230,22 +218,23 @@ class Gate:
             call=call,
         )
 
-    def allow(self, request: Request, permit: Permit, now: float) -> Allow:
-        """Let a permitted caller through, with nothing of the client's passed for ours."""
-        told = permit.told
+    def _allow(
+        self, request: Request, told: Pass, token: VerifiedToken, call: Call | None, now: float
+    ) -> Allow:
+        """Let a caller through, with nothing of the client's passed for ours."""
+        usual = told.allow
         # Where they refuse the request, none has come this far.
         found = () if request.refuse_lookalikes else self.lookalikes.among(request.headers)
-        cors = "origin" in request.headers
-        if not (found or cors or self._leases or permit.call):
-            return told.allow
+        if not (found or call or self._leases or "origin" in request.headers):
+            return usual
         return Allow(
-            server=self.server.name,
-            headers=told.headers,
-            remove=(*told.allow.remove, *found),
-            client_headers=self._client_headers(request),
-            token=permit.token,
-            call=permit.call,
-            lease_seconds=_lease(permit.token.facts, now) if self._leases else None,
+            usual.server,
+            usual.headers,
+            (*usual.remove, *found),
+            self._client_headers(request),
+            token,
+            call,
+            lease_seconds=_lease(token.facts, now) if self._leases else None,
         )
 
     def allow_public(self, request: Request) -> Allow:

@@ -139,7 +139,7 @@ class Call:
     name: str | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Allow:
     """Let the request through to ``server``. Treated as immutable once built.
 

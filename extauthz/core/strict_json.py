@@ -65,9 +65,8 @@ def parse(data: bytes) -> object:
     UTF-8, a byte order mark, duplicate members, NaN, numbers out of range, lone
     surrogates, nesting deeper than MAX_DEPTH, or anything after the document.
     """
-    text = _text(data, MAX_DEPTH)
-    value = _decoded(text, _DECODER)
-    if "\\u" in text and not _encodable(value):
+    value = _read(data, MAX_DEPTH, _DECODER)
+    if b"\\u" in data and not _encodable(value):
         raise NotStrictJson(_SURROGATE)
     return value
 
@@ -100,7 +99,7 @@ def parse_forgivingly(data: bytes) -> object:
     Raises NotStrictJson for what no reader takes for one JSON document in UTF-8, and for
     nesting deeper than MAX_FORGIVEN_DEPTH.
     """
-    return _decoded(_text(data, MAX_FORGIVEN_DEPTH), _FORGIVING)
+    return _read(data, MAX_FORGIVEN_DEPTH, _FORGIVING)
 
 
 def fault_in(value: object, levels: int = MAX_DEPTH) -> str | None:
@@ -124,20 +123,15 @@ def fault_in(value: object, levels: int = MAX_DEPTH) -> str | None:
     return None
 
 
-def _text(data: bytes, levels: int) -> str:
+def _read(data: bytes, levels: int, decoder: json.JSONDecoder) -> object:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise NotStrictJson("not UTF-8") from None
     if text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
-    # Brackets without end mostly come first, and then the rest need not be looked at.
-    if (len(data) > _GLANCE and _is_deep(data[:_GLANCE], levels)) or _is_deep(data, levels):
+    if data.count(b"{") + data.count(b"[") > levels and _is_deep(data, levels):
         raise NotStrictJson(f"nested deeper than {levels}")
-    return text
-
-
-def _decoded(text: str, decoder: json.JSONDecoder) -> object:
     value, end = None, -1
     try:
         if text[:1] == "{":
@@ -158,8 +152,11 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _is_deep(data: bytes, levels: int) -> bool:
-    if data.count(b"{") + data.count(b"[") <= levels:
-        return False
+    # Brackets without end mostly come first, and then the rest need not be looked at.
+    return (len(data) > _GLANCE and _goes_deep(data[:_GLANCE], levels)) or _goes_deep(data, levels)
+
+
+def _goes_deep(data: bytes, levels: int) -> bool:
     # Which closes which is the decoder's business; here only the levels count: a step up or down
     # for each bracket, as signed octets.
     steps = _STRING.sub(b"", data).translate(_STEPS, _NO_BRACKETS)

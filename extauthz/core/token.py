@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 from .claims import MISSING, claim_at, scope_elements
 from .compact import TokenHeader, take_apart
@@ -25,6 +25,9 @@ _PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
 _AUD = ("aud",)
 
 TENANT = "{tenantid}"
+
+_BAD_SIGNATURE = Refusal(Reason.BAD_SIGNATURE)
+_KEY_OF_ANOTHER = Refusal(Reason.UNKNOWN_KEY, "the key is published for another issuer")
 
 
 @dataclass(slots=True)
@@ -78,10 +81,10 @@ class PlausibleToken:
     def verify(self, keys: tuple[Key, ...], trace: Trace | None = None) -> VerifiedToken | Refusal:
         """Check the signature with the candidate keys; any one of them will do."""
         token = self.token
-        refusal = Refusal(Reason.BAD_SIGNATURE)
+        refusal = _BAD_SIGNATURE
         for key in keys:
             if not self._may_sign(key):
-                refusal = Refusal(Reason.UNKNOWN_KEY, "the key is published for another issuer")
+                refusal = _KEY_OF_ANOTHER
             elif key.verify(token.header.algorithm, token._signing_input, token._signature):
                 if trace:
                     trace.add("signature", "a key of the issuer verifies it", "it does", True)
@@ -92,9 +95,9 @@ class PlausibleToken:
 
     def _may_sign(self, key: Key) -> bool:
         """A key's own ``issuer`` member (Entra ID) must agree with the token's."""
-        accepted = self.issuer.accepted
         if key.issuer is None:
             return True
+        accepted = self.issuer.accepted
         if self.token.issuer in accepted:
             return TENANT in key.issuer or key.issuer in accepted
         tenant = self._facts.tenant or ""
@@ -175,7 +178,7 @@ def _type(token: UnverifiedToken, issuer: Issuer, trace: Trace | None) -> Refusa
 
 
 def _facts(
-    token: UnverifiedToken, issuer: Issuer, claims: Mapping[str, object]
+    token: UnverifiedToken, issuer: Issuer, claims: Mapping[str, Any]
 ) -> TokenFacts | Refusal:
     get = claims.get
     expires = get("exp")
@@ -207,30 +210,35 @@ def _facts(
     return TokenFacts(
         issuer,
         token.issuer,
-        cast("float", expires),
-        cast("float", not_before) if "nbf" in claims else None,
-        cast("float", issued_at) if "iat" in claims else None,
+        expires,
+        not_before if "nbf" in claims else None,
+        issued_at if "iat" in claims else None,
         audiences,
         aud,
         scope_elements(claims, issuer.scope_claims),
-        cast("str | None", get("sub")),
-        cast("str | None", get("client_id") or _client(get)),
-        cast("str | None", get("jti")),
-        cast("str | None", get("tid")),
+        get("sub"),
+        get("client_id") or _client(get),
+        get("jti"),
+        get("tid"),
         claims,
     )
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
     """A text or a list of them; None for anything else."""
-    elements = value if isinstance(value, list) else [value]
-    texts = tuple([element for element in elements if type(element) is str])
-    return texts if len(texts) == len(elements) else None
+    if type(value) is str:
+        return (value,)
+    if type(value) is not list:
+        return None
+    for element in value:
+        if type(element) is not str:
+            return None
+    return tuple(value)
 
 
-def _client(get: Callable[[str], object]) -> object:
+def _client(get: Callable[[str], Any]) -> str | None:
     for name in CLIENT_CLAIMS:
-        value = get(name)
+        value: str = get(name)
         if value:
             return value
     return None

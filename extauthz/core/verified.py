@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .gate import Permit
     from .keyset import Key, KeySet
-    from .model import Allow, Headers
+    from .model import Allow
     from .policy import Issuer
 
 
@@ -66,13 +65,12 @@ class Pass:
 
     ``granted`` are the scopes that count there. ``allow`` is the answer to a request with
     nothing particular about it. It holds from ``since`` on and ends with ``until``, seconds
-    since the epoch. ``settled`` is the permit where no rule depends on the call, and None where
-    one does or the caller lacks something.
+    since the epoch. ``settled`` says that no rule depends on the call, and that the caller
+    lacks nothing: then it is the answer to every such request.
     """
 
-    headers: Headers
     granted: frozenset[str]
     allow: Allow
     since: float
     until: float
-    settled: Permit | None = None
+    settled: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 from typing import Any
@@ -943,3 +944,37 @@ def test_reloads_do_not_pile_up_what_was_built_for_a_caller() -> None:
     known = engine.cache.known(token_digest(token))
     assert known is not None
     assert 0 < len(known.passes) <= 16
+
+
+AUDITED = "https://mcp.example.com/audited/mcp"
+KINDS: dict[str, Any] = {
+    "allowed": asking(mint()),
+    "allowed, with an origin": asking(mint(), headers={"origin": ORIGIN, "x_auth_subject": "x"}),
+    "allowed call": at_calculator("calculator calculator.add", body=call("add")),
+    "refused call": at_calculator(body=call("danger_x")),
+    "no call": at_calculator(body=b"{"),
+    "scope": asking(mint({"scope": "other"})),
+    "audience": asking(mint({"aud": "https://elsewhere.example"})),
+    "signature": asking(mint()[:-8] + "AAAAAAAA"),
+    "member twice": asking(mint(b'{"iss":1,"iss":2}')),
+    "opaque": asking("opaque"),
+    "no token": asking(),
+    "public": asking(target="/notes/health"),
+    "path": asking(target="/notes/../notes"),
+    "audited": asking(mint({"aud": AUDITED}), target="/audited/mcp"),
+}
+
+
+@pytest.mark.parametrize("request_", KINDS.values(), ids=KINDS.keys())
+def test_a_decision_leaves_nothing_to_the_collector_of_garbage(request_):
+    """Whoever it keeps in a circle stays in memory until a collection, which holds all up."""
+    engine = engine_for_tests(tokens={"cache_entries": 0})
+    decided(engine, request_)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(10):
+            decided(engine, request_)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
