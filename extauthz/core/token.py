@@ -217,7 +217,7 @@ def _facts(
         aud,
         scope_elements(claims, issuer.scope_claims),
         get("sub"),
-        get("client_id") or _client(get),
+        _client(get),
         get("jti"),
         get("tid"),
         claims,

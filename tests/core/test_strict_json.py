@@ -64,6 +64,8 @@ def test_nesting_is_counted_wherever_it_stands_in_a_long_document(before):
 
 def test_what_lies_side_by_side_is_not_nested():
     assert strict_json.parse(b"[" + b",".join([b"[[],{}]"] * 500) + b"]") == [[[], {}]] * 500
+    long = b"[" + b",".join([b"[]"] * 3000) + b"]"
+    assert strict_json.parse(long) == [[]] * 3000
     inner = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
     value = strict_json.parse(f"[{inner},{inner},[]]".encode())
     assert isinstance(value, list)

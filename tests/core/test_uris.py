@@ -5,7 +5,7 @@ import pytest
 from extauthz.core.engine import Engine
 from extauthz.core.model import Allow, Deny, Reason
 from extauthz.core.rules import Glob, Rule, RuleMap
-from extauthz.core.uris import LONGEST, UriRules
+from extauthz.core.uris import UriRules
 from tests.policies import asking, key_sets, policy_with
 from tests.tokens import CALCULATOR, NOW, mint
 
@@ -102,6 +102,68 @@ def test_what_a_template_matches_without_its_query_is_judged_without_it():
 
 
 @pytest.mark.parametrize(
+    ("scheme", "port"),
+    [("http", 80), ("https", 443), ("ws", 80), ("wss", 443), ("ftp", 21)],
+)
+def test_a_scheme_of_the_url_standard_has_its_port_and_any_number_of_slashes(scheme, port):
+    keys = {f"{scheme}://a.example/x": True, "*": False}
+    for uri in (
+        f"{scheme}://a.example:{port}/x",
+        f"{scheme}:/a.example/x",
+        f"{scheme}:a.example/x",
+    ):
+        assert _refused(uri, **keys)
+    assert not _refused(f"{scheme}://a.example:{port + 1}/x", **keys)
+
+
+@pytest.mark.parametrize("uri", ["https://a.example", "https://a.example?", "HTTPS://a.example/"])
+def test_no_path_is_the_root(uri):
+    assert _refused(uri, **{"https://a.example/": True, "*": False})
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "http://127.1./x",
+        "http://127.1:8080/x",
+        "http://a.example/x?\x01",
+        "http://a.example/x?\\y",
+        "http://a.example/x?y=%2525252541",
+        "http://a.example/%25252541",
+    ],
+)
+def test_what_is_a_guess_is_refused_whatever_the_rules_allow(uri):
+    assert _refused(uri, **{"*": False})
+
+
+def test_three_decodings_are_looked_through():
+    assert not _refused("file:///public/%252541", **{"file:///public/*": False})
+
+
+@pytest.mark.parametrize(
+    "key", ["file:///%25252525252541", "notes://@x", "notes://%25252525252541*"]
+)
+def test_a_key_that_no_clear_uri_has_refuses_its_own(key):
+    assert _refused(key, **{key: False, "*": False})
+
+
+@pytest.mark.parametrize(
+    ("allowed", "denied"),
+    [
+        ("repo:a", "repo://a"),
+        ("http://Xa.example/x", "http://a.example/x"),
+        ("file://localhost/Xa", "file:///a"),
+        ("urn:isbn:0", "urn:isbn"),
+        ("urn:x:", "urn:x"),
+        ("notes:///a:", "notes:///a"),
+    ],
+)
+def test_what_no_server_takes_for_one_another_is_told_apart(allowed, denied):
+    assert not _refused(allowed, **{allowed: False, denied: True})
+    assert _refused(denied, **{allowed: False, denied: True})
+
+
+@pytest.mark.parametrize(
     "uri",
     [
         "file:///public/x",
@@ -139,7 +201,7 @@ def test_a_star_that_a_key_escapes_matches_no_other_character():
 
 
 def test_a_uri_has_at_most_so_many_characters():
-    longest = "file:///".ljust(LONGEST, "a")
+    longest = "file:///".ljust(8000, "a")
     assert not _refused(longest, **{"*": False})
     assert _refused(longest + "a", **{"*": False})
     assert UriRules(_rules()).refusal(longest + "a") is None

@@ -42,6 +42,7 @@ FILES = (
     "core/identity.py",
     "core/token_cache.py",
     "core/calls.py",
+    "core/uris.py",
     "core/keyset.py",
     "core/jwk.py",
     "core/challenge.py",
