@@ -30,6 +30,7 @@ from extauthz.telemetry.tracing import Spans
 
 from .doors import DoorAddresses, Doors
 from .meaning import meaning_of
+from .noticed import Noticed
 from .sources import issuer_sources
 from .terms import terms_of
 from .view import View
@@ -77,6 +78,8 @@ class Service:
         )
         # Tokens remembered now, and how often one was found and not found.
         self.cache_totals: Callable[[], tuple[int, int, int]] = self._own_cache_totals
+        self._noticed: Callable[[], Noticed] = self._own_noticed
+        self._warned_of = Noticed()
         self.view = View(self, pipe)
         self.metrics.keys = self.keys.status
         self.metrics.token_cache = self.view.token_cache
@@ -108,6 +111,7 @@ class Service:
             self.cache_totals = workers.cache_totals
             self.metrics.dropped_lines = lambda: pipe.dropped + workers.dropped()
             self.metrics.workers = workers.usage
+            self._noticed = workers.noticed
             self._doors = workers
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -192,6 +196,14 @@ class Service:
             await self._admin.stop(0)
         await self.keys.aclose()
 
+    def noticed(self) -> Noticed:
+        """How proxies asked lately, where that is risky."""
+        servers = (server.name for server in self.authorizer.engine.policy.servers)
+        return self._noticed().among(servers)
+
+    def _own_noticed(self) -> Noticed:
+        return Noticed(self.authorizer.hurried_by, frozenset(self.observer.unseen))
+
     def _own_cache_totals(self) -> tuple[int, int, int]:
         cache = self.authorizer.engine.cache
         return len(cache), cache.hits, cache.misses
@@ -205,7 +217,14 @@ class Service:
                     await self._doors.set_ready(ready)
                     told = ready
                 self.observer.roll()
+                self._warn()
                 await asyncio.sleep(_TELLING_SECONDS)
+
+    def _warn(self) -> None:
+        noticed = self.noticed()
+        for warning in noticed.but_for(self._warned_of).warnings():
+            _log.warning("%s", warning)
+        self._warned_of = Noticed.by_any((self._warned_of, noticed))
 
     def _say_what_needs_a_restart(self, loaded: Loaded) -> None:
         old, new = self.loaded.settings, loaded.settings

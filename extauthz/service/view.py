@@ -17,7 +17,6 @@ from extauthz.adapters.status import (
     Health,
     Status,
 )
-from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT
 from extauthz.core.explain import Explanation, explain, question
 from extauthz.telemetry.log_pipe import LogPipe
 
@@ -26,12 +25,6 @@ if TYPE_CHECKING:
     from extauthz.telemetry.metrics import Metrics
 
     from .service import Service
-
-_HURRIED = (
-    "a proxy gave a check {:.2f} s, and looking for a key may take {:.2f} s with all else: good "
-    "tokens will fail after key rotations; set its timeout to 1s (Envoy: timeout of the filter's "
-    "grpc_service, and retry_back_off.max_interval of a retry_policy to 0.5s)"
-)
 
 
 class View:
@@ -66,7 +59,7 @@ class View:
                 digest=loaded.short_digest,
                 meaning=service.meaning,
                 loaded_at=self._loaded_at,
-                warnings=(*map(str, loaded.warnings), *self._hurried()),
+                warnings=(*map(str, loaded.warnings), *service.noticed().warnings()),
                 problems=self._problems,
                 failed_at=self._failed_at,
                 client_id=(
@@ -74,12 +67,6 @@ class View:
                 ),
             ),
         )
-
-    def _hurried(self) -> tuple[str, ...]:
-        left = self._service.authorizer.hurried_by
-        if left is None:
-            return ()
-        return (_HURRIED.format(left, MAX_KEY_WAIT + DEADLINE_RESERVE),)
 
     def status(self) -> Status:
         """Everything that the status page shows."""

@@ -53,6 +53,7 @@ from .messages import (
     Take,
     Taken,
 )
+from .noticed import Noticed
 
 _STDOUT: Final = 1
 _COUNTS_SECONDS: Final = 0.25
@@ -115,7 +116,7 @@ class Worker:
         self._counts = DecisionCounts()
         self._lines = DecisionLog(self._pipe, terms.lines, random=random.random)
         self._spans = spans_wanted(os.environ, version=extauthz.__version__)
-        observer = DecisionObserver(
+        self._observer = DecisionObserver(
             self._counts,
             self._lines,
             wall=time.time,
@@ -127,10 +128,11 @@ class Worker:
         self._authorizer = Authorizer(
             Engine(terms.policy),
             self._keys,
-            observer,
+            self._observer,
             wall=time.time,
             monotonic=time.perf_counter,
         )
+        self._noticed = Noticed()
         self._doors = Doors(self._authorizer, terms, first.addresses, shared=True)
 
     async def serve(self) -> int:
@@ -212,6 +214,10 @@ class Worker:
                 self._pipe.dropped,
             )
         )
+        noticed = Noticed(self._authorizer.hurried_by, frozenset(self._observer.unseen))
+        if noticed != self._noticed:
+            self._noticed = noticed
+            self._channel.send(noticed)
         # Kept by the supervisor, which outlives us.
         if refusals := self._lines.refusals.take():
             self._channel.send(Refused(refusals))

@@ -41,6 +41,7 @@ from .messages import (
     Take,
     Taken,
 )
+from .noticed import Noticed
 from .terms import Terms
 from .usage import WorkersUsage
 
@@ -61,6 +62,7 @@ class _Slot:
     channel: Channel | None = None
     process: subprocess.Popen[bytes] | None = None
     counts: Counts | None = None
+    noticed: Noticed = field(default_factory=Noticed)
     refusal: str | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     # How many Takes the process of the moment still has to follow.
@@ -166,6 +168,10 @@ class Workers:
         entries = sum(counts.entries for counts in alive)
         return entries, sum(c.hits for c in everything), sum(c.misses for c in everything)
 
+    def noticed(self) -> Noticed:
+        """How proxies asked the workers lately, where that is risky."""
+        return Noticed.by_any(slot.noticed for slot in self._slots)
+
     def dropped(self) -> int:
         """Log lines that workers could not write."""
         everything = [*(s.counts for s in self._slots), *self._ended]
@@ -206,7 +212,7 @@ class Workers:
                 ours.close()
                 raise
         slot.channel = channel = await Channel.over(ours)
-        slot.behind = 0
+        slot.behind, slot.noticed = 0, Noticed()
         channel.send(Take(self._terms, self._documents, self._addresses))
         try:
             while True:
@@ -238,6 +244,8 @@ class Workers:
             case Counts():
                 slot.counts = message
                 self._add_up()
+            case Noticed():
+                slot.noticed = message
             case Refused():
                 for refusal in reversed(message.refusals):
                     self._refusals.add_told(refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extauthz.core.model import Allow, AskedFor, Decision, Recurrence
+from extauthz.core.model import Allow, Answer, AskedFor, Decision, Recurrence, Request
 
 from .counts import ALLOW, DecisionCounts, outcome_of, reason_of
 from .decision_log import DecisionLog, Occasion
@@ -32,6 +32,8 @@ class DecisionObserver:
         self.log = log
         self._recurring = RecurringLines(log)
         self.recent = RecentDecisions(counts, monotonic())
+        self.unseen: set[str] = set()
+        """Servers whose last judged call was told by Envoy's MCP filter, without its message."""
         self._counts = counts
         self._wall = wall
         self._monotonic = monotonic
@@ -53,6 +55,8 @@ class DecisionObserver:
         else:
             outcome, reason = outcome_of(decision), reason_of(decision)
         self._counts.observe(decision.server or "", outcome, reason, transport, seconds)
+        if isinstance(request, Request) and request.mcp_metadata is not None:
+            self._look(request, decision)
         wanted = self.log.wants(outcome)
         if not wanted and self._spans is None:
             return
@@ -65,3 +69,11 @@ class DecisionObserver:
                 self.log.put(asked, decision, occasion)
         if self._spans is not None:
             self._spans.record(asked, decision, occasion)
+
+    def _look(self, request: Request, decision: Decision) -> None:
+        if isinstance(decision, Answer) or decision.call is None or decision.server is None:
+            return
+        if request.body is None:
+            self.unseen.add(decision.server)
+        else:
+            self.unseen.discard(decision.server)
