@@ -141,7 +141,7 @@ def test_three_decodings_are_looked_through():
 
 
 @pytest.mark.parametrize(
-    "key", ["file:///%25252525252541", "notes://@x", "notes://%25252525252541*"]
+    "key", ["file:///%25252525252541", "notes://@x", "notes://@x*", "notes://%25252525252541*"]
 )
 def test_a_key_that_no_clear_uri_has_refuses_its_own(key):
     assert _refused(key, **{key: False, "*": False})

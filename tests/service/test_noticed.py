@@ -36,7 +36,7 @@ class Proxy:
 
     def __init__(self, running: Running, channel: grpc.Channel) -> None:
         self.running = running
-        self._check = channel.unary_unary(CHECK)
+        self._check: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(CHECK)
         self._token = mint({"scope": "notes"}, now=time.time())
 
     def asks(self, token: str = "", timeout: float = 5.0, **more: Any) -> int:
@@ -56,7 +56,7 @@ class Proxy:
         return sum(about in line["msg"] for line in self.running.lines())
 
 
-@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.fixture(params=list(CONFIGS.values()), ids=list(CONFIGS))
 def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     running = Running(tmp_path)
     running.write(request.param)
