@@ -676,6 +676,18 @@ def test_a_part_of_a_message_that_cannot_be_read_is_malformed():
     assert len(door.observer.told) == before + 2
 
 
+def test_what_no_decision_reads_is_not_read_of_a_check_that_is_known():
+    """Though it be no text, for which a check is refused that is not known."""
+    door, asked = known_by_grpc()
+    message = door.message(asked)
+    message.attributes.request.http.scheme = "https"
+    odd = message.SerializeToString().replace(b"https", b"htt\xffs", 1)
+    judged = door.judged
+    assert door.send(odd).status.code == 0
+    assert door.judged == judged
+    assert ByGrpc().send(odd).status.code != 0
+
+
 # ---- heads, and peers
 
 

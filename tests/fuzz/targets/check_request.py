@@ -9,6 +9,8 @@ import asyncio
 import atexit
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from extauthz._pb.external_auth_pb2 import CheckRequest, CheckResponse
 from extauthz.adapters.grpc_door import CheckServicer
 from tests.attacks.doors import check_request
@@ -77,7 +79,12 @@ def one(data: bytes) -> None:
     server = reply.dynamic_metadata.fields["server"].string_value
     if server == "audited":
         return
-    http = CheckRequest.FromString(data).attributes.request.http
+    try:
+        http = CheckRequest.FromString(data).attributes.request.http
+    except DecodeError:
+        # In what nobody reads; the rest came before, with a token that is one of ours.
+        assert any(f"Bearer {token}".encode() in data for token in OURS)
+        return
     if (server == "notes" and "/public/" in http.path) or http.path.startswith("/notes/health"):
         return
     lines = [*(line.raw_value for line in http.header_map.headers)]
