@@ -5,7 +5,9 @@ Only names that no server has are tried: what a rule protects must not be set of
 
 from __future__ import annotations
 
+import base64
 import json
+from http import HTTPStatus
 
 from extauthz.core.model import Reason
 
@@ -15,6 +17,14 @@ from .mcp import META, MODERN, NOBODYS, Session, call, message, older_call
 from .replies import Reply
 
 _OLD = "2024-11-05"
+_WEBSOCKET = (
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", base64.b64encode(NOBODYS.encode()[:16].ljust(16)).decode()),
+    ("Sec-WebSocket-Protocol", "mcp"),
+    ("Accept", "text/event-stream"),
+)
 _HEADER_MISMATCH = -32020
 """What a server of MCP 2026-07-28 answers where headers and body differ."""
 
@@ -44,6 +54,7 @@ def rules(exam: Examination) -> None:
             # Only there it is the message that is judged.
             _odd_charset(exam)
             _odd_case(exam, denied)
+        _upgrades(exam)
 
 
 def _listed(exam: Examination) -> None:
@@ -142,3 +153,16 @@ def _odd_charset(exam: Examination) -> None:
         exam.found(Code.CHARSET_TAKEN, f"Content-Type {kind}: {reply}")
     elif reply.broken:
         exam.found(Code.EDGE_BREAKS, f"Content-Type {kind}: {reply}")
+
+
+def _upgrades(exam: Examination) -> None:
+    """Once a request has become a WebSocket, nobody judges the calls in it."""
+    path = exam.edge.path
+    beside = f"{path.rpartition('/')[0]}/ws"
+    targets = [path, f"{path.rstrip('/')}/ws"]
+    if exam.wire.send("GET", beside).reason == Reason.MISSING_TOKEN:
+        targets.append(beside)
+    for target in targets:
+        reply = exam.wire.send("GET", target, [*exam.authorization, *_WEBSOCKET])
+        if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            exam.found(Code.UPGRADE_TAKEN, f"GET {target} with Upgrade: websocket: {reply}")

@@ -60,6 +60,7 @@ class Code(StrEnum):
     BATCH_TAKEN = "batch_taken"
     CHARSET_TAKEN = "charset_taken"
     CASE_TAKEN = "case_taken"
+    UPGRADE_TAKEN = "upgrade_taken"
     RULES_NOT_PROBED = "rules_not_probed"
 
 
@@ -326,6 +327,12 @@ CATALOGUE: Final = {
         "any case make another call than the one that was judged",
         "Show extauthz the message beside what Envoy's MCP filter reads: write the proxy's file "
         "anew (`extauthz generate envoy`), or add with_request_body to ext_authz.",
+    ),
+    Code.UPGRADE_TAKEN: Entry(
+        "A request became a WebSocket, in which nobody judges the calls",
+        "Let no upgrade through to a server with rules for calls: in Envoy no upgrade_configs, in "
+        "nginx no proxy_set_header Upgrade, elsewhere take the client's Connection and Upgrade "
+        "headers away, as `extauthz generate` does.",
     ),
     Code.RULES_NOT_PROBED: Entry(
         "The rules deny no name that is safe to try, so that they were not probed",

@@ -20,6 +20,7 @@ class McpServer:
 
     With ``by_body`` it goes by the body alone whether a request is of a version that compares.
     Whoever names no version that does without needs a session, as with the SDKs' servers.
+    Who asks for a WebSocket gets one.
     """
 
     compares: bool = True
@@ -77,7 +78,14 @@ def running(server: McpServer) -> Iterator[McpServer]:
             self._write(200, b"")
 
         def do_GET(self) -> None:
-            self._write(405, b"")
+            if self.headers.get("upgrade") == "websocket":
+                self.send_response(101)
+                self.send_header("Connection", "Upgrade")
+                self.send_header("Upgrade", "websocket")
+                self.end_headers()
+                self.close_connection = True
+            else:
+                self._write(405, b"")
 
         do_HEAD = do_PUT = do_PATCH = do_OPTIONS = do_GET  # noqa: N815
 

@@ -152,6 +152,10 @@ def _message_hidden(document: dict[str, Any]) -> None:
     del ext_authz(document)["with_request_body"]
 
 
+def _upgrades(document: dict[str, Any]) -> None:
+    manager(document)["upgrade_configs"] = [{"upgrade_type": "websocket"}]
+
+
 ENVOY = broken(
     {
         "a route is not asked about": Broken(
@@ -184,6 +188,13 @@ ENVOY = broken(
             "token",
             (Code.CASE_TAKEN,),
             change=_message_hidden,
+            server="calculator",
+        ),
+        "requests become WebSockets": Broken(
+            "envoy-mcp",
+            "token",
+            (Code.UPGRADE_TAKEN,),
+            change=_upgrades,
             server="calculator",
         ),
     }
