@@ -238,7 +238,7 @@ def _texts(value: object) -> tuple[str, ...] | None:
 
 def _client(get: Callable[[str], Any]) -> str | None:
     for name in CLIENT_CLAIMS:
-        value: str = get(name)
+        value: str | None = get(name)
         if value:
             return value
     return None

@@ -5,7 +5,6 @@ Only names that no server has are tried: what a rule protects must not be set of
 
 from __future__ import annotations
 
-import base64
 import json
 from http import HTTPStatus
 
@@ -21,7 +20,7 @@ _WEBSOCKET = (
     ("Connection", "Upgrade"),
     ("Upgrade", "websocket"),
     ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", base64.b64encode(NOBODYS.encode()[:16].ljust(16)).decode()),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),  # the example of RFC 6455 section 1.3
     ("Sec-WebSocket-Protocol", "mcp"),
     ("Accept", "text/event-stream"),
 )
@@ -160,7 +159,7 @@ def _upgrades(exam: Examination) -> None:
     path = exam.edge.path
     beside = f"{path.rpartition('/')[0]}/ws"
     targets = [path, f"{path.rstrip('/')}/ws"]
-    if exam.wire.send("GET", beside).reason == Reason.MISSING_TOKEN:
+    if exam.wire.send("GET", beside, _WEBSOCKET).reason == Reason.MISSING_TOKEN:
         targets.append(beside)
     for target in targets:
         reply = exam.wire.send("GET", target, [*exam.authorization, *_WEBSOCKET])

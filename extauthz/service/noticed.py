@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT
+from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT, Authorizer
+from extauthz.telemetry.observer import DecisionObserver
 
 _FEW = 3
 _HURRIED = (
@@ -33,14 +34,17 @@ class Noticed:
     unseen: frozenset[str] = frozenset()
 
     @classmethod
+    def in_this_process(cls, authorizer: Authorizer, observer: DecisionObserver) -> Noticed:
+        """What the two have seen."""
+        return cls(authorizer.hurried_by, frozenset(observer.unseen))
+
+    @classmethod
     def by_any(cls, parts: Iterable[Noticed]) -> Noticed:
         """What several processes noticed."""
-        hurried, unseen = None, frozenset[str]()
-        for part in parts:
-            if part.hurried_by is not None:
-                hurried = min(part.hurried_by, part.hurried_by if hurried is None else hurried)
-            unseen |= part.unseen
-        return cls(hurried, unseen)
+        parts = tuple(parts)
+        times = [part.hurried_by for part in parts if part.hurried_by is not None]
+        unseen = frozenset[str]().union(*(part.unseen for part in parts))
+        return cls(min(times, default=None), unseen)
 
     def but_for(self, known: Noticed) -> Noticed:
         """What of it is new to somebody to whom ``known`` was told."""

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -78,7 +79,9 @@ class Service:
         )
         # Tokens remembered now, and how often one was found and not found.
         self.cache_totals: Callable[[], tuple[int, int, int]] = self._own_cache_totals
-        self._noticed: Callable[[], Noticed] = self._own_noticed
+        self._noticed: Callable[[], Noticed] = partial(
+            Noticed.in_this_process, self.authorizer, self.observer
+        )
         self._warned_of = Noticed()
         self.view = View(self, pipe)
         self.metrics.keys = self.keys.status
@@ -200,9 +203,6 @@ class Service:
         """How proxies asked lately, where that is risky."""
         servers = (server.name for server in self.authorizer.engine.policy.servers)
         return self._noticed().among(servers)
-
-    def _own_noticed(self) -> Noticed:
-        return Noticed(self.authorizer.hurried_by, frozenset(self.observer.unseen))
 
     def _own_cache_totals(self) -> tuple[int, int, int]:
         cache = self.authorizer.engine.cache

@@ -199,6 +199,10 @@ class Worker:
                 self._tell()
 
     def _tell(self) -> None:
+        noticed = Noticed.in_this_process(self._authorizer, self._observer)
+        if noticed != self._noticed:
+            self._noticed = noticed
+            self._channel.send(noticed)
         cache = self._authorizer.engine.cache
         durations = {
             transport: (list(histogram.counts), histogram.total)
@@ -214,10 +218,6 @@ class Worker:
                 self._pipe.dropped,
             )
         )
-        noticed = Noticed(self._authorizer.hurried_by, frozenset(self._observer.unseen))
-        if noticed != self._noticed:
-            self._noticed = noticed
-            self._channel.send(noticed)
         # Kept by the supervisor, which outlives us.
         if refusals := self._lines.refusals.take():
             self._channel.send(Refused(refusals))

@@ -20,11 +20,12 @@ class McpServer:
 
     With ``by_body`` it goes by the body alone whether a request is of a version that compares.
     Whoever names no version that does without needs a session, as with the SDKs' servers.
-    Who asks for a WebSocket gets one.
+    Who asks for a WebSocket gets one, at ``socket`` alone if that is a path.
     """
 
     compares: bool = True
     by_body: bool = False
+    socket: str | None = None
     port: int = 0
     called: list[str] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
@@ -78,7 +79,8 @@ def running(server: McpServer) -> Iterator[McpServer]:
             self._write(200, b"")
 
         def do_GET(self) -> None:
-            if self.headers.get("upgrade") == "websocket":
+            here = server.socket in (None, self.path)
+            if here and self.headers.get("upgrade") == "websocket":
                 self.send_response(101)
                 self.send_header("Connection", "Upgrade")
                 self.send_header("Upgrade", "websocket")

@@ -245,6 +245,18 @@ def test_a_broken_setting(open_clinic: Clinic, case: str) -> None:
         named(open_clinic.examine(one.server, parts=[one.part]), one.codes)
 
 
+@pytest.mark.parametrize("path", ["/calculator/mcp", "/calculator/mcp/ws", "/calculator/ws"])
+def test_a_websocket_is_looked_for_where_servers_have_one(
+    open_clinic: Clinic, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(open_clinic.servers["calculator"], "socket", path)
+    with open_clinic.edge("envoy-mcp", change=_upgrades):
+        report = open_clinic.examine("calculator", parts=["token"])
+    assert [finding.seen for finding in report.findings] == [
+        [f"GET {path} with Upgrade: websocket: 101"]
+    ]
+
+
 def nobody(clinic: Clinic) -> Service:
     return Service(free_port(), free_port(), free_port(), clinic.folder)
 
