@@ -20,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 
 # Below the ports that Linux gives to outgoing connections, so that a port found free
 # stays free until it is bound.
-_FIRST, _LAST = 12_000, 32_000
+_FIRST, _LAST = 12_000, 19_999
 
 
 def free_port(pick: Callable[[int, int], int] = random.randint) -> int:

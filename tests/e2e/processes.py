@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -22,17 +23,31 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DEADLINE = 20.0
 
 
-def free_port() -> int:
-    """A free TCP port outside the range that outgoing connections take theirs from."""
-    for _ in range(200):
-        port = random.randrange(12_000, 32_000)  # noqa: S311
+def _ports_of_this_worker() -> Iterator[int]:
+    """Ports outside the range that outgoing connections take theirs from, again and again.
+
+    Workers of pytest-xdist share none; the demo, which they also start, has those below.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = range(20_000 + worker, 32_000, workers)
+    start = random.randrange(len(ports))  # noqa: S311
+    return cycle([*ports[start:], *ports[:start]])
+
+
+_PORTS = _ports_of_this_worker()
+
+
+def free_port(ports: Iterator[int] = _PORTS) -> int:
+    """A free TCP port that this process was not given before, until all have been given."""
+    for port in islice(ports, 200):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
-    raise RuntimeError("no free port between 12000 and 32000 on 127.0.0.1")
+    raise RuntimeError("200 ports of 127.0.0.1 in a row are taken")
 
 
 def with_ports(text: str, ports: Mapping[int, int]) -> str:
