@@ -6,7 +6,6 @@ Only names that no server has are tried: what a rule protects must not be set of
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 
 from extauthz.core.model import Reason
 
@@ -14,16 +13,9 @@ from .catalogue import Code
 from .examination import Examination
 from .mcp import META, MODERN, NOBODYS, Session, call, message, older_call
 from .replies import Reply
+from .upgrades import websockets
 
 _OLD = "2024-11-05"
-_WEBSOCKET = (
-    ("Connection", "Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),  # the example of RFC 6455 section 1.3
-    ("Sec-WebSocket-Protocol", "mcp"),
-    ("Accept", "text/event-stream"),
-)
 _HEADER_MISMATCH = -32020
 """What a server of MCP 2026-07-28 answers where headers and body differ."""
 
@@ -53,7 +45,7 @@ def rules(exam: Examination) -> None:
             # Only there it is the message that is judged.
             _odd_charset(exam)
             _odd_case(exam, denied)
-        _upgrades(exam)
+        websockets(exam)
 
 
 def _listed(exam: Examination) -> None:
@@ -152,16 +144,3 @@ def _odd_charset(exam: Examination) -> None:
         exam.found(Code.CHARSET_TAKEN, f"Content-Type {kind}: {reply}")
     elif reply.broken:
         exam.found(Code.EDGE_BREAKS, f"Content-Type {kind}: {reply}")
-
-
-def _upgrades(exam: Examination) -> None:
-    """Once a request has become a WebSocket, nobody judges the calls in it."""
-    path = exam.edge.path
-    beside = f"{path.rpartition('/')[0]}/ws"
-    targets = [path, f"{path.rstrip('/')}/ws"]
-    if exam.wire.send("GET", beside, _WEBSOCKET).reason == Reason.MISSING_TOKEN:
-        targets.append(beside)
-    for target in targets:
-        reply = exam.wire.send("GET", target, [*exam.authorization, *_WEBSOCKET])
-        if reply.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            exam.found(Code.UPGRADE_TAKEN, f"GET {target} with Upgrade: websocket: {reply}")

@@ -96,7 +96,8 @@ CATALOGUE: Final = {
     ),
     Code.OPEN_WITHOUT_TOKEN: Entry(
         "A request without a token got through",
-        f"{_ASKED}; and `failure_mode_allow: true` with extauthz down. `mode: audit` refuses "
+        f"{_ASKED}; and `failure_mode_allow: true` with extauthz down. One with Upgrade that got "
+        "through has a route of its own. `mode: audit` refuses "
         "nothing, and public_paths are meant to be open: give doctor the file (--config).",
     ),
     Code.NO_ROUTE: Entry(
@@ -329,10 +330,11 @@ CATALOGUE: Final = {
         "anew (`extauthz generate envoy`), or add with_request_body to ext_authz.",
     ),
     Code.UPGRADE_TAKEN: Entry(
-        "A request became a WebSocket, in which nobody judges the calls",
-        "Let no upgrade through to a server with rules for calls: in Envoy no upgrade_configs, in "
-        "nginx no proxy_set_header Upgrade, elsewhere take the client's Connection and Upgrade "
-        "headers away, as `extauthz generate` does.",
+        "A request became a WebSocket or a connection of HTTP/2 to the server, in which nobody "
+        "asks who is calling and what",
+        "Let no upgrade through to an MCP server: in Envoy no upgrade_configs, in nginx no "
+        "proxy_set_header Upgrade, elsewhere take the client's Connection and Upgrade headers "
+        "away, as `extauthz generate` does.",
     ),
     Code.RULES_NOT_PROBED: Entry(
         "The rules deny no name that is safe to try, so that they were not probed",

@@ -17,6 +17,7 @@ from .intruder import bad_tokens, doors, long_tokens, methods_and_hosts, paths
 from .patience import unknown_key
 from .replies import Reply
 from .running import GivenFile, Running
+from .upgrades import http2, unasked
 from .walk import follow_issuers, follow_metadata, knock
 
 Part = Literal["walk", "intruder", "token"]
@@ -87,6 +88,7 @@ def _examine(exam: Examination, first: Reply, parts: Collection[Part]) -> None:
         else:
             paths(exam)
             methods_and_hosts(exam)
+            unasked(exam)
             bad_tokens(exam)
             long_tokens(exam)
         doors(exam)
@@ -101,6 +103,7 @@ def _with_token(exam: Examination) -> None:
         normal = identity(exam)
         spoofs(exam, normal)
         dropped(exam, normal)
+        http2(exam)
         if exam.expected.audit:
             _skip(exam, "what a good token does not open", "mode: audit refuses nothing")
         else:

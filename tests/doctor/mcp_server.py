@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MISMATCH = -32020
+ACCEPTED = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+"""What accepts the key of the example in RFC 6455 section 1.3."""
 
 
 @dataclass
@@ -20,7 +22,7 @@ class McpServer:
 
     With ``by_body`` it goes by the body alone whether a request is of a version that compares.
     Whoever names no version that does without needs a session, as with the SDKs' servers.
-    Who asks for a WebSocket gets one, at ``socket`` alone if that is a path.
+    Who asks for a WebSocket or HTTP/2 gets it, at ``socket`` alone if that is a path.
     """
 
     compares: bool = True
@@ -79,11 +81,13 @@ def running(server: McpServer) -> Iterator[McpServer]:
             self._write(200, b"")
 
         def do_GET(self) -> None:
-            here = server.socket in (None, self.path)
-            if here and self.headers.get("upgrade") == "websocket":
+            here, wanted = server.socket in (None, self.path), self.headers.get("upgrade")
+            if here and wanted in ("websocket", "h2c"):
                 self.send_response(101)
                 self.send_header("Connection", "Upgrade")
-                self.send_header("Upgrade", "websocket")
+                self.send_header("Upgrade", wanted)
+                if wanted == "websocket":
+                    self.send_header("Sec-WebSocket-Accept", ACCEPTED)
                 self.end_headers()
                 self.close_connection = True
             else:

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from extauthz.doctor.catalogue import Code
+from extauthz.doctor.edge import Edge, Wire
 from extauthz.doctor.findings import Report
+from extauthz.doctor.telling import table
+from extauthz.doctor.upgrades import HTTP2
 from tests.doctor.breaking import Broken, broken, ext_authz, instead, manager, routes, without
 from tests.doctor.clinic import Clinic
 from tests.doctor.provoked import named, provokes
@@ -33,6 +36,13 @@ map $http_authorization $read_token {
   ""                   $http_x_authorization;
 }
 upstream extauthz_http {"""
+
+_NO_CONNECTION = 'proxy_set_header Connection        "";'
+_EVERY_CONNECTION = """
+proxy_set_header Connection      $http_connection;
+proxy_set_header Upgrade         $http_upgrade;
+proxy_set_header HTTP2-Settings  $http_http2_settings;
+"""
 
 NGINX = broken(
     {
@@ -95,6 +105,9 @@ NGINX = broken(
                 ("upstream extauthz_http {", _READS_TOKENS),
                 ("/auth/nginx;", "/auth/nginx; proxy_set_header Authorization $read_token;"),
             ),
+        ),
+        "requests become connections": Broken(
+            "nginx", "token", (Code.UPGRADE_TAKEN,), instead((_NO_CONNECTION, _EVERY_CONNECTION))
         ),
         # Whoever asks from another address than the proxy's own is nobody.
         "the proxy is not trusted": Broken(
@@ -202,10 +215,18 @@ ENVOY = broken(
 
 # ---- Caddy and HAProxy --------------------------------------------------------------------
 
+_UPGRADES_ELSEWHERE = """
+  acl upgrades req.hdr(upgrade) -m found
+  use_backend notes if upgrades
+"""
+
 OTHERS = broken(
     {
         "caddy keeps the client's Connection": Broken(
-            "caddy", "token", (Code.IDENTITY_DROPPED,), without(r"request_header -Connection")
+            "caddy",
+            "token",
+            (Code.IDENTITY_DROPPED, Code.UPGRADE_TAKEN),
+            without(r"request_header -Connection"),
         ),
         "caddy keeps the client's identity headers": Broken(
             "caddy",
@@ -221,6 +242,16 @@ OTHERS = broken(
             "walk",
             (Code.NO_ROUTE,),
             without(r"http-request lua\.extauthz", r"use_backend notes"),
+        ),
+        "haproxy lets upgrades pass unasked": Broken(
+            "haproxy",
+            "intruder",
+            (Code.OPEN_WITHOUT_TOKEN,),
+            instead(
+                ("  http-request del-header connection\n", ""),
+                ("  http-request del-header upgrade\n", _UPGRADES_ELSEWHERE),
+                ("lua.extauthz unless {", "lua.extauthz unless upgrades or {"),
+            ),
         ),
         "haproxy has small buffers": Broken(
             "haproxy", "intruder", (Code.LONG_TOKEN_LOST,), without(r"tune\.")
@@ -255,6 +286,14 @@ def test_a_websocket_is_looked_for_where_servers_have_one(
     assert [finding.seen for finding in report.findings] == [
         [f"GET {path} with Upgrade: websocket: 101"]
     ]
+
+
+def test_an_edge_that_speaks_http2_itself_is_not_blamed(open_clinic: Clinic) -> None:
+    speaks = instead(("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"))
+    with open_clinic.edge("caddy", edit=speaks):
+        assert Wire(Edge(url=open_clinic.url("notes"))).send("GET", "/", HTTP2).status == 101
+        report = open_clinic.examine("notes", parts=["intruder", "token"])
+    assert not report.findings, table(report)
 
 
 def nobody(clinic: Clinic) -> Service:
