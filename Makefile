@@ -155,9 +155,9 @@ $(CLIENTS)/node_modules/.package-lock.json: $(CLIENTS)/package.json $(CLIENTS)/p
 
 # No registry has them ready. Without Go, or where a module cannot be had, their tests are skipped.
 .PHONY: go-programs
-go-programs: $(BIN)/traefik $(BIN)/egctl ## build the Traefik and the egctl that tests run, once (needs Go; minutes)
+go-programs: $(BIN)/traefik $(BIN)/egctl $(BIN)/new-caddy ## build the Traefik, egctl and Caddy that tests run, once (needs Go; minutes)
 
-$(BIN)/traefik $(BIN)/egctl: tests/generate/go_programs.py | $(VENV)/.has-dev
+$(BIN)/traefik $(BIN)/egctl $(BIN)/new-caddy: tests/generate/go_programs.py | $(VENV)/.has-dev
 	$(BIN)/python -m tests.generate.go_programs $@
 
 # ---- what goes into a cluster ----

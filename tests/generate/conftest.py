@@ -7,12 +7,12 @@ import pytest
 from tests.e2e.conftest import config, scene
 from tests.e2e.edges import Edge
 from tests.e2e.scene import Scene
-from tests.generate.edges import generated
+from tests.generate.edges import NEW_CADDY, generated
 
 __all__ = ["scene"]
 
 
-@pytest.fixture(params=["caddy", "haproxy", "traefik", "envoy-gateway"])
+@pytest.fixture(params=["caddy", NEW_CADDY, "haproxy", "traefik", "envoy-gateway"])
 def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     """Each proxy that no files are shipped for and that runs here."""
     return running(request.param, scene)

@@ -29,6 +29,9 @@ from tests.generate.envoy_gateway import translated
 Edit = Callable[[str, str], str]
 """Changes a file before it is used: takes its name and its text, gives its text."""
 
+NEW_CADDY = "new-caddy"
+"""A Caddy of the last years, where ``caddy`` is a distribution's. Its clients may ask for more."""
+
 
 def commands(proxy: str, main: Path) -> list[str | Path]:
     """What starts a proxy from its main file."""
@@ -42,6 +45,10 @@ def commands(proxy: str, main: Path) -> list[str | Path]:
     if proxy == "caddy":
         caddy = required("caddy", "apt-get install caddy")
         return [caddy, "run", "--adapter", "caddyfile", "--config", main]
+    if proxy == NEW_CADDY:
+        caddy = built_with_go(NEW_CADDY)
+        allowed = ["env", "GODEBUG=http2xconnect=1"]
+        return [*allowed, caddy, "run", "--adapter", "caddyfile", "--config", main]
     if proxy == "traefik":
         return [
             "env",
@@ -108,7 +115,8 @@ def generated(
     }
     file = folder / "extauthz.yaml"
     file.write_text(json.dumps(inventory))
-    artefact = generate(proxy, load(str(file), environ={}, read=read_file), choices or Choices())
+    kind = "caddy" if proxy == NEW_CADDY else proxy
+    artefact = generate(kind, load(str(file), environ={}, read=read_file), choices or Choices())
     if proxy == "envoy-gateway":
         main = folder / "envoy.json"
         main.write_text(json.dumps(translated(artefact, folder)))
@@ -124,4 +132,4 @@ def generated(
     log = folder / f"{proxy}.log"
     routes = partial(_routes, port) if proxy == "traefik" else partial(accepts, port)
     with program(commands(proxy, main), log, routes):
-        yield Edge(name or proxy, port, log)
+        yield Edge(name or kind, port, log)

@@ -1,6 +1,7 @@
-"""Builds what tests run and no package registry has ready, where there is Go: Traefik and egctl.
+"""Builds what tests run and no package registry has ready, where there is Go.
 
-egctl, the command line of Envoy Gateway, is built as anybody would. Of Traefik its own code is
+egctl, the command line of Envoy Gateway, and a Caddy newer than that of distributions are built as
+anybody would. Of Traefik its own code is
 untouched; what only its repository has is written here (the folder of its dashboard, an empty
 extension), and the DNS providers of ACME, which need hundreds of modules, are left out.
 """
@@ -17,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 _EGCTL: Final = "github.com/envoyproxy/gateway/cmd/egctl@v1.9.1"
+_CADDY: Final = "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9"
 _TRAEFIK: Final = "github.com/traefik/traefik/v3@v3.7.13"
 _LEGO: Final = "github.com/go-acme/lego/v5"
 # The fork that this version asks for is not everywhere; this one has the same functions.
@@ -92,7 +94,12 @@ def _egctl(program: Path, work: Path) -> None:
     _go("install", "-ldflags=-s -w", _EGCTL, folder=work, GOBIN=str(program.parent))
 
 
-_BUILT: Final = {"traefik": _traefik, "egctl": _egctl}
+def _caddy(program: Path, work: Path) -> None:
+    _go("install", "-ldflags=-s -w", _CADDY, folder=work, GOBIN=str(work))
+    shutil.move(work / "caddy", program)
+
+
+_BUILT: Final = {"traefik": _traefik, "egctl": _egctl, "new-caddy": _caddy}
 
 
 def main(program: Path) -> int:

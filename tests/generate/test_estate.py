@@ -16,11 +16,20 @@ from tests.e2e.backend import Backend, Received
 from tests.e2e.edges import Edge, Wiring
 from tests.e2e.scene import Scene, Service, attempt, extauthz
 from tests.e2e.tokens import ISSUER, Signer
-from tests.generate.edges import generated
+from tests.generate.edges import NEW_CADDY, generated
 
 pytestmark = pytest.mark.e2e
 
-PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy", "traefik", "envoy-gateway"]
+PROXIES = [
+    "envoy",
+    "envoy-http",
+    "nginx",
+    "caddy",
+    NEW_CADDY,
+    "haproxy",
+    "traefik",
+    "envoy-gateway",
+]
 # name: hosts, paths, resource, and what else.
 SERVERS: dict[str, tuple[list[str], list[str], str, dict[str, Any]]] = {
     "outer": (["mcp.example.com"], ["/a"], "https://mcp.example.com/a/mcp", {}),

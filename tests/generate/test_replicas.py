@@ -13,7 +13,7 @@ from tests.e2e.conftest import config
 from tests.e2e.processes import free_port
 from tests.e2e.scene import Scene, attempt
 from tests.generate import checkers
-from tests.generate.edges import generated
+from tests.generate.edges import NEW_CADDY, generated
 from tests.generate.inventories import inventory, loaded, server
 
 pytestmark = pytest.mark.e2e
@@ -22,7 +22,7 @@ PROXIES = ["envoy", "envoy-http", "nginx", "caddy", "haproxy"]
 ALONE = ["traefik", "envoy-gateway", "istio"]
 
 
-@pytest.mark.parametrize("proxy", PROXIES)
+@pytest.mark.parametrize("proxy", [*PROXIES, NEW_CADDY])
 def test_while_one_is_gone_the_other_answers_everything(
     proxy: str, scene: Scene, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from tests.e2e.test_calls import (
 )
 from tests.e2e.test_streams import stream
 from tests.generate.conftest import running
+from tests.generate.edges import NEW_CADDY
 
 pytestmark = pytest.mark.e2e
 
@@ -35,7 +36,7 @@ def seeing(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     return running(request.param, scene)
 
 
-@pytest.fixture(params=["caddy", "haproxy", "traefik"])
+@pytest.fixture(params=["caddy", NEW_CADDY, "haproxy", "traefik"])
 def blind(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     """The edges that show extauthz headers alone."""
     return running(request.param, scene)

@@ -56,7 +56,7 @@ from tests.e2e.test_refusals import (
     test_odd_credentials_are_refused_alike,
 )
 from tests.e2e.test_streams import test_events_arrive_as_they_are_written
-from tests.generate.edges import generated
+from tests.generate.edges import NEW_CADDY, generated
 
 pytestmark = pytest.mark.e2e
 
@@ -124,7 +124,14 @@ def test_no_spelling_of_a_path_leads_to_another_server(scene: Scene, edge: Edge)
 
 @pytest.mark.parametrize(
     ("name", "silent"),
-    [("caddy", False), ("caddy", True), ("haproxy", False), ("haproxy", True), ("traefik", False)],
+    [
+        ("caddy", False),
+        ("caddy", True),
+        (NEW_CADDY, True),
+        ("haproxy", False),
+        ("haproxy", True),
+        ("traefik", False),
+    ],
 )
 def test_nothing_passes_while_the_authorizer_is_not_there(
     scene: Scene, tmp_path: Path, name: str, silent: bool

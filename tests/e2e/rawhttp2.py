@@ -1,0 +1,56 @@
+"""One HTTP/2 request over a plain connection, with the headers that a test wants, in that order."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import (
+    ConnectionTerminated,
+    Event,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+)
+from h2.exceptions import ProtocolError
+
+SECONDS = 5.0
+
+
+def status_of(port: int, headers: Sequence[tuple[str, str]], *, ended: bool = True) -> int:
+    """The status of the answer; 0 where the request or the connection was refused without one.
+
+    ``ended`` says whether the request ends with its headers.
+    """
+    settings = H2Configuration(validate_outbound_headers=False)
+    connection = H2Connection(settings)
+    connection.initiate_connection()
+    connection.send_headers(1, headers, end_stream=ended)
+    deadline = time.monotonic() + SECONDS
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+        client.sendall(connection.data_to_send())
+        while time.monotonic() < deadline:
+            data = client.recv(65536)
+            if not data:
+                return 0
+            try:
+                events = connection.receive_data(data)
+            except ProtocolError:
+                return 0
+            for event in events:
+                status = _status(event)
+                if status is not None:
+                    return status
+            client.sendall(connection.data_to_send())
+    raise TimeoutError(f"no answer within {SECONDS} s")
+
+
+def _status(event: Event) -> int | None:
+    if isinstance(event, ResponseReceived):
+        return int(dict(event.headers)[b":status"])
+    if isinstance(event, StreamReset | ConnectionTerminated | StreamEnded):
+        return 0
+    return None

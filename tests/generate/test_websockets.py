@@ -1,0 +1,64 @@
+"""Over HTTP/2, too, nobody gets a WebSocket, in which nobody would judge the calls (RFC 8441)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import config
+from tests.e2e.edges import Edge
+from tests.e2e.rawhttp2 import status_of
+from tests.e2e.scene import Scene
+from tests.generate.edges import NEW_CADDY, generated
+
+pytestmark = pytest.mark.e2e
+
+SHIPPED = ["envoy", "envoy-mcp", "envoy-http"]
+WRITTEN = [NEW_CADDY, "haproxy", "traefik", "envoy-gateway"]
+WEBSOCKET = [
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("accept", "text/event-stream"),
+]
+
+
+def _with_http2(_: str, text: str) -> str:
+    """Caddy speaks it over TLS alone, unless told to."""
+    return text.replace("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n")
+
+
+@pytest.fixture(params=[*SHIPPED, *WRITTEN])
+def edge(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Iterator[Edge]:
+    if request.param in SHIPPED:
+        yield scene.edge(request.param)
+        return
+    starting = generated(
+        request.param, config(scene.folder), scene.wiring(), tmp_path, edit=_with_http2
+    )
+    with starting as running:
+        yield running
+
+
+def asked(scene: Scene, mark: str, *pseudo: tuple[str, str]) -> list[tuple[str, str]]:
+    target = [(":scheme", "http"), (":path", "/notes/mcp"), (":authority", "mcp.example.com")]
+    token = ("authorization", f"Bearer {scene.token()}")
+    return [*pseudo, *target, token, ("x-mark", mark), *WEBSOCKET]
+
+
+def test_a_connect_for_one_does_not_become_one(scene: Scene, edge: Edge) -> None:
+    mark = uuid.uuid4().hex
+    headers = asked(scene, mark, (":method", "CONNECT"), (":protocol", "websocket"))
+    status = status_of(edge.port, headers, ended=False)
+    for _, received in scene.reached(mark):
+        assert "upgrade" not in {name.lower() for name, _ in received.headers}, received
+    assert scene.reached(mark) or status in (0, 400, 403, 404, 405), status
+
+
+def test_without_it_the_server_is_reached(scene: Scene, edge: Edge) -> None:
+    """So that it is the CONNECT which is refused above."""
+    mark = uuid.uuid4().hex
+    assert status_of(edge.port, asked(scene, mark, (":method", "GET"))) == 200
+    assert scene.reached(mark)
