@@ -1,4 +1,7 @@
-"""Over HTTP/2, too, nobody gets a WebSocket, in which nobody would judge the calls (RFC 8441)."""
+"""Over HTTP/2 nobody gets what HTTP/1.1 refuses, nor a WebSocket (RFC 8441).
+
+In that nobody would judge the calls.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tests.e2e.conftest import config
 from tests.e2e.edges import Edge
 from tests.e2e.rawhttp2 import status_of
 from tests.e2e.scene import Scene
+from tests.e2e.test_identity import holds_over_http_2
 from tests.generate.edges import NEW_CADDY, generated
 
 pytestmark = pytest.mark.e2e
@@ -62,3 +66,7 @@ def test_without_it_the_server_is_reached(scene: Scene, edge: Edge) -> None:
     mark = uuid.uuid4().hex
     assert status_of(edge.port, asked(scene, mark, (":method", "GET"))) == 200
     assert scene.reached(mark)
+
+
+def test_no_spoof_and_no_second_token_arrives(scene: Scene, edge: Edge) -> None:
+    holds_over_http_2(scene, edge)
