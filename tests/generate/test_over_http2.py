@@ -6,17 +6,15 @@ In that nobody would judge the calls.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import config
 from tests.e2e.edges import Edge
 from tests.e2e.rawhttp2 import status_of
 from tests.e2e.scene import Scene
 from tests.e2e.test_identity import holds_over_http_2
-from tests.generate.edges import NEW_CADDY, generated
+from tests.generate.conftest import running
+from tests.generate.edges import NEW_CADDY
 
 pytestmark = pytest.mark.e2e
 
@@ -35,15 +33,10 @@ def _with_http2(_: str, text: str) -> str:
 
 
 @pytest.fixture(params=[*SHIPPED, *WRITTEN])
-def edge(request: pytest.FixtureRequest, scene: Scene, tmp_path: Path) -> Iterator[Edge]:
+def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     if request.param in SHIPPED:
-        yield scene.edge(request.param)
-        return
-    starting = generated(
-        request.param, config(scene.folder), scene.wiring(), tmp_path, edit=_with_http2
-    )
-    with starting as running:
-        yield running
+        return scene.edge(request.param)
+    return running(request.param, scene, edit=_with_http2)
 
 
 def asked(scene: Scene, mark: str, *pseudo: tuple[str, str]) -> list[tuple[str, str]]:
