@@ -16,6 +16,7 @@ from tests.doctor.clinic import Clinic
 from tests.doctor.provoked import named, provokes
 from tests.e2e.processes import free_port
 from tests.e2e.scene import Service, with_bodies
+from tests.generate.edges import caddy_with_http2
 
 pytestmark = pytest.mark.e2e
 
@@ -289,8 +290,7 @@ def test_a_websocket_is_looked_for_where_servers_have_one(
 
 
 def test_an_edge_that_speaks_http2_itself_is_not_blamed(open_clinic: Clinic) -> None:
-    speaks = instead(("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n"))
-    with open_clinic.edge("caddy", edit=speaks):
+    with open_clinic.edge("caddy", edit=caddy_with_http2):
         assert Wire(Edge(url=open_clinic.url("notes"))).send("GET", "/", HTTP2).status == 101
         report = open_clinic.examine("notes", parts=["intruder", "token"])
     assert not report.findings, table(report)

@@ -18,11 +18,11 @@ def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     return running(request.param, scene)
 
 
-def running(name: str, scene: Scene, edit: Edit | None = None) -> Edge:
-    """The proxy of that name, which starts when first asked for; ``edit`` makes it another one."""
-    key = name if edit is None else f"{name}, {edit.__name__}"
-    if key not in scene.running:
-        folder = scene.folder / key
-        starting = generated(name, config(scene.folder), scene.wiring(), folder, edit=edit)
-        scene.running[key] = scene.stack.enter_context(starting)
-    return scene.running[key]
+def running(proxy: str, scene: Scene, *, name: str = "", edit: Edit | None = None) -> Edge:
+    """The proxy, started when first asked for; with an ``edit`` it has a ``name`` of its own."""
+    name = name or proxy
+    if name not in scene.running:
+        folder = scene.folder / name
+        starting = generated(proxy, config(scene.folder), scene.wiring(), folder, edit=edit)
+        scene.running[name] = scene.stack.enter_context(starting)
+    return scene.running[name]

@@ -33,6 +33,11 @@ NEW_CADDY = "new-caddy"
 """A Caddy of the last years, where ``caddy`` is a distribution's. Its clients may ask for more."""
 
 
+def caddy_with_http2(_: str, text: str) -> str:
+    """The edit for a Caddy that speaks HTTP/2 without TLS; other proxies' files it leaves alone."""
+    return text.replace("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n")
+
+
 def commands(proxy: str, main: Path) -> list[str | Path]:
     """What starts a proxy from its main file."""
     if proxy.startswith("envoy"):

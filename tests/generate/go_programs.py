@@ -1,9 +1,9 @@
 """Builds what tests run and no package registry has ready, where there is Go.
 
 egctl, the command line of Envoy Gateway, and a Caddy newer than that of distributions are built as
-anybody would. Of Traefik its own code is
-untouched; what only its repository has is written here (the folder of its dashboard, an empty
-extension), and the DNS providers of ACME, which need hundreds of modules, are left out.
+anybody would. Of Traefik its own code is untouched; what only its repository has is written here
+(the folder of its dashboard, an empty extension), and the DNS providers of ACME, which need
+hundreds of modules, are left out.
 """
 
 from __future__ import annotations

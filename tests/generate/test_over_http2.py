@@ -1,7 +1,4 @@
-"""Over HTTP/2 nobody gets what HTTP/1.1 refuses, nor a WebSocket (RFC 8441).
-
-In that nobody would judge the calls.
-"""
+"""Over HTTP/2 nobody gets what is refused over HTTP/1.1, nor a WebSocket (RFC 8441)."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from tests.e2e.rawhttp2 import status_of
 from tests.e2e.scene import Scene
 from tests.e2e.test_identity import holds_over_http_2
 from tests.generate.conftest import running
-from tests.generate.edges import NEW_CADDY
+from tests.generate.edges import NEW_CADDY, caddy_with_http2
 
 pytestmark = pytest.mark.e2e
 
@@ -27,16 +24,12 @@ WEBSOCKET = [
 ]
 
 
-def _with_http2(_: str, text: str) -> str:
-    """Caddy speaks it over TLS alone, unless told to."""
-    return text.replace("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n")
-
-
 @pytest.fixture(params=[*SHIPPED, *WRITTEN])
 def edge(request: pytest.FixtureRequest, scene: Scene) -> Edge:
     if request.param in SHIPPED:
         return scene.edge(request.param)
-    return running(request.param, scene, edit=_with_http2)
+    name = f"{request.param}-http2"
+    return running(request.param, scene, name=name, edit=caddy_with_http2)
 
 
 def asked(scene: Scene, mark: str, *pseudo: tuple[str, str]) -> list[tuple[str, str]]:
