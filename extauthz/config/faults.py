@@ -81,6 +81,8 @@ def _text(kind: str, failure: Mapping[str, Any], loc: Loc, model: type[BaseModel
             hint = ", in quotes if it looks like something else"
         elif kind == "dict_type" and loc[-1] in _RULES and isinstance(found, tuple):
             hint = f" such as {_RULES[loc[-1]]}"
+        elif kind == "tuple_type" and isinstance(found, Mapping):
+            hint = ', each entry after a "- "'
         return f"found {shown(found)}; expected {_EXPECTED[kind]}{hint}"
     if kind == "literal_error":
         return f"found {shown(found)}; expected one of {_plain_list(context['expected'])}"
@@ -113,11 +115,40 @@ def _unknown_key(loc: Loc, model: type[BaseModel]) -> str:
     owner = _model_at(loc[:-1], model)
     if owner is None:
         return "unknown key; expected it to be absent"
-    known = [field.alias or name for name, field in owner.model_fields.items()]
-    near = get_close_matches(str(loc[-1]).lower(), known, n=1, cutoff=0.6)
+    known = _keys_of(owner)
+    name = str(loc[-1])
+    # The very name of another place says more than a likeness, unless it is nearly a key of this.
+    near = _near(name, known, 0.85)
+    homes = () if near else tuple(_homes(name, model))
+    if homes:
+        return f"unknown key here; expected at {' or '.join(homes)}"
+    near = near or _near(name, known, 0.6)
     if near:
-        return f"unknown key; expected {near[0]}?"
+        return f"unknown key; expected {near}?"
     return f"unknown key; expected one of {', '.join(known)}"
+
+
+def _keys_of(part: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in part.model_fields.items()]
+
+
+def _near(name: str, known: list[str], likeness: float) -> str | None:
+    return next(iter(get_close_matches(name.lower(), known, n=1, cutoff=likeness)), None)
+
+
+def _homes(name: str, model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """The parts of the settings that have a key of this name, as a person would write them."""
+    if name in _keys_of(model):
+        yield path or "the top level"
+    for key, info in model.model_fields.items():
+        for inner in parts_in(info.annotation):
+            many = {tuple: "[]", dict: ".*"}.get(_container(info.annotation), "")
+            yield from _homes(name, inner, f"{path}.{key}{many}".lstrip("."))
+
+
+def _container(annotation: Any) -> Any:
+    origins = (get_origin(one) for one in _members(annotation))
+    return next((origin for origin in origins if origin in (tuple, dict)), None)
 
 
 def _described(loc: Loc, model: type[BaseModel]) -> str:

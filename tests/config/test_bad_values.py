@@ -11,6 +11,10 @@ TOP = {
     "LOG: {}": "6:1: LOG: unknown key; expected log?",
     "listen: {GRPC: x}": "6:10: listen.GRPC: unknown key; expected grpc?",
     "<<: {}": '6:1: ["<<"]: YAML 1.2 has no merge keys; expected the keys themselves',
+    "leeway: 10s": "6:1: leeway: unknown key here; expected at issuers[]",
+    "cert_file: a": "6:1: cert_file: unknown key here; expected at listen.grpc_tls or "
+    "listen.http_tls or edge.tls",
+    "log: {workers: 2}": "6:7: log.workers: unknown key here; expected at the top level",
     "zzz: 1": "6:1: zzz: unknown key; expected one of version, listen, issuers, servers, edge, "
     "tokens, state_dir, workers, drain, log",
     "revocation: {}": "6:1: revocation: reserved for a later version; expected it to be absent",
@@ -82,6 +86,7 @@ ISSUER = {
     "jwks_uri: '${KEYS}'": "4:15: issuers[0].jwks_uri: ${KEYS} is not replaced in a configuration; "
     "expected the value itself, put in before it is read (envsubst, Helm)",
     "issuer2: x": "4:5: issuers[0].issuer2: unknown key; expected issuer?",
+    "refresh: 1s": "4:5: issuers[0].refresh: unknown key here; expected at issuers[].keys",
     "introspection: {}": "4:5: issuers[0].introspection: reserved for a later version; expected "
     "it to be absent",
     "name: a b": '4:11: issuers[0].name: "a b" cannot be a name; expected letters, digits and '
@@ -125,6 +130,8 @@ ISSUER = {
     "algorithms: *nope": "4:17: issuers[0].algorithms: alias *nope is unknown; expected an anchor "
     '&nope above, or text in quotes: "*nope"',
     "leeway: !!int 1s": '4:13: issuers[0].leeway: "1s" does not fit its tag !!int',
+    "algorithms: {RS256: }": "4:17: issuers[0].algorithms: found a mapping; expected a list, each "
+    'entry after a "- "',
     "algorithms: RS256": '4:17: issuers[0].algorithms: found "RS256"; expected a list',
     "token_types: ['']": '4:19: issuers[0].token_types[0]: "" is not a token type; expected a '
     "JOSE typ such as at+jwt or JWT",
@@ -184,6 +191,12 @@ SERVER = {
     "scopes, or {scopes: , any_scopes: , claims: }",
     "tools: {a: [1]}": "6:17: servers[0].tools.a[0]: found the number 1; expected text, in quotes "
     "if it looks like something else",
+    "token: keep": "6:5: servers[0].token: unknown key here; expected at servers[].forward",
+    "issuer: corp": "6:5: servers[0].issuer: unknown key; expected issuers?",
+    "any_scopes: [a]": "6:5: servers[0].any_scopes: unknown key here; expected at "
+    "servers[].tools.* or servers[].prompts.* or servers[].resources.* or servers[].methods.*",
+    "tools: {a: {encode: json}}": "6:17: servers[0].tools.a.encode: unknown key here; expected at "
+    "servers[].forward.headers.*",
     "tools: {a: {scope: [b]}}": "6:17: servers[0].tools.a.scope: unknown key; expected scopes?",
     "tools: {a: {when: x}}": "6:17: servers[0].tools.a.when: reserved for a later version; "
     "expected it to be absent",
