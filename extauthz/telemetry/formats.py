@@ -26,8 +26,13 @@ MAX_TEXT: Final = 256
 _encode = json.JSONEncoder(
     separators=(",", ":"), ensure_ascii=True, default=lambda value: type(value).__name__
 ).encode
-# How a JSON object begins in base64url: a brace and a quote, or white space between them.
-_JWT = re.compile(r"(?:eyJ|eyA|ewog|ewoJ|ew0K)[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)+")
+# How a JSON object begins in base64url: a brace and a quote, or white space between them. Looked
+# for only in a run of such characters that a dot follows, and from its start alone: whatever the
+# text, none of it is read again for each place where a token could begin.
+_JWT = re.compile(
+    r"(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]++\.)([A-Za-z0-9_-]*?)"
+    r"(?:eyJ|eyA|ewog|ewoJ|ew0K)[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)++"
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+*\[\]-]+")
 _HEAD: Final = frozenset({"ts", "level", "msg"})
 _TAKEN_OUT: Final = "[token]"
@@ -50,7 +55,7 @@ def without_tokens(text: str) -> str:
     """The text without anything that looks like a JWT."""
     # Looked for one by one: several times faster than the pattern, on every line.
     if "eyJ" in text or "eyA" in text or "ewo" in text or "ew0" in text:
-        return _JWT.sub(_TAKEN_OUT, text)
+        return _JWT.sub(rf"\1{_TAKEN_OUT}", text)
     return text
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from extauthz.telemetry.formats import FORMATS, json_line, text_line, timestamp
+from extauthz.telemetry.formats import FORMATS, json_line, text_line, timestamp, without_tokens
 from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.records import send_logs_to, set_level
 from tests.tokens import mint
@@ -92,6 +93,34 @@ def test_a_token_in_a_message_of_a_library_is_cut_out(captured: Captured) -> Non
     (line,) = captured.lines()
     assert line["msg"] == "bad header: Bearer [token]!"
     assert line["seen"] == ["[token]"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("eyJabcde.", "[token]"),
+        ("eyJabcd.", "eyJabcd."),
+        ("eyJabcde", "eyJabcde"),
+        ("x-eyJabcde.b.c/eyJabcdef..d", "x-[token]/[token]"),
+        ("sub.eyJabcde.b", "sub.[token]"),
+    ],
+)
+def test_what_begins_as_a_token_and_has_a_dot_is_cut_out(text: str, shown: str) -> None:
+    assert without_tokens(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["eyJ", "eyJ.", "eyJabcde.", "eyJa/", "a-eyJ", "ewogeyA"])
+def test_looking_for_tokens_costs_what_the_text_is_long(piece: str) -> None:
+    """Whoever calls a tool chooses its name, of which a body of 1 MiB may be made."""
+
+    def seconds(pieces: int) -> float:
+        began = time.process_time()
+        without_tokens(piece * pieces)
+        return time.process_time() - began
+
+    # Twenty times as long is four hundred times as costly where each piece is a new beginning.
+    short = min(seconds(4_000) for _ in range(3))
+    assert min(seconds(80_000) for _ in range(2)) < 60 * short
 
 
 def test_libraries_that_report_every_fetch_are_quiet_unless_debugging(captured: Captured) -> None:
