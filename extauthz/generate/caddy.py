@@ -26,6 +26,10 @@ _COPY = """\
 @{{id}} not vars {http.reverse_proxy.header.{{name}}} "" "<nil>"
 request_header @{{id}} {{name}} {http.reverse_proxy.header.{{name}}}
 """
+_TAKEN = """\
+@no_{{id}} header !{{name}}
+request_header @no_{{id}} {{name}} ""
+"""
 # Kept in a variable: by the time it is written, another answer may have taken its place.
 _CORS = """\
 @{{id}} not vars {http.reverse_proxy.header.{{name}}} "" "<nil>"
@@ -89,6 +93,7 @@ def write_caddy(plan: Plan) -> Artefact:
         replicas=_SEVERAL if len(door.addresses) > 1 else "",
         authz_tls=_authz_tls(door),
         copy="".join(fill(_COPY, id=_id(name), name=name) for name in names),
+        taken="".join(fill(_TAKEN, id=_id(name), name=name) for name in names),
         cors="".join(fill(_CORS, id=_id(name), name=name) for name in _CORS_HEADERS),
         servers="\n".join(servers),
     )

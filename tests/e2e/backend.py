@@ -19,11 +19,12 @@ DEADLINE = 10.0
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it arrived; header names keep their spelling."""
+    """One request as it arrived; names of headers and trailers keep their spelling."""
 
     request_line: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    trailers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -57,12 +58,14 @@ class Backend:
             writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        request_line, *lines = head[:-4].split("\r\n")
-        fields = [line.partition(":") for line in lines]
-        headers = tuple((name, value.strip()) for name, _, value in fields)
-        body = await _body(reader, {name.lower(): value for name, value in headers})
-        self.received.append(Received(request_line, headers, body))
+        request_line, *lines = await _lines(reader)
+        headers = _fields(lines)
+        by_name = {name.lower(): value for name, value in headers}
+        if by_name.get("transfer-encoding", "").lower() == "chunked":
+            body, trailers = await _chunked(reader)
+        else:
+            body, trailers = await reader.readexactly(int(by_name.get("content-length", 0))), ()
+        self.received.append(Received(request_line, headers, body, trailers))
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.answer_headers)
         method, path = request_line.split(" ")[:2]
         if method == "GET" and path.endswith("/events"):
@@ -90,14 +93,25 @@ def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
-    if headers.get("transfer-encoding", "").lower() != "chunked":
-        return await reader.readexactly(int(headers.get("content-length", 0)))
+async def _lines(reader: asyncio.StreamReader) -> list[str]:
+    """Lines up to an empty one."""
+    lines = []
+    while line := (await reader.readuntil(b"\r\n"))[:-2].decode("latin-1"):
+        lines.append(line)
+    return lines
+
+
+def _fields(lines: list[str]) -> tuple[tuple[str, str], ...]:
+    fields = (line.partition(":") for line in lines)
+    return tuple((name, value.strip()) for name, _, value in fields)
+
+
+async def _chunked(reader: asyncio.StreamReader) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """The body and its trailers."""
     body = b""
     while size := int((await reader.readline()).split(b";")[0], 16):
         body += (await reader.readexactly(size + 2))[:-2]
-    await reader.readline()
-    return body
+    return body, _fields(await _lines(reader))
 
 
 @contextmanager

@@ -13,14 +13,24 @@ from h2.events import ConnectionTerminated, Event, ResponseReceived, StreamReset
 SECONDS = 5.0
 
 
-def status_of(port: int, headers: Sequence[tuple[str, str]], *, ended: bool = True) -> int:
+def status_of(
+    port: int,
+    headers: Sequence[tuple[str, str]],
+    *,
+    ended: bool = True,
+    body: bytes = b"",
+    trailers: Sequence[tuple[str, str]] = (),
+) -> int:
     """The status of the answer; 0 where the request or the connection was refused without one.
 
-    ``ended`` says whether the request ends with its headers.
+    ``ended`` says whether the request ends with its headers, where it has no ``trailers``.
     """
     connection = H2Connection(H2Configuration(validate_outbound_headers=False))
     connection.initiate_connection()
-    connection.send_headers(1, headers, end_stream=ended)
+    connection.send_headers(1, headers, end_stream=ended and not trailers)
+    if trailers:
+        connection.send_data(1, body)
+        connection.send_headers(1, trailers, end_stream=True)
     deadline = time.monotonic() + SECONDS
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
         client.sendall(connection.data_to_send())

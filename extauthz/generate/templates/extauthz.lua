@@ -85,10 +85,13 @@ core.register_action("extauthz", { "http-req" }, function(txn)
     if reason ~= nil then txn:set_var("txn.extauthz_reason", reason) end
     return refuse(txn, status, told, body)
   end
+  -- Some web servers add trailers to the headers. Where some may follow, no name stays free for
+  -- them: what nobody has is sent empty.
+  local trailers = txn:get_var("txn.extauthz_trailers")
   for _, name in ipairs(IDENTITY) do
     txn.http:req_del_header(name)
-    local value = values(headers, name)[1]
-    if value ~= nil and value ~= "" then txn.http:req_set_header(name, value) end
+    local value = values(headers, name)[1] or ""
+    if value ~= "" or trailers then txn.http:req_set_header(name, value) end
   end
   for name, header in pairs(REMEMBERED) do
     local value = values(headers, header)[1]
