@@ -72,6 +72,8 @@ class IdentityMiddleware:
         if scope["path"] in self._open_paths:
             await self._app({**scope, KEY: None}, receive, send)
             return
+        # A copy: a web server may add to its own list what comes after the body.
+        scope = {**scope, "headers": list(scope["headers"])}
         try:
             user = self._judge(scope)
         except AroundTheGateway as reason:

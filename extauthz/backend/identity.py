@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -85,8 +85,9 @@ def read_identity(
 
     ``headers`` are all header lines, in any case. ``server`` is this server's name in the
     gateway's file; when given, identity meant for another server is refused. ``claims``
-    names the headers of ``forward.headers``. Raises AroundTheGateway when identity is
-    missing, doubled, or not the gateway's.
+    names the headers of ``forward.headers``. An empty header counts as absent, but a second
+    one of its name is one too many. Raises AroundTheGateway when identity is missing, doubled,
+    announced as a trailer, or not the gateway's.
     """
     wanted = {*NAMES, *(name.lower() for name in claims)}
     found: dict[str, str] = {}
@@ -96,6 +97,9 @@ def read_identity(
             if name in found:
                 raise AroundTheGateway(f"the header {name} occurs twice")
             found[name] = value
+        elif name == "trailer" and not wanted.isdisjoint(_listed(value)):
+            raise AroundTheGateway("identity is announced as a trailer: the client makes it up")
+    found = {name: value for name, value in found.items() if value}
     named = _text(found, "x-auth-server")
     if named is None:
         raise AroundTheGateway("the header x-auth-server is missing: nobody vouches for this")
@@ -116,6 +120,10 @@ def read_identity(
         server=named,
         claims={name: value for name, value in found.items() if name not in NAMES},
     )
+
+
+def _listed(value: str) -> Iterator[str]:
+    return (name.strip().lower() for name in value.split(","))
 
 
 def _text(found: Mapping[str, str], name: str) -> str | None:

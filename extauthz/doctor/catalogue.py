@@ -274,7 +274,10 @@ CATALOGUE: Final = {
         "An identity header that the client made up reaches the MCP server",
         "Complete the strip list. nginx: proxy_set_header for every identity and extra header; "
         "Envoy: early_header_mutation_extensions, and over HTTP the look-alikes in "
-        "allowed_headers; Caddy: request_header -X-Auth-*; `extauthz generate` writes them.",
+        "allowed_headers; Caddy: request_header -X-Auth-*; `extauthz generate` writes them. As "
+        "trailers: have the proxy drop them (HAProxy 3.2: option http-drop-request-trailers; "
+        "Traefik: 3.7.13 or later) or the MCP server refuse a second line of a name "
+        "(extauthz.backend).",
     ),
     Code.IDENTITY_MISSING: Entry(
         "The MCP server is not told who is calling",

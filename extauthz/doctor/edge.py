@@ -100,19 +100,25 @@ class Wire:
         body: bytes = b"",
         *,
         host: str | None = None,
+        trailers: Lines = (),
     ) -> Reply:
         """One request and its answer.
 
         Raises Unreachable when there is no connection, or too many requests got no answer
         in time. ``host`` takes the place of the URL's; an empty one leaves the Host line out.
+        ``trailers`` follow the body (RFC 9112 section 7.1.2).
         """
         self.count += 1
         named = self._edge.authority if host is None else host
         head = [b" ".join((method.encode(), _octets(target), b"HTTP/1.1"))]
         head += [b"Host: " + named.encode()] if named else []
         head.append(b"User-Agent: " + DOCTOR.encode())
-        head += [_octets(name) + b": " + _octets(value) for name, value in lines]
-        if body or method in ("POST", "PUT", "PATCH"):
+        head += _written(lines)
+        if trailers:
+            head.append(b"Transfer-Encoding: chunked")
+            last = b"".join(line + b"\r\n" for line in _written(trailers))
+            body = b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, last)
+        elif body or method in ("POST", "PUT", "PATCH"):
             head.append(b"Content-Length: %d" % len(body))
         try:
             with self._connected() as connection:
@@ -244,6 +250,10 @@ class Visitor:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _written(lines: Lines) -> list[bytes]:
+    return [_octets(name) + b": " + _octets(value) for name, value in lines]
 
 
 def _octets(text: str | bytes) -> bytes:

@@ -85,14 +85,14 @@ class Examination:
         """The line that carries the caller's token, if there is one."""
         return (("Authorization", f"Bearer {self.token}"),) if self.token else ()
 
-    def with_token(self, body: bytes, lines: Lines = ()) -> Reply:
+    def with_token(self, body: bytes, lines: Lines = (), trailers: Lines = ()) -> Reply:
         """A request of the caller's."""
         everything = [*self.session.lines(body), *self.authorization, *lines]
-        return self.wire.send("POST", self.edge.path, everything, body)
+        return self.wire.send("POST", self.edge.path, everything, body, trailers=trailers)
 
-    def echo(self, lines: Lines = ()) -> tuple[Reply, Echo | None]:
+    def echo(self, lines: Lines = (), trailers: Lines = ()) -> tuple[Reply, Echo | None]:
         """What the MCP server says it received; None where no tool tells."""
         if self.echo_tool is None:
-            return self.with_token(self.harmless, lines), None
-        reply = self.with_token(call(self.echo_tool), lines)
+            return self.with_token(self.harmless, lines, trailers), None
+        reply = self.with_token(call(self.echo_tool), lines, trailers)
         return reply, echo_of(reply)

@@ -146,6 +146,13 @@ def spoofs(exam: Examination, normal: Echo | None) -> None:
                     exam.found(Code.SPOOF_ARRIVES, what)
                 elif echo is not None and normal is not None and echo.subject != normal.subject:
                     exam.found(Code.SPOOF_ARRIVES, f"{what} changes the subject")
+        # Some proxies pass on what comes after the body, and some web servers call it headers.
+        names = (*IDENTITY_HEADERS, *exam.expected.extra_names)
+        for announced in ((), [("Trailer", ", ".join(names))]):
+            reply, _ = exam.echo(announced, trailers=[(name, SPOOF) for name in names])
+            if reply.ok and SPOOF.encode() in reply.body:
+                what = "announced trailers" if announced else "trailers"
+                exam.found(Code.SPOOF_ARRIVES, f"{what} after a chunked body")
 
 
 def spellings(names: tuple[str, ...], extra: tuple[str, ...]) -> Iterator[str]:

@@ -100,6 +100,11 @@ def test_the_names_are_those_of_the_contract() -> None:
         ([("x-auth-server", "notes"), ("X-Auth-Server", "notes")], "occurs twice"),
         ([*_sent().items(), ("x-auth-subject", "admin")], "occurs twice"),
         (
+            [("x-auth-server", "notes"), ("x-auth-subject", ""), ("x-auth-subject", "admin")],
+            "occurs twice",
+        ),
+        ([*_sent().items(), ("Trailer", "digest, X-Auth-Scopes")], "announced as a trailer"),
+        (
             [("x-auth-server", "notes"), ("x-auth-issuer", "i"), ("x-auth-expires-at", "soon")],
             "not a time",
         ),
@@ -108,6 +113,26 @@ def test_the_names_are_those_of_the_contract() -> None:
 def test_identity_that_is_not_the_gateways_is_refused(headers: Any, why: str) -> None:
     with pytest.raises(AroundTheGateway, match=why):
         read_identity(headers, server="notes")
+
+
+def test_an_empty_header_is_none() -> None:
+    """Proxies that pass trailers on leave no name free: what nobody has is sent empty."""
+    empty = {**dict.fromkeys(IDENTITY_HEADERS, ""), "x-user-name": ""}
+    user = read_identity(
+        {**empty, "x-auth-server": "notes", "x-auth-issuer": "https://i"}.items(),
+        server="notes",
+        claims=["x-user-name"],
+    )
+    assert user is not None
+    assert (user.subject, user.client_id, user.token_id) == (None, None, None)
+    assert (user.issued_at, user.expires_at, user.claim("x-user-name")) == (None, None, None)
+    assert (user.scopes, user.audience) == (frozenset(), ())
+    assert read_identity({**empty, "x-auth-server": "notes"}.items(), server="notes") is None
+
+
+def test_another_trailer_may_be_announced() -> None:
+    lines = [*_sent().items(), ("Trailer", "digest, x-auth")]
+    assert read_identity(lines, server="notes") is not None
 
 
 async def _whoami(request: Request) -> JSONResponse:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import parse_headers
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -23,11 +24,13 @@ class McpServer:
     With ``by_body`` it goes by the body alone whether a request is of a version that compares.
     Whoever names no version that does without needs a session, as with the SDKs' servers.
     Who asks for a WebSocket or HTTP/2 gets it, at ``socket`` alone if that is a path.
+    ``adds_trailers``: to the headers.
     """
 
     compares: bool = True
     by_body: bool = False
     socket: str | None = None
+    adds_trailers: bool = False
     port: int = 0
     called: list[str] = field(default_factory=list)
     sessions: set[str] = field(default_factory=set)
@@ -71,8 +74,16 @@ def running(server: McpServer) -> Iterator[McpServer]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            status, document = server.answer(list(self.headers.items()), body)
+            headers = list(self.headers.items())
+            if self.headers.get("transfer-encoding") == "chunked":
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size + 2)[:-2]
+                trailers = list(parse_headers(self.rfile).items())
+                headers += trailers if server.adds_trailers else []
+            else:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            status, document = server.answer(headers, body)
             session = document.pop("session", None)
             self._write(status, json.dumps(document).encode(), session)
 

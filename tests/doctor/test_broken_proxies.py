@@ -289,6 +289,26 @@ def test_a_websocket_is_looked_for_where_servers_have_one(
     ]
 
 
+@pytest.mark.parametrize(
+    ("proxy", "adds", "seen"),
+    [
+        ("haproxy", True, ["trailers", "announced trailers"]),
+        ("haproxy", False, []),
+        ("envoy-mcp", True, []),
+    ],
+)
+def test_trailers_are_told_where_they_arrive_as_headers(
+    open_clinic: Clinic, monkeypatch: pytest.MonkeyPatch, proxy: str, adds: bool, seen: list[str]
+) -> None:
+    """Some web servers add them, and some proxies pass them on."""
+    monkeypatch.setattr(open_clinic.servers["notes"], "adds_trailers", adds)
+    with open_clinic.edge(proxy, edit=without(r"http-drop-request-trailers")):
+        report = open_clinic.examine("notes", parts=["token"])
+    assert [(finding.code, finding.seen) for finding in report.findings] == (
+        [(Code.SPOOF_ARRIVES, [f"{kind} after a chunked body" for kind in seen])] if seen else []
+    )
+
+
 def test_an_edge_that_speaks_http2_itself_is_not_blamed(open_clinic: Clinic) -> None:
     with open_clinic.edge("caddy", edit=caddy_with_http2):
         assert Wire(Edge(url=open_clinic.url("notes"))).send("GET", "/", HTTP2).status == 101
