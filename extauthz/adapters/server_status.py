@@ -96,7 +96,7 @@ def _notes(server: Server) -> Iterator[str]:
         yield f"Every request needs this of its token: {demanded}."
     if server.audiences is None:
         yield "Tokens of any audience are accepted."
-    if server.has_call_rules and server.allow_unverified_calls:
+    if server.allow_unverified_calls:
         yield "Calls that cannot be verified pass without rules; only the server's scopes count."
     if server.header_versions:
         yield f"Mcp-* headers are believed for protocol version {_listed(server.header_versions)}."

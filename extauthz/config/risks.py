@@ -95,8 +95,9 @@ def _server(server: ServerSettings, at: Loc) -> Iterator[Fault]:
     if server.mode == "audit":
         what = "audit: nothing is refused for this server, only logged"
         yield Fault((*at, "mode"), what)
-    if server.unverified_calls == "allow_without_rules" and _has_rules(server):
+    if server.unverified_calls == "allow_without_rules":
         what = "a POST whose call cannot be known passes without the rules for tools and others"
+        what += "" if _has_rules(server) else ", once there are any"
         yield Fault((*at, "unverified_calls"), what)
     if server.header_versions:
         what = "Mcp-* headers are the client's word: they hold only if this backend refuses a "

@@ -31,6 +31,10 @@ SERVER = {
     "mode: audit": [
         "6:11: servers[0].mode: audit: nothing is refused for this server, only logged"
     ],
+    "unverified_calls: allow_without_rules": [
+        "6:23: servers[0].unverified_calls: a POST whose call cannot be known passes without the "
+        "rules for tools and others, once there are any"
+    ],
     "tools: {a: deny}\nunverified_calls: allow_without_rules": [
         (
             "7:23: servers[0].unverified_calls: a POST whose call cannot be known passes without "
@@ -290,7 +294,6 @@ def test_a_server_whose_resource_another_one_matches_more_exactly(
         SERVERS.replace("https://m.example/x", "http://127.0.0.1:8443/x"),
         at_issuer("leeway: 300s\nkeys: {cooldown: 1s}"),
         at_issuer("jwks_uri: http://localhost:1/k"),
-        at_server("unverified_calls: allow_without_rules"),
         at_server("public_paths: ['/x/y/*']"),
         at_server("methods: {tools/*: [s]}\ntools: {a: allow}"),
         at_server('methods: {"*": allow, logging/*: deny}'),
