@@ -32,8 +32,10 @@ SERVER = {
         "6:11: servers[0].mode: audit: nothing is refused for this server, only logged"
     ],
     "unverified_calls: allow_without_rules": [
-        "6:23: servers[0].unverified_calls: a POST whose call cannot be known passes without the "
-        "rules for tools and others, once there are any"
+        (
+            "6:23: servers[0].unverified_calls: a POST whose call cannot be known passes without "
+            "the rules for tools and others, once there are any"
+        )
     ],
     "tools: {a: deny}\nunverified_calls: allow_without_rules": [
         (
