@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
-from typing import Any
 
 from .identity import AroundTheGateway, AuthenticatedUser, read_identity
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from .sessions import Application, Receive, Scope, Send, as_owner
 
 KEY = "extauthz.user"
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -38,6 +32,8 @@ def user_of(scope: Scope) -> AuthenticatedUser | None:
 
 class IdentityMiddleware:
     """Lets only requests of trusted proxies pass, and says in the scope who is calling.
+
+    A session of an MCP SDK server is then its opener's alone.
 
     ``server`` is this server's name in the gateway's file. ``trusted_proxies`` are networks
     of the gateway; a peer on a Unix socket is always one. A web server that takes the peer
@@ -79,7 +75,11 @@ class IdentityMiddleware:
         except AroundTheGateway as reason:
             await _refuse(scope, receive, send, str(reason))
             return
-        await self._app({**scope, KEY: user}, receive, send)
+        scope = {**scope, KEY: user}
+        if user is None:
+            await self._app(scope, receive, send)
+        else:
+            await as_owner(self._app, user, scope, receive, send)
 
     def _judge(self, scope: Scope) -> AuthenticatedUser | None:
         client: tuple[str, int] | None = scope.get("client")

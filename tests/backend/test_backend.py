@@ -245,3 +245,19 @@ def test_it_imports_nothing_of_the_service() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_where_the_mcp_sdk_is_not_in_use_it_is_not_imported_and_the_scope_has_no_more_users() -> (
+    None
+):
+    code = (
+        "import asyncio, sys\n"
+        "from extauthz.backend import IdentityMiddleware, identity_headers\n"
+        "async def app(scope, receive, send):\n"
+        "    print('user' in scope, scope['extauthz.user'].subject, 'mcp' in sys.modules)\n"
+        "headers = [(k.encode(), v.encode()) for k, v in identity_headers(server='s').items()]\n"
+        "scope = {'type': 'http', 'path': '/', 'client': None, 'headers': headers}\n"
+        "asyncio.run(IdentityMiddleware(app)(scope, None, None))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "test-user", "False"]
