@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from extauthz.config.load import Loaded, load
+from extauthz.generate.proxies import Choices, generate
 
 from .serving import LOOPBACK, free_port, is_free
 
@@ -15,11 +17,6 @@ CLIENT_ID = "demo-client"
 
 SCOPES = ("calculator.use", "notes.read", "notes.write")
 """Every scope that the demo's issuer grants."""
-
-_ENVOY_FILES = (
-    Path(__file__).with_name("envoy.yaml"),
-    Path(__file__).parents[2] / "envoy" / "envoy-mcp.yaml",
-)
 
 
 class DemoError(Exception):
@@ -93,7 +90,7 @@ class WorkDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.extauthz_file.write_text(extauthz_yaml(ports))
-            self.envoy_file.write_text(envoy_yaml(shipped_envoy_file().read_text(), ports))
+            self.envoy_file.write_text(envoy_yaml(load(str(self.extauthz_file), environ={}), ports))
             self.secret_file.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
             with os.fdopen(os.open(self.secret_file, flags, 0o600), "w") as file:
@@ -132,30 +129,12 @@ servers:
       list_notes: [notes.read]
       add_note: [notes.read, notes.write]
       danger_*: deny
+
+edge: {{listen: "{LOOPBACK}:{ports.edge}"}}
 """
 
 
-def envoy_yaml(shipped: str, ports: Ports) -> str:
-    """The ``shipped`` Envoy configuration with its ports replaced by ``ports``.
-
-    Raises `DemoError` when it names a port that the demo does not know.
-    """
-    new = {str(old): str(asdict(ports)[name]) for name, old in asdict(Ports()).items()}
-
-    def replaced(match: re.Match[str]) -> str:
-        if match[2] not in new:
-            raise DemoError(f"the shipped Envoy configuration has an unknown port: {match[2]}")
-        return match[1] + new[match[2]]
-
-    return re.sub(r"(port_value: *)(\d+)", replaced, shipped)
-
-
-def shipped_envoy_file() -> Path:
-    """The Envoy configuration that comes with this package or checkout.
-
-    Raises `DemoError` when neither has one.
-    """
-    for file in _ENVOY_FILES:
-        if file.is_file():
-            return file
-    raise DemoError(f"no Envoy configuration at {_ENVOY_FILES[0]}; is the installation complete?")
+def envoy_yaml(loaded: Loaded, ports: Ports) -> str:
+    """What ``extauthz generate envoy`` writes for ``loaded``, with the admin port of ``ports``."""
+    old, new = (f"port_value: {each.envoy_admin}" for each in (Ports(), ports))
+    return generate("envoy", loaded, Choices()).alone.replace(old, new, 1)

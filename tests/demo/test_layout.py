@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import socket
 import stat
 import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,10 +19,9 @@ from extauthz.demo.layout import (
     DemoError,
     Ports,
     WorkDirectory,
-    envoy_yaml,
     extauthz_yaml,
-    shipped_envoy_file,
 )
+from tests.e2e.processes import REPOSITORY
 
 
 def test_free_ports_are_all_different() -> None:
@@ -44,18 +46,25 @@ def test_extauthz_reads_its_file_without_a_complaint(tmp_path: Path) -> None:
     assert resources == [ports.resource("calculator"), ports.resource("notes")]
 
 
-def test_every_port_of_the_shipped_envoy_file_is_replaced() -> None:
+def test_envoy_is_told_the_ports_of_the_demo_and_no_others(tmp_path: Path) -> None:
     ports = Ports(**{name: port + 20_000 for name, port in asdict(Ports()).items()})
-    text = envoy_yaml(shipped_envoy_file().read_text(), ports)
-    for name in ("edge", "envoy_admin", "calculator", "notes", "grpc"):
-        old, new = asdict(Ports())[name], asdict(ports)[name]
-        assert f"port_value: {old}" not in text
-        assert f"port_value: {new}" in text
+    work = WorkDirectory(tmp_path)
+    work.write(ports, "secret")
+    told = re.findall(r"port_value: *(\d+)", work.envoy_file.read_text())
+    names = ("edge", "envoy_admin", "calculator", "notes", "grpc")
+    assert sorted(map(int, told)) == sorted(asdict(ports)[name] for name in names)
 
 
-def test_an_unknown_port_in_the_envoy_file_is_an_error() -> None:
-    with pytest.raises(DemoError, match="unknown port: 4242"):
-        envoy_yaml("{port_value: 4242}", Ports())
+def test_a_package_alone_in_a_folder_has_all_that_the_demo_writes(tmp_path: Path) -> None:
+    """As an installation has it: none of the folders beside the package in a clone."""
+    shutil.copytree(REPOSITORY / "extauthz", tmp_path / "extauthz")
+    code = (
+        "from pathlib import Path; from extauthz.demo.layout import Ports, WorkDirectory;"
+        "WorkDirectory(Path('work')).write(Ports(), 'secret')"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    written = sorted(path.name for path in (tmp_path / "work").iterdir())
+    assert written == ["client-secret", "envoy.yaml", "extauthz.yaml"]
 
 
 @pytest.mark.e2e
