@@ -42,7 +42,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="HTTP method (GET) or JSON-RPC method (tools/list); default: POST with --tool, "
         "else GET",
     )
-    parser.add_argument("--tool", metavar="NAME", help="the tool that tools/call names")
+    parser.add_argument(
+        "--tool",
+        metavar="NAME",
+        help="the tool that is called; with --method prompts/get a prompt, with resources/read, "
+        "resources/subscribe and resources/unsubscribe the URI of a resource",
+    )
     parser.add_argument(
         "--calls",
         choices=("mcp", "none"),
@@ -104,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
         keys,
         now=time.time(),
         failing=failed,
+        calls=options.calls,
     )
     (_print_json if options.json else _print_text)(explained, failed)
     return 0 if explained.allowed else 1

@@ -30,6 +30,10 @@ _OTHER_PROXIES = (
     "send the body: for those ask with --calls none"
 )
 _NO_CALLS = "as behind a proxy that tells no call; see unverified_calls and header_versions"
+_NOT_ASKED = (
+    "the question names no call: give --method with a JSON-RPC method such as tools/list, or "
+    "--tool with a name"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +109,12 @@ def explain(
     *,
     now: float,
     failing: Collection[str] = (),
+    calls: Calls = "none",
 ) -> Explanation:
     """Decide as ``serve`` does and keep every step.
 
     ``failing`` names the issuers of which the last attempt to get keys failed. Of those an absent
-    key may be a new one; others do not have it.
+    key may be a new one; others do not have it. ``calls`` is that of the ``question``.
     """
     trace = Trace()
     decision = engine.decide(request, keys, now=now, trace=trace)
@@ -127,7 +132,7 @@ def explain(
         if isinstance(parsed, UnverifiedToken):
             wanted = _wanted(decision, server)
             hints += near_misses(reason, server, parsed, wanted, now, servers=engine.policy.servers)
-    steps = tuple(_with_source(step, request) for step in trace.steps)
+    steps = tuple(_with_source(step, request, calls) for step in trace.steps)
     return Explanation(steps, decision, hints)
 
 
@@ -141,13 +146,13 @@ def _missing(need: NeedKeys, keys: KeySets, failing: Collection[str]) -> Reason:
     return Reason.UNKNOWN_KEY if known or need.issuer not in failing else Reason.KEYS_UNAVAILABLE
 
 
-def _with_source(step: Step, request: Request) -> Step:
+def _with_source(step: Step, request: Request, calls: Calls) -> Step:
     """Say of the call who told it, and what another proxy would have told."""
     if step.check != "call":
         return step
     source = source_of(request)
     if source == "none":
-        return replace(step, hint=_NO_CALLS)
+        return replace(step, hint=_NOT_ASKED if calls == "mcp" else _NO_CALLS)
     if not step.passed:
         return step
     hint = _OTHER_PROXIES if source == "mcp" else ""

@@ -124,6 +124,7 @@ class View:
             keys,
             now=time.time(),
             failing=[one.name for one in self._service.keys.status() if one.last_error],
+            calls=asked.calls,
         )
 
 

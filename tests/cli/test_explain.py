@@ -58,6 +58,22 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
     assert verdict in told[1]
 
 
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ((), "the question names no call: give --method with a JSON-RPC method"),
+        (("--calls", "none"), "as behind a proxy that tells no call"),
+    ],
+)
+def test_a_post_of_nothing_is_told_what_is_lacking_the_question_or_the_proxy(
+    explained: Explained, options: tuple[str, ...], hint: str
+) -> None:
+    code, told = explained("--method", "POST", *options)
+    assert code == 1
+    hints = [line.split("hint")[1].strip() for line in told.splitlines() if "  hint " in line]
+    assert [hint in one for one in hints] == [True]
+
+
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_no_token_on_standard_input_is_a_mistake_in_the_call(
     explained: Explained, monkeypatch: pytest.MonkeyPatch, text: str
