@@ -41,6 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         action="store_true",
         help="exit 1 also where it cannot be told, and where lines cannot be read",
     )
+    parser.add_argument(
+        "--with-doctor",
+        action="store_true",
+        help="judge also what `extauthz doctor` was refused, which is nobody's access",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_settings(parser)
 
@@ -57,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if loaded is None:
         return 1
     try:
-        tally = replay(options.log, compile_policy(loaded))
+        tally = replay(options.log, compile_policy(loaded), with_doctor=options.with_doctor)
     except CannotRead as error:
         print(f"extauthz replay: {error}", file=sys.stderr)
         return 1

@@ -49,7 +49,7 @@ class Record:
     """One decision line. ``detail`` and all other texts are as they stand in the line.
 
     ``cut`` says that texts of the line were cut short; ``config`` is None in a line that was
-    written before lines told enough.
+    written before lines told enough. ``by_doctor`` is the client's own word.
     """
 
     outcome: str
@@ -70,6 +70,7 @@ class Record:
     config: str | None = None
     sample: float = 1.0
     cut: bool = False
+    by_doctor: bool = False
 
     @property
     def had_access(self) -> bool:
@@ -124,6 +125,7 @@ def read_record(line: bytes) -> Record | None:
         config=line_of.text("config"),
         sample=float(sample),
         cut=members.get("cut") is True,
+        by_doctor=line_of.text("agent") is not None,
     )
 
 

@@ -58,6 +58,7 @@ def document(tally: Tally, config: str) -> dict[str, object]:
         "unreadable": tally.unreadable,
         "unreadable_lines": tally.unreadable_lines,
         "other_lines": tally.others,
+        "doctor_lines": tally.by_doctor,
         "kept": [
             {"kind": kind.value, "reason": why or None, "count": count}
             for (kind, why), count in sorted(tally.kept.items())
@@ -104,6 +105,11 @@ def _why(group: Group) -> str:
 
 
 def _notes(tally: Tally) -> Iterator[str]:
+    if tally.by_doctor:
+        yield (
+            f"{_count(tally.by_doctor, 'refusal')} of extauthz doctor, as the client names itself, "
+            "left out (--with-doctor judges them too)"
+        )
     if tally.share < 1:
         yield (
             f"of requests that were let through only a share of {tally.share:g} is in the log "

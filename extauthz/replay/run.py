@@ -12,10 +12,11 @@ from .record import Unreadable, read_record
 from .tally import Tally
 
 
-def replay(logs: Iterable[str], policy: Policy) -> Tally:
+def replay(logs: Iterable[str], policy: Policy, *, with_doctor: bool = False) -> Tally:
     """Judge every decision of these logs by a policy. Raises ``reading.CannotRead``.
 
-    Lines are numbered through all logs, from 1.
+    Lines are numbered through all logs, from 1. ``with_doctor`` judges what ``extauthz doctor``
+    tried as well, which is nobody's access.
     """
     judge, tally = Judge(policy), Tally()
     numbered = enumerate((line for log in logs for line in lines_of(log)), start=1)
@@ -32,6 +33,8 @@ def replay(logs: Iterable[str], policy: Policy) -> Tally:
             continue
         if record is None:
             tally.others += 1
+        elif record.by_doctor and not with_doctor:
+            tally.by_doctor += 1
         else:
             tally.add(record, judge.judge(record))
     return tally

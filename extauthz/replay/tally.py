@@ -42,13 +42,14 @@ class Group(NamedTuple):
 class Tally:
     """Counts of lines.
 
-    ``kept`` counts what was not judged again, by kind and recorded reason; ``beyond`` are the
-    lines of groups that found no room; ``share`` is the least share of allowed requests that
-    some line says is logged.
+    ``by_doctor`` counts requests of ``extauthz doctor`` that were left out; ``kept`` counts what
+    was not judged again, by kind and recorded reason; ``beyond`` are the lines of groups that
+    found no room; ``share`` is the least share of allowed requests that some line says is logged.
     """
 
     decisions: int = 0
     others: int = 0
+    by_doctor: int = 0
     unreadable: int = 0
     unreadable_lines: list[int] = field(default_factory=list)
     changes: Counter[Change] = field(default_factory=Counter)

@@ -68,6 +68,30 @@ def test_people_read_who_loses_what_and_why(folder: Path, capsys: Capture) -> No
     ]
 
 
+def test_what_doctor_tried_is_nobodys_access(folder: Path, capsys: Capture) -> None:
+    tried = asking(mint({"scope": "x"}), headers={"user-agent": "extauthz-doctor"})
+    written(folder, [*log_of(policy_for_tests(), [tried]), *morning()])
+    servers = [one | {"scopes": []} for one in document()["servers"] if one["name"] == "notes"]
+    (folder / "wider.yaml").write_text(json.dumps(document(servers=servers)))
+    command = ["replay", "--log", "log.jsonl", "--config", "wider.yaml"]
+
+    assert main(command) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("6 decisions against ")
+    assert "\nnote: 1 refusal of extauthz doctor, " in out
+    assert out.endswith("access changes: 1 gained, 0 lost\n")
+
+    assert main([*command, "--with-doctor"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("7 decisions against ")
+    assert "doctor" not in out
+    assert out.endswith("access changes: 2 gained, 0 lost\n")
+
+    main([*command, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["decisions"], found["doctor_lines"]) == (6, 1)
+
+
 def test_programs_read_the_same(folder: Path, capsys: Capture) -> None:
     written(folder, morning())
     assert main(["replay", "--log", "log.jsonl", "--config", "new.yaml", "--json"]) == 1
