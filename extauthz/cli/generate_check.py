@@ -46,12 +46,15 @@ def check(artefact: Artefact, options: argparse.Namespace, source: str) -> int:
     else:
         for path, file in compared.files:
             try:
-                problem = _problem(path, file.text, source)
+                deployed = _read(path)
             except FileNotFoundError:
-                problem = f"{path} is missing"
+                problems.append(f"{path} is missing")
+                to_write = True
+                continue
             except OSError as error:
                 problems.append(f"cannot read {path}: {(error.strerror or str(error)).lower()}")
                 continue
+            problem = _problem(path, deployed, file.text, source)
             if problem is not None:
                 problems.append(problem)
                 to_write = True
@@ -98,10 +101,13 @@ def _mode(path: Path) -> int | None:
         return 0
 
 
-def _problem(path: Path, text: str, source: str) -> str | None:
-    """What is wrong with one file, whose diff is printed. Raises OSError when it is not read."""
+def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        found = file.read(_LARGEST + 1)
+        return file.read(_LARGEST + 1)
+
+
+def _problem(path: Path, found: bytes, text: str, source: str) -> str | None:
+    """What is wrong with ``found`` at ``path``; the diff is printed."""
     if len(found) > _LARGEST:
         return f"{path} is larger than anything that is written for a proxy"
     lines = difference(str(path), found, text)

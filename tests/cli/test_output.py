@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.policies import document
 
 SPEAKING = [["version"], ["--help"], ["schema"], ["serve", "--help"]]
 
@@ -47,6 +50,24 @@ def test_a_full_disk_is_exit_code_1_and_one_line(command: list[str]) -> None:
         os.close(full)
     assert done.returncode == 1
     assert done.stderr == "extauthz: cannot write the output: No space left on device\n"
+
+
+def test_a_difference_that_nobody_can_take_is_no_fault_of_the_file_compared(
+    tmp_path: Path,
+) -> None:
+    inventory = tmp_path / "extauthz.yaml"
+    inventory.write_text(json.dumps(document()))
+    deployed = tmp_path / "Caddyfile"
+    deployed.write_text("respond 404\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = ("generate", "caddy", "--config", str(inventory), "--check", str(deployed))
+    try:
+        done = run(*command, stdout=writing, environ={"PYTHONUNBUFFERED": "1"})
+    finally:
+        os.close(writing)
+    assert done.returncode == 1
+    assert "cannot read" not in done.stderr
 
 
 def test_what_an_encoding_lacks_is_escaped(tmp_path: Path) -> None:
