@@ -88,6 +88,7 @@ def _server(settings: ServerSettings, issuers: tuple[Issuer, ...]) -> Server:
     return Server(
         name=settings.name,
         resource=settings.resource,
+        title=settings.title,
         hosts=settings.hosts,
         paths=settings.paths,
         issuers=_chosen(settings.issuers, issuers),

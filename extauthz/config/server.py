@@ -221,6 +221,11 @@ class ServerSettings(Part):
         description="Names the server in logs, metrics and proxies; unique. "
         "Default: host and path of `resource`.",
     )
+    title: Text | None = Field(
+        default=None,
+        description="Its name for people, which clients may show to users: `resource_name` in the "
+        "resource metadata.",
+    )
     match: MatchSettings = Field(
         default_factory=MatchSettings, description="Which requests are for this server."
     )

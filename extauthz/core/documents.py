@@ -55,6 +55,7 @@ def resource_metadata(server: Server) -> bytes:
     """The metadata document of one server (RFC 9728 section 2), empty members left out."""
     document = {
         "resource": server.resource,
+        "resource_name": server.title,
         "authorization_servers": advertised_issuers((server,)),
         "scopes_supported": server.scopes_supported,
         "bearer_methods_supported": ("header",),

@@ -117,6 +117,7 @@ class Server:
     paths: tuple[str, ...]
     issuers: tuple[Issuer, ...]
     audiences: frozenset[str] | None
+    title: str | None = None
     scopes: tuple[str, ...] = ()
     claims: tuple[ClaimCondition, ...] = ()
     tools: RuleMap = field(default_factory=RuleMap)

@@ -158,6 +158,8 @@ ISSUER = {
 SERVER = {
     "binding: {}": "6:5: servers[0].binding: reserved for a later version; expected it to be "
     "absent",
+    "title: ''": '6:12: servers[0].title: "" is empty or holds a control character; expected plain '
+    "text",
     "match: {hosts: []}": "6:20: servers[0].match.hosts: found an empty list; expected at least "
     "one entry",
     "match: {hosts: ['a b']}": '6:21: servers[0].match.hosts[0]: "a b" is not a host; expected a '

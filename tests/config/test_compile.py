@@ -160,6 +160,12 @@ def test_forwarding(desk: Desk) -> None:
     assert (found.keep_token, found.stream_lease) == (True, True)
 
 
+def test_a_title_is_for_people_and_no_name(desk: Desk) -> None:
+    usual, titled = server(desk, "mode: enforce"), server(desk, "title: Notes, for all of us")
+    assert (usual.title, titled.title) == (None, "Notes, for all of us")
+    assert usual.name == titled.name
+
+
 def test_switches(desk: Desk) -> None:
     usual = server(desk, "mode: enforce")
     other = server(

@@ -62,6 +62,7 @@ ISSUER: dict[str, object] = {
 SERVER: dict[str, object] = {
     "claims": {},
     "name": "m.example/x",
+    "title": None,
     "hosts": (HostPattern("m.example"),),
     "paths": ("/x",),
     "issuers": (),

@@ -288,15 +288,20 @@ def test_the_well_known_part_stands_between_host_and_path(resource, path, url):
 @pytest.mark.requirement("R1", "R2", "R3", "R4")
 def test_a_document_holds_what_there_is_to_tell_and_no_empty_member():
     told = replace(
-        NAMELESS, resource="https://h.example/mcp", issuers=(OTHER, CORP), scopes=("b", "a")
+        NAMELESS,
+        resource="https://h.example/mcp",
+        title="Köln's notes",
+        issuers=(OTHER, CORP),
+        scopes=("b", "a"),
     )
     assert json.loads(resource_metadata(told)) == {
         "resource": "https://h.example/mcp",
+        "resource_name": "Köln's notes",
         "authorization_servers": [OTHER.issuer, CORP.issuer],
         "scopes_supported": ["b", "a"],
         "bearer_methods_supported": ["header"],
     }
-    assert json.loads(resource_metadata(replace(told, issuers=(), scopes=()))) == {
+    assert json.loads(resource_metadata(replace(told, title=None, issuers=(), scopes=()))) == {
         "resource": "https://h.example/mcp",
         "bearer_methods_supported": ["header"],
     }
