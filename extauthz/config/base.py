@@ -65,5 +65,10 @@ class TlsSettings(Part):
 class EdgeTlsSettings(Part):
     """TLS of the generated proxy's listener."""
 
-    cert_file: Text | None = Field(default=None, description="Certificate chain in PEM.")
-    key_file: Text | None = Field(default=None, description="Private key in PEM.")
+    cert_file: Text | None = Field(
+        default=None,
+        description="Certificate chain in PEM: an absolute path on the machine of the proxy.",
+    )
+    key_file: Text | None = Field(
+        default=None, description="Private key in PEM: an absolute path there."
+    )

@@ -97,7 +97,13 @@ def write_caddy(plan: Plan) -> Artefact:
         cors="".join(fill(_CORS, id=_id(name), name=name) for name in _CORS_HEADERS),
         servers="\n".join(servers),
     )
-    warnings = (*plan.warnings, *door.warnings(), *plan.asked_as_a_stranger(), *unseen_calls(plan))
+    warnings = (
+        *plan.warnings,
+        *plan.relative_files(),
+        *door.warnings(),
+        *plan.asked_as_a_stranger(),
+        *unseen_calls(plan),
+    )
     text = _with_tabs(text)
     return Artefact((File("Caddyfile", text),), text, warnings)
 

@@ -221,7 +221,7 @@ def _door(plan: Plan, kind: str) -> Door:
 
 
 def _artefact(text: str, plan: Plan, name: str, kind: str) -> Artefact:
-    warnings = (*plan.warnings, *_door(plan, kind).warnings())
+    warnings = (*plan.warnings, *plan.relative_files(), *_door(plan, kind).warnings())
     if kind in ("none", "http") and plan.ruled_sites:
         warnings += tuple(
             f"server {site.name} has rules for calls, and this Envoy does not tell which tool is "

@@ -51,6 +51,7 @@ def write_haproxy(plan: Plan) -> Artefact:
     main = fill(
         template("haproxy.cfg"),
         about=_about(plan, door),
+        beside="ssl-load-extra-del-ext" if _has_key_beside(plan.tls) else "",
         verify=f"httpclient.ssl.ca-file {SYSTEM_CAS}" if door.tls else "",
         bind=_bind(plan.listen, plan.tls),
         strip="\n".join(_strip(plan.extra_headers)),
@@ -120,6 +121,7 @@ def _about(plan: Plan, door: Door) -> str:
 
 def _warnings(plan: Plan, door: Door) -> Iterator[str]:
     yield from plan.warnings
+    yield from plan.relative_files()
     yield from plan.asked_as_a_stranger()
     yield from unseen_calls(plan)
     if door.certificate:
@@ -128,15 +130,17 @@ def _warnings(plan: Plan, door: Door) -> Iterator[str]:
             "certificate, so that it is never answered; use a Unix socket, or no client_ca_file"
         )
     cert, key = plan.tls.cert_file, plan.tls.key_file
-    if cert is not None and key not in (f"{cert}.key", _key_beside(cert)):
+    if cert is not None and key != f"{cert}.key" and not _has_key_beside(plan.tls):
         yield (
             f"edge.tls: HAProxy wants the key in the certificate's file, or as {cert}.key: "
             f"cat {cert} {key} > both.pem, and name that as the certificate"
         )
 
 
-def _key_beside(cert: str) -> str:
-    return f"{cert.removesuffix('.crt')}.key"
+def _has_key_beside(tls: EdgeTlsSettings) -> bool:
+    """Whether the key is ``x.key`` for the certificate ``x.crt``: HAProxy has to be told."""
+    cert = tls.cert_file or ""
+    return cert.endswith(".crt") and tls.key_file == f"{cert.removesuffix('.crt')}.key"
 
 
 def _bind(listen: Address, tls: EdgeTlsSettings) -> str:

@@ -78,7 +78,13 @@ def write_nginx(plan: Plan) -> Artefact:
         File("extauthz-location.conf", template("extauthz-location.conf")),
         File("extauthz-answer.conf", template("extauthz-answer.conf")),
     )
-    warnings = (*plan.warnings, *door.warnings(), *plan.asked_as_a_stranger(), *unseen_calls(plan))
+    warnings = (
+        *plan.warnings,
+        *plan.relative_files(),
+        *door.warnings(),
+        *plan.asked_as_a_stranger(),
+        *unseen_calls(plan),
+    )
     return Artefact(files, _alone(files), warnings)
 
 

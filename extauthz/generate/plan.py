@@ -212,6 +212,16 @@ class Plan:
         """Where the proxy asks over HTTP. Raises CannotWrite when nobody listens there."""
         return _door("http", self.authz_http, self.listeners.http_tls)
 
+    def relative_files(self) -> Iterator[str]:
+        """A warning for each path of ``edge.tls`` that a proxy takes from a folder of its own."""
+        for key, path in (("cert_file", self.tls.cert_file), ("key_file", self.tls.key_file)):
+            if path is not None and not path.startswith("/"):
+                yield (
+                    f"edge.tls.{key}: {path} is a relative path, and stands so in the proxy's "
+                    "file: the proxy looks for it where it is started, or beside that file; "
+                    "expected an absolute path on the proxy's machine"
+                )
+
     def asked_as_a_stranger(self) -> Iterator[str]:
         """A warning where extauthz takes no proxy's word for the request but this machine's."""
         where = (a for a in self.http().addresses if isinstance(a, TcpAddress))

@@ -62,7 +62,13 @@ def write_traefik(plan: Plan) -> Artefact:
     }
     main = _about(plan, door, ids) + block(dynamic)
     files = (File("dynamic.yml", main), File("traefik.yml", _about_static() + block(static)))
-    warnings = (*plan.warnings, *door.warnings(), *plan.asked_as_a_stranger(), *unseen_calls(plan))
+    warnings = (
+        *plan.warnings,
+        *plan.relative_files(),
+        *door.warnings(),
+        *plan.asked_as_a_stranger(),
+        *unseen_calls(plan),
+    )
     return Artefact(files, main, warnings)
 
 

@@ -189,6 +189,34 @@ def test_a_proxy_whose_word_is_not_needed_is_not(run, proxy: str) -> None:
     assert "trusted_proxies" not in run(proxy, inventory(server(**ON_KUBERNETES), edge=edge))[2]
 
 
+WITHOUT_FILES = ("envoy-gateway", "istio")  # the Gateway has its certificate from a Secret
+
+
+@pytest.mark.parametrize("proxy", [proxy for proxy in ALL if proxy not in WITHOUT_FILES])
+def test_a_certificate_that_the_proxy_would_look_for_elsewhere_is_warned_of(
+    run, proxy: str
+) -> None:
+    def said(cert: str, key: str) -> str:
+        edge = {"listen": "127.0.0.1:8443", "tls": {"cert_file": cert, "key_file": key}}
+        code, out, err = run(proxy, inventory(server(**ON_KUBERNETES), edge=edge))
+        assert (code, f"{cert}" in out) == (0, True)
+        return str(err)
+
+    assert "edge.tls" not in said("/etc/edge/tls.crt", "/etc/edge/tls.key")
+    assert "edge.tls.cert_file: tls.crt is a relative path" in said("tls.crt", "/etc/tls.key")
+    both = said("tls.crt", "tls.key")
+    assert "edge.tls.cert_file" in both
+    assert "edge.tls.key_file: tls.key is a relative path" in both
+
+
+@pytest.mark.parametrize("proxy", WITHOUT_FILES)
+def test_a_certificate_that_is_in_a_secret_may_have_any_path(run, proxy: str) -> None:
+    edge = {"listen": "0.0.0.0:443", "tls": {"cert_file": "tls.crt", "key_file": "tls.key"}}
+    code, _, err = run(proxy, inventory(server(**ON_KUBERNETES), edge=edge))
+    assert code == 0
+    assert "relative path" not in err
+
+
 def test_https_without_a_certificate_is_warned_of(run) -> None:
     assert "edge.tls is not set" in run("nginx", inventory(server()))[2]
     on_loopback = server(resource="http://127.0.0.1:8443/calculator/mcp")

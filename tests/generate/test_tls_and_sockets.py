@@ -44,6 +44,18 @@ def test_an_edge_with_tls(proxy: str, pair: dict[str, str], tmp_path: Path) -> N
     assert "the edge.crt" in taken(proxy, inventory(server(), edge=edge), tmp_path)
 
 
+@pytest.mark.parametrize("ending", [".key", ".crt.key"])
+def test_haproxy_finds_the_key_beside_the_certificate(ending: str, tmp_path: Path) -> None:
+    """Under either of the names for which no warning asks for one file."""
+    certificate = trustme.CA().issue_cert("mcp.example.com")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    certificate.private_key_pem.write_to_path(tmp_path / f"tls{ending}")
+    pair = {"cert_file": f"{tmp_path}/tls.crt", "key_file": f"{tmp_path}/tls{ending}"}
+    config = inventory(server(), edge={"listen": "127.0.0.1:8443", "tls": pair})
+    assert "tls.crt" in taken("haproxy", config, tmp_path)
+    assert generate("haproxy", loaded(config), Choices()).warnings == ()
+
+
 @pytest.mark.parametrize("proxy", OVER_TCP)
 def test_an_upstream_with_tls_is_verified(proxy: str, tmp_path: Path) -> None:
     text = taken(proxy, inventory(server(upstream="https://localhost:8443")), tmp_path)
