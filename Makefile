@@ -1,4 +1,5 @@
-# Everything happens in this folder: tools are installed into .venv and nowhere else.
+# Everything happens in this folder: Python packages go into .venv, MCP clients of others, for the tests, into
+# tests/clients/node_modules.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
