@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
@@ -20,6 +21,14 @@ from tests.config.desk import SERVERS, Desk, at_issuer, at_server
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "docs" / "extauthz.schema.json"
 REFERENCE = ROOT / "docs" / "configuration.md"
+CONTRACT = ROOT / "docs" / "contract.md"
+MAPS = {
+    ".issuers.required_claims",
+    ".servers.claims",
+    ".servers.forward.headers",
+    *(f".servers.{name}" for name in ("tools", "prompts", "resources", "methods", "scope_implies")),
+}
+"""Where the keys are names that people choose."""
 
 
 def examples() -> list[tuple[str, str]]:
@@ -65,6 +74,32 @@ def test_the_committed_reference_is_that_of_the_model() -> None:
     """To mend it: python -m extauthz.config.reference docs/configuration.md"""
     text = REFERENCE.read_text(encoding="utf-8")
     assert updated(text) == text
+
+
+def keys(schema: dict[str, Any], path: str = "") -> set[str]:
+    """The path of every key of the file, but for those below a name that people choose."""
+    if "$ref" in schema:
+        return keys(json_schema()["$defs"][schema["$ref"].rpartition("/")[2]], path)
+    found = keys(schema["items"], path) if "items" in schema else set()
+    for name, member in schema.get("properties", {}).items():
+        found |= {f"{path}.{name}", *keys(member, f"{path}.{name}")}
+    return found
+
+
+def test_the_contract_names_every_key_and_no_other() -> None:
+    text = CONTRACT.read_text(encoding="utf-8").split("Every key.")[1]
+    (example, *_) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+
+    def shown(value: object, path: str = "") -> set[str]:
+        if isinstance(value, list):
+            return {one for each in value for one in shown(each, path)}
+        if not isinstance(value, dict) or path in MAPS:
+            return set()
+        return {f"{path}.{name}" for name in value}.union(
+            *(shown(member, f"{path}.{name}") for name, member in value.items())
+        )
+
+    assert shown(plain(example)) == keys(json_schema())
 
 
 def test_every_key_says_what_it_is_for() -> None:
