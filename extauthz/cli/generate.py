@@ -35,8 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "generate",
         help="write proxy configuration for this file",
-        description="Write the configuration of a proxy for the servers of the inventory. What "
-        "needs attention is said on standard error. Exit code 1 when the inventory is bad or "
+        description="Write the configuration of a proxy for the servers of extauthz.yaml. What "
+        "needs attention is said on standard error. Exit code 1 when the file is bad or "
         "cannot be written safely for that proxy, and with --check when something differs.",
     )
     parser.add_argument(

@@ -22,7 +22,8 @@ class ListenSettings(Part):
     )
     http: Listen = Field(
         default=written("127.0.0.1:8080"),
-        description="Forward-auth doors and OAuth documents. `host:port`, `unix:/path` or `off`.",
+        description="Auth requests over HTTP, and OAuth documents. `host:port`, `unix:/path` or "
+        "`off`.",
     )
     admin: Listen = Field(
         default=written("127.0.0.1:9090"),
@@ -59,13 +60,13 @@ class EdgeSettings(Part):
     tls: EdgeTlsSettings = Field(default_factory=EdgeTlsSettings, description="TLS of the proxy.")
     authz_grpc: ReplicaAddresses | None = Field(
         default=None,
-        description="How the proxy reaches the gRPC door: an address, or a list of those of all "
-        "replicas. Default: `listen.grpc`.",
+        description="How the proxy reaches extauthz over gRPC: an address, or a list of those of "
+        "all replicas. Default: `listen.grpc`.",
     )
     authz_http: ReplicaAddresses | None = Field(
         default=None,
-        description="How the proxy reaches the HTTP door: an address, or a list of those of all "
-        "replicas. Default: `listen.http`.",
+        description="How the proxy reaches extauthz over HTTP: an address, or a list of those of "
+        "all replicas. Default: `listen.http`.",
     )
 
 
