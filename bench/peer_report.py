@@ -23,7 +23,7 @@ Made by `make bench-peers` on {when}, CPython {python}, {cores} cores ({machine}
 {before} before and {after} after. Medians of {rounds} rounds of {seconds:g} s, taken in turn.
 Nobody is in a table of figures who has not done the job first: allow the good token, send three of
 its claims to the backend, and refuse another key, another issuer, another audience, a missing
-scope and an expired token. `docs/performance.md` says what was asked and how each is configured.
+scope and an expired token. `bench/README.md` says what was asked and how each is configured.
 
 ![Checks per second on one core](peers-results.svg)
 """

@@ -102,7 +102,14 @@ def test_the_demos_parts_get_tokens_for_the_shipped_files(proxy: str) -> None:
 
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]+)?\)")
-PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "deploy/README.md"))
+PAGES = sorted(
+    (
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        ROOT / "bench/README.md",
+        ROOT / "deploy/README.md",
+    )
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
