@@ -34,6 +34,11 @@ listen extauthz_ask
   {{authz}}
 """
 
+_KEY_BESIDE = """\
+# The key of x.crt is x.key; by itself HAProxy looks for x.crt.key.
+ssl-load-extra-del-ext
+"""
+
 _BACKEND = """\
 backend {{id}}
   {{note}}
@@ -51,7 +56,7 @@ def write_haproxy(plan: Plan) -> Artefact:
     main = fill(
         template("haproxy.cfg"),
         about=_about(plan, door),
-        beside="ssl-load-extra-del-ext" if _has_key_beside(plan.tls) else "",
+        beside=_KEY_BESIDE if _has_key_beside(plan.tls) else "",
         verify=f"httpclient.ssl.ca-file {SYSTEM_CAS}" if door.tls else "",
         bind=_bind(plan.listen, plan.tls),
         strip="\n".join(_strip(plan.extra_headers)),
