@@ -71,8 +71,10 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
         await signals.stop.wait()
     finally:
         reloading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reloading
+        (ended,) = await asyncio.gather(reloading, return_exceptions=True)
+        # Whatever became of it, what follows is the drain.
+        if isinstance(ended, Exception):
+            _log.error("changed files were no longer taken", exc_info=ended)
     drain = service.loaded.settings.drain
     _log.info("stopping", extra={"drain_seconds": drain})
     await service.begin_drain()
@@ -108,13 +110,19 @@ async def _keep_reloading(
     service: Service, loaded: Loaded, load_again: Callable[[], Loaded], signals: _Signals
 ) -> None:
     watch = ConfigWatch(loaded)
+    failed = False
     while True:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await signals.reload.wait()
         asked = signals.reload.is_set()
         signals.reload.clear()
-        if await asyncio.to_thread(watch.changed) or asked:
-            await service.reload(load_again)
+        try:
+            if await asyncio.to_thread(watch.changed) or asked or failed:
+                await service.reload(load_again)
+            failed = False
+        except Exception as fault:  # noqa: BLE001  the file may be good, and the next time too
+            failed = True
+            service.reload_failed(fault)
         if asked:
             service.refresh_keys()

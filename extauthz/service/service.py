@@ -26,12 +26,13 @@ from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observer import DecisionObserver
-from extauthz.telemetry.records import set_level
+from extauthz.telemetry.records import described, set_level
 from extauthz.telemetry.tracing import Spans
 
 from .doors import DoorAddresses, Doors
 from .meaning import meaning_of
 from .noticed import Noticed
+from .rounds import again_and_again
 from .sources import issuer_sources
 from .terms import terms_of
 from .view import View
@@ -82,6 +83,7 @@ class Service:
         self._noticed: Callable[[], Noticed] = partial(
             Noticed.in_this_process, self.authorizer, self.observer
         )
+        self._told_ready = False
         self._warned_of = Noticed()
         self.view = View(self, pipe)
         self.metrics.keys = self.keys.status
@@ -133,7 +135,7 @@ class Service:
                 await self.keys.wait_first_attempts()
         listening += (await self._doors.start()).known()
         self.listening = True
-        self._tasks.add(asyncio.create_task(self._keep_telling()))
+        self._tasks.add(asyncio.create_task(again_and_again(self._tell, _TELLING_SECONDS)))
         _log.info(
             "serving",
             extra={
@@ -147,7 +149,10 @@ class Service:
         )
 
     async def reload(self, load_again: Callable[[], Loaded]) -> None:
-        """Take changed settings if they are good, else keep the old and say so."""
+        """Take changed settings if they are good, else keep the old and say so.
+
+        Raises whatever goes wrong besides: for ``reload_failed``, and another try.
+        """
         try:
             loaded = await asyncio.to_thread(load_again)
             terms = terms_of(loaded)
@@ -161,10 +166,14 @@ class Service:
             return
         # New issuers have their keys, or have failed, before the first request names them.
         replacement = self.keys.prepare(issuer_sources(loaded))
-        await replacement.start()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_KEYS_SECONDS):
-                await replacement.first_attempts()
+        try:
+            await replacement.start()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FIRST_KEYS_SECONDS):
+                    await replacement.first_attempts()
+        except BaseException:
+            replacement.discard()
+            raise
         self._say_what_needs_a_restart(loaded)
         replacement.commit()
         self.authorizer.engine = engine
@@ -178,6 +187,13 @@ class Service:
         for warning in loaded.warnings:
             _log.warning("%s", warning)
         _log.info("configuration taken", extra={"digest": loaded.short_digest})
+
+    def reload_failed(self, fault: Exception) -> None:
+        """Say that changed settings could not be taken, for no fault of theirs."""
+        self.metrics.reloaded(ok=False)
+        problem = f"{described(fault)}; what was in force stays, and it is tried again"
+        self.view.reload_failed((problem,))
+        _log.error("configuration not taken: %s", problem, exc_info=fault)
 
     def refresh_keys(self) -> None:
         """Begin to ask every issuer for its keys, as when one has leaked; waits for none."""
@@ -208,17 +224,13 @@ class Service:
         cache = self.authorizer.engine.cache
         return len(cache), cache.hits, cache.misses
 
-    async def _keep_telling(self) -> None:
-        told = False
-        with contextlib.suppress(asyncio.CancelledError):
-            while True:
-                ready = self.view.health().ready
-                if ready != told:
-                    await self._doors.set_ready(ready)
-                    told = ready
-                self.observer.roll()
-                self._warn()
-                await asyncio.sleep(_TELLING_SECONDS)
+    async def _tell(self) -> None:
+        ready = self.view.health().ready
+        if ready != self._told_ready:
+            await self._doors.set_ready(ready)
+            self._told_ready = ready
+        self.observer.roll()
+        self._warn()
 
     def _warn(self) -> None:
         noticed = self.noticed()

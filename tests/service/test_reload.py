@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.config.load import load
 from extauthz.demo.issuer import Fault, Issuer
 from extauthz.service.reload import ConfigWatch
+from tests.service.broken import breakable
 from tests.service.conftest import RESOURCE, Running, until
 from tests.tokens import ISSUER, signer
 
@@ -74,6 +77,62 @@ def test_a_bad_file_keeps_the_old_one_and_says_so_everywhere(service: Running) -
     service.write()
     service.reload()
     until(lambda: not service.status()["health"]["config"]["problems"])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "extauthz.service.service.terms_of",
+        "extauthz.keys.store.Replacement.start",
+        "extauthz.service.doors.Doors.take",
+        "extauthz.service.reload.ConfigWatch.changed",
+    ],
+)
+def test_a_reload_that_breaks_off_is_told_tried_again_and_costs_no_drain(
+    tmp_path: Path, part: str
+) -> None:
+    """There is no memory just now, or no thread: that is no reason never to look again."""
+    running = Running(tmp_path)
+    with breakable(running, part) as flag:
+        flag.touch()
+        running.write(scope="more")
+        running.reload()
+        until(lambda: running.status()["health"]["config"]["problems"])
+        assert "MemoryError" in running.status()["health"]["config"]["problems"][0]
+        failed = b'extauthz_config_reload_total{result="failed"}'
+        assert failed in running.ask("admin", "/metrics")[2]
+        until(lambda: any("configuration not taken" in line["msg"] for line in running.lines()))
+        flag.unlink()
+        until(lambda: any(line["msg"] == "configuration taken" for line in running.lines()))
+        assert running.judge()[0] == 403
+        assert running.status()["health"]["config"]["problems"] == []
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+
+
+def test_whatever_became_of_reloading_the_end_is_a_drain(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    (tmp_path / "broken").touch()
+    with breakable(running, "extauthz.service.run._keep_reloading"):
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+    assert {"changed files were no longer taken", "stopping"} <= {
+        line["msg"] for line in running.lines()
+    }
+
+
+def test_readiness_is_told_however_often_that_broke_off(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    (tmp_path / "broken").touch()
+    with (
+        breakable(running, "extauthz.service.doors.Doors.set_ready") as flag,
+        grpc.insecure_channel(f"127.0.0.1:{running.ports['grpc']}") as channel,
+    ):
+        stub = health_pb2_grpc.HealthStub(channel)
+        until(lambda: any("broke off" in line["msg"] for line in running.lines()))
+        assert stub.Check(health_pb2.HealthCheckRequest()).status == 2
+        flag.unlink()
+        until(lambda: stub.Check(health_pb2.HealthCheckRequest()).status == 1)
 
 
 def test_a_new_issuer_has_its_keys_before_requests_may_name_it(service: Running) -> None:
