@@ -36,13 +36,15 @@ class ConfigStatus:
 class Health:
     """Whether this replica should get traffic, and why not.
 
-    ``listening`` says whether its doors are open.
+    ``listening`` says whether its doors are open, ``serving`` whether one of the processes behind
+    them gave a sign of life lately.
     """
 
     draining: bool
     issuers: tuple[IssuerStatus, ...]
     config: ConfigStatus
     listening: bool = True
+    serving: bool = True
 
     @property
     def ready(self) -> bool:
@@ -60,7 +62,9 @@ class Health:
         if not any(issuer.usable for issuer in self.issuers):
             errors = {issuer.last_error for issuer in self.issuers if issuer.last_error}
             return f"no issuer has usable keys: {'; '.join(sorted(errors)) or 'no error is known'}"
-        return "" if self.listening else "starting: the listeners are about to open"
+        if not self.listening:
+            return "starting: the listeners are about to open"
+        return "" if self.serving else "no worker gives a sign of life: each ended or hangs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,10 @@ class Doors:
         grpc = None if self._grpc is None else await self._grpc.start(ready=False)
         return DoorAddresses(grpc, http)
 
+    def serving(self) -> bool:
+        """Whether anybody answers: this process does."""
+        return True
+
     async def set_ready(self, ready: bool) -> None:
         """Tell gRPC health checks whether to send requests."""
         if self._grpc is not None:

@@ -108,6 +108,11 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """To the supervisor: nothing is new, and the worker goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """To the supervisor: the last refusals since the message of this kind before."""
 

@@ -19,7 +19,7 @@ async def again_and_again(what: Callable[[], Awaitable[None]], every: float) -> 
         try:
             await what()
             failing = False
-        except Exception:
+        except Exception:  # noqa: BLE001  what broke now may go well the next time
             if not failing:
                 _log.exception("what is done every %g s broke off; it goes on", every)
             failing = True

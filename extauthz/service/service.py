@@ -215,6 +215,10 @@ class Service:
             await self._admin.stop(0)
         await self.keys.aclose()
 
+    def serving(self) -> bool:
+        """Whether a process behind the doors gave a sign of life lately."""
+        return self._doors.serving()
+
     def noticed(self) -> Noticed:
         """How proxies asked lately, where that is risky."""
         servers = (server.name for server in self.authorizer.engine.policy.servers)

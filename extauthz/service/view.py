@@ -53,6 +53,7 @@ class View:
         return Health(
             draining=service.draining,
             listening=service.listening,
+            serving=service.serving(),
             issuers=service.keys.status(),
             config=ConfigStatus(
                 source=loaded.source or "the environment",

@@ -39,6 +39,7 @@ from .garbage import end_start
 from .heap import keep_for_next
 from .loop import new_loop
 from .messages import (
+    Alive,
     CannotServe,
     Channel,
     Counts,
@@ -54,9 +55,10 @@ from .messages import (
     Taken,
 )
 from .noticed import Noticed
+from .rounds import again_and_again
 
 _STDOUT: Final = 1
-_COUNTS_SECONDS: Final = 0.25
+_REPORT_SECONDS: Final = 0.25
 
 
 class SuppliedKeys:
@@ -133,6 +135,7 @@ class Worker:
             monotonic=time.perf_counter,
         )
         self._noticed = Noticed()
+        self._counted = 0
         self._doors = Doors(self._authorizer, terms, first.addresses, shared=True)
 
     async def serve(self) -> int:
@@ -141,7 +144,7 @@ class Worker:
         end_start()
         keep_for_next()
         self._channel.send(Listening())
-        telling = asyncio.create_task(self._keep_telling())
+        telling = asyncio.create_task(again_and_again(self._report, _REPORT_SECONDS))
         try:
             while True:
                 order = await self._channel.receive()
@@ -189,14 +192,13 @@ class Worker:
             case Drain():
                 await self._doors.begin_drain()
 
-    async def _keep_telling(self) -> None:
-        told = -1
-        while True:
-            await asyncio.sleep(_COUNTS_SECONDS)
-            counted = sum(self._counts.by_key.values())
-            if counted != told:
-                told = counted
-                self._tell()
+    async def _report(self) -> None:
+        counted = sum(self._counts.by_key.values())
+        if counted == self._counted:
+            self._channel.send(Alive())
+        else:
+            self._counted = counted
+            self._tell()
 
     def _tell(self) -> None:
         noticed = Noticed.in_this_process(self._authorizer, self._observer)

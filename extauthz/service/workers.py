@@ -23,6 +23,7 @@ from extauthz.config.addresses import Address
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.counts import DECISION_BOUNDS, DecisionCounts, Histogram
 from extauthz.telemetry.metrics import Usage
+from extauthz.telemetry.records import described
 from extauthz.telemetry.refusals import LastRefusals
 
 from .doors import DoorAddresses
@@ -42,6 +43,7 @@ from .messages import (
     Taken,
 )
 from .noticed import Noticed
+from .rounds import again_and_again
 from .terms import Terms
 from .usage import WorkersUsage
 
@@ -52,6 +54,9 @@ _SOON: Final = 1.0
 _PAUSE: Final = 0.5
 _PATIENCE: Final = 1.0
 _TAKING: Final = 5.0
+# Workers report four times a second.
+_SILENCE: Final = 3.0
+_LOOK: Final = 0.01
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +69,8 @@ class _Slot:
     counts: Counts | None = None
     noticed: Noticed = field(default_factory=Noticed)
     refusal: str | None = None
+    # When it last gave a sign of life; None while its doors are shut.
+    heard_at: float | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     # How many Takes the process of the moment still has to follow.
     behind: int = 0
@@ -115,7 +122,7 @@ class Workers:
         if refusal:
             await self.stop(0)
             raise OSError(refusal)
-        self._begin(self._keep_supplying())
+        self._begin(again_and_again(self._keep_supplied, _KEYS_SECONDS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -154,12 +161,17 @@ class Workers:
         deadline = time.monotonic() + grace + _PATIENCE
         for slot in self._slots:
             if slot.process is not None:
-                await asyncio.to_thread(_end, slot.process, deadline)
+                await _end(slot.process, deadline)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for one in self._held:
             one.close()
+
+    def serving(self) -> bool:
+        """Whether a worker has its doors open, and gave a sign of life lately."""
+        since = time.monotonic() - _SILENCE
+        return any(slot.heard_at is not None and slot.heard_at > since for slot in self._slots)
 
     def cache_totals(self) -> tuple[int, int, int]:
         """Tokens remembered now, and how often one was found and not found."""
@@ -195,8 +207,8 @@ class Workers:
             began = time.monotonic()
             try:
                 await self._run(slot)
-            except OSError as fault:  # no descriptor or no process is to be had just now
-                _say_not_started(slot, fault)
+            except Exception as fault:  # noqa: BLE001  the next time it may go well
+                _say_not_run(slot, fault)
             slot.settled.set()
             if self._stopping.is_set() or slot.refusal:
                 return
@@ -205,40 +217,43 @@ class Workers:
 
     async def _run(self, slot: _Slot) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                slot.process = process = _started(theirs.fileno())
-            except OSError:
-                ours.close()
-                raise
-        slot.channel = channel = await Channel.over(ours)
-        slot.behind, slot.noticed = 0, Noticed()
-        channel.send(Take(self._terms, self._documents, self._addresses))
         try:
+            with theirs:
+                slot.process = process = _started(theirs.fileno())
+            channel = await Channel.over(ours)
+        except BaseException:
+            # A worker that was started ends by that.
+            ours.close()
+            raise
+        slot.channel = channel
+        slot.behind, slot.noticed = 0, Noticed()
+        try:
+            channel.send(Take(self._terms, self._documents, self._addresses))
             while True:
                 message = await channel.receive()
-                if isinstance(message, Listening):
-                    channel.send(Ready(self._ready))
-                    slot.settled.set()
-                elif isinstance(message, CannotServe):
+                if isinstance(message, CannotServe):
                     slot.refusal = message.why
                 else:
+                    slot.heard_at = time.monotonic()
                     self._hear(slot, channel, message)
         except EOFError:
             pass
         finally:
             channel.close()
-            slot.channel = None
+            slot.channel = slot.heard_at = None
             slot.caught_up.set()
             if slot.counts is not None:
                 self._ended.append(slot.counts)
                 slot.counts = None
-            code = await asyncio.to_thread(_end, process, time.monotonic() + _PATIENCE)
+            code = await _end(process, time.monotonic() + _PATIENCE)
         if not self._stopping.is_set():
             _say_why(slot, code)
 
     def _hear(self, slot: _Slot, channel: Channel, message: object) -> None:
         match message:
+            case Listening():
+                channel.send(Ready(self._ready))
+                slot.settled.set()
             case Find():
                 self._begin(self._find(channel, message))
             case Counts():
@@ -271,10 +286,8 @@ class Workers:
             if slot.channel is not None:
                 slot.channel.send(message)
 
-    async def _keep_supplying(self) -> None:
-        while True:
-            await asyncio.sleep(_KEYS_SECONDS)
-            self._supply()
+    async def _keep_supplied(self) -> None:
+        self._supply()
 
     def _supply(self) -> None:
         documents = self._keys.documents()
@@ -305,10 +318,14 @@ def _say_why(slot: _Slot, code: int) -> None:
         slot.refusal = f"worker {slot.number} ended with {code} before it could serve"
 
 
-def _say_not_started(slot: _Slot, fault: OSError) -> None:
-    why = (fault.strerror or type(fault).__name__).lower()
+def _say_not_run(slot: _Slot, fault: Exception) -> None:
+    # What the system says (no descriptor is to be had just now) needs no traceback.
+    system = fault.strerror if isinstance(fault, OSError) else None
+    why = system.lower() if system else described(fault)
     if slot.settled.is_set():
-        _log.error("worker %d could not be started: %s; it is tried again", slot.number, why)
+        slot.refusal = None
+        what = "worker %d could not be run: %s; it is tried again"
+        _log.error(what, slot.number, why, exc_info=None if system else fault)
     else:
         slot.refusal = f"worker {slot.number} could not be started: {why}"
 
@@ -344,8 +361,10 @@ def _started(descriptor: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _end(process: subprocess.Popen[bytes], deadline: float) -> int:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(max(0.0, deadline - time.monotonic()))
-    process.kill()
-    return process.wait()
+async def _end(process: subprocess.Popen[bytes], deadline: float) -> int:
+    # Looked at and not waited for in a thread, of which there may be none to be had.
+    while (code := process.poll()) is None:
+        if time.monotonic() > deadline:
+            process.kill()
+        await asyncio.sleep(_LOOK)
+    return code

@@ -18,6 +18,7 @@ import pytest
 
 from extauthz.demo.issuer import Issuer
 from tests.e2e.processes import accepts, program
+from tests.service.broken import breakable
 from tests.service.conftest import CONFIG, RESOURCE, Running, until
 
 WORKERS = CONFIG + "workers: 2\n"
@@ -104,6 +105,40 @@ def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: R
     assert len(broken) < 20, "only what the dead worker had taken is lost"
     until(lambda: counted(workers) > before)
     assert any("another one takes its place" in line["msg"] for line in workers.lines())
+
+
+@pytest.mark.parametrize(
+    "part", ["extauthz.service.workers._started", "extauthz.service.workers.Channel.over"]
+)
+def test_workers_come_back_whatever_kept_them_from_starting(tmp_path: Path, part: str) -> None:
+    """Meanwhile nobody answers, and readiness says so."""
+    running = Running(tmp_path)
+    running.write(WORKERS)
+    with breakable(running, part, "RuntimeError('no thread is to be had')") as flag:
+        until(lambda: running.ready() == 200)
+        flag.touch()
+        for pid in children(running):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: running.ready() == 503)
+        assert b"no worker gives a sign of life" in running.ask("admin", "/readyz")[2]
+        until(lambda: any("could not be run" in line["msg"] for line in running.lines()))
+        flag.unlink()
+        until(lambda: running.ready() == 200)
+        assert {running.judge()[0] for _ in range(10)} == {200}
+        until(lambda: sum(map(alive, children(running))) == 2)
+
+
+def test_it_is_ready_while_one_worker_gives_signs_of_life(workers: Running) -> None:
+    hung = children(workers)
+    for pid in hung:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: workers.ready() == 503)
+        os.kill(hung.pop(), signal.SIGCONT)
+        until(lambda: workers.ready() == 200)
+    finally:
+        for pid in hung:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_processor_time_and_memory_are_those_of_all_processes(workers: Running) -> None:
