@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -245,8 +244,5 @@ async def _work(descriptor: int) -> int:
 
 def main(descriptor: int) -> int:
     """Serve until told to end; the exit code."""
-    # A terminal sends these to all its processes; only the supervisor acts on them.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_work(descriptor))

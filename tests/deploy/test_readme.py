@@ -60,6 +60,12 @@ def test_systemd_waits_longer_than_a_shutdown_lasts() -> None:
     assert int(unit()["Service"]["TimeoutStopSec"]) > 10
 
 
+def test_systemd_leaves_the_end_of_workers_to_their_supervisor() -> None:
+    """As a reload, which goes to that process alone."""
+    assert unit()["Service"]["KillMode"] == "mixed"
+    assert unit()["Service"]["ExecReload"].endswith(" $MAINPID")
+
+
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     checker = shutil.which("systemd-analyze")
     if checker is None:

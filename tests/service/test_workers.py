@@ -246,16 +246,22 @@ def test_while_the_issuer_is_down_every_worker_says_so(tmp_path: Path) -> None:
         until(lambda: {running.judge()[0] for _ in range(20)} == {200})
 
 
-def test_sigterm_drains_all_and_exits_0(workers: Running) -> None:
-    workers.write(WORKERS, drain="2s")
+@pytest.mark.parametrize("to_all", [False, True])
+def test_sigterm_drains_all_and_exits_0(workers: Running, to_all: bool) -> None:
+    """Also where everything that belongs to a service is sent it, as by systemd."""
+    workers.write(WORKERS, drain="9s")
     workers.reload()
     until(lambda: any(line["msg"] == "configuration taken" for line in workers.lines()))
     before = children(workers)
-    workers.process.send_signal(signal.SIGTERM)
+    started_at = time.monotonic()
+    for pid in (*before * to_all, workers.process.pid):
+        os.kill(pid, signal.SIGTERM)
     until(lambda: workers.ready() == 503)
-    assert workers.judge()[0] == 200
+    assert {workers.judge()[0] for _ in range(10)} == {200}
     assert workers.process.wait(10) == 0
+    assert time.monotonic() - started_at < 10
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
+    assert not any("another one takes its place" in line["msg"] for line in workers.lines())
 
 
 def test_a_request_under_way_when_it_ends_still_has_its_key_looked_for(tmp_path: Path) -> None:
