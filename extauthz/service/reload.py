@@ -1,14 +1,35 @@
-"""Noticing that the configuration has changed, however it was replaced."""
+"""Noticing that the configuration has changed, however it was replaced, and reading it."""
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from extauthz.config.load import DOTENV, Loaded, read_file
+from extauthz.keys.apart import apart
 
 POLL_SECONDS: Final = 5.0
+READING_SECONDS: Final = 30.0
+
+_T = TypeVar("_T")
+
+
+async def read_apart(read: Callable[[], _T]) -> _T:
+    """What ``read()`` returns, which may wait for a disk that hangs.
+
+    The process can end meanwhile. Raises TimeoutError after READING_SECONDS.
+    """
+    try:
+        async with asyncio.timeout(READING_SECONDS):
+            return await apart(read)
+    except TimeoutError:
+        what = (
+            f"reading took more than {READING_SECONDS:g} s; expected files on a disk that answers"
+        )
+        raise TimeoutError(errno.ETIMEDOUT, what) from None
 
 
 class ConfigWatch:

@@ -25,7 +25,7 @@ from .ending import end, shares
 from .garbage import end_start
 from .heap import keep_for_next
 from .loop import new_loop
-from .reload import POLL_SECONDS, ConfigWatch
+from .reload import POLL_SECONDS, ConfigWatch, read_apart
 from .service import Service
 from .unheard import why_unheard
 
@@ -61,7 +61,7 @@ async def _serve(service: Service, loaded: Loaded, load_again: Callable[[], Load
     for warning in loaded.warnings:
         _log.warning("%s", warning)
     signals = _Signals()
-    # For files and workers that end. What is asked of issuers has threads of its own (keys.apart).
+    # For what cannot hang: the end waits for it. All else has threads of its own (keys.apart).
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     await service.start()
     end_start()
@@ -118,7 +118,7 @@ async def _keep_reloading(
         asked = signals.reload.is_set()
         signals.reload.clear()
         try:
-            if await asyncio.to_thread(watch.changed) or asked or failed:
+            if await read_apart(watch.changed) or asked or failed:
                 await service.reload(load_again)
             failed = False
         except Exception as fault:  # noqa: BLE001  the file may be good, and the next time too

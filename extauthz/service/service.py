@@ -32,6 +32,7 @@ from extauthz.telemetry.tracing import Spans
 from .doors import DoorAddresses, Doors
 from .meaning import meaning_of
 from .noticed import Noticed
+from .reload import read_apart
 from .rounds import again_and_again
 from .sources import issuer_sources
 from .terms import terms_of
@@ -154,7 +155,7 @@ class Service:
         Raises whatever goes wrong besides: for ``reload_failed``, and another try.
         """
         try:
-            loaded = await asyncio.to_thread(load_again)
+            loaded = await read_apart(load_again)
             terms = terms_of(loaded)
             meaning = await asyncio.to_thread(meaning_of, terms.policy, issuer_sources(loaded))
             engine = Engine(terms.policy, previous=self.authorizer.engine)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import grpc
@@ -14,7 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from extauthz.config.load import load
 from extauthz.demo.issuer import Fault, Issuer
-from extauthz.service.reload import ConfigWatch
+from extauthz.service import reload
+from extauthz.service.reload import ConfigWatch, read_apart
+from extauthz.telemetry.records import described
 from tests.service.broken import breakable
 from tests.service.conftest import RESOURCE, Running, until
 from tests.tokens import ISSUER, signer
@@ -119,6 +123,45 @@ def test_whatever_became_of_reloading_the_end_is_a_drain(tmp_path: Path) -> None
     assert {"changed files were no longer taken", "stopping"} <= {
         line["msg"] for line in running.lines()
     }
+
+
+def test_a_file_that_cannot_be_read_to_its_end_does_not_keep_the_service_from_its_own(
+    service: Running,
+) -> None:
+    """A pipe that nobody writes to is like a disk that hangs."""
+    service.file.unlink()
+    os.mkfifo(service.file)
+    service.reload()
+    writing: list[int] = []
+
+    def is_being_read() -> bool:
+        try:
+            writing.append(os.open(service.file, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:
+            return False
+        return True
+
+    until(is_being_read)
+    try:
+        assert service.judge()[0] == 200
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(10) == 0
+    finally:
+        os.close(*writing)
+
+
+async def test_reading_that_takes_too_long_is_given_up_with_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert await read_apart(lambda: "read") == "read"
+    monkeypatch.setattr(reload, "READING_SECONDS", 0.01)
+    never = threading.Event()
+    try:
+        with pytest.raises(TimeoutError) as raised:
+            await read_apart(never.wait)
+    finally:
+        never.set()
+    assert "reading took more than 0.01 s; expected files on a disk" in described(raised.value)
 
 
 def test_readiness_is_told_however_often_that_broke_off(tmp_path: Path) -> None:
