@@ -23,6 +23,7 @@ from extauthz.config.problems import ConfigError
 from extauthz.core.engine import Engine
 from extauthz.keys.store import KeyStore
 from extauthz.telemetry.decision_log import DecisionLog
+from extauthz.telemetry.formats import FORMATS
 from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.metrics import Metrics
 from extauthz.telemetry.observer import DecisionObserver
@@ -180,6 +181,7 @@ class Service:
         self.authorizer.engine = engine
         self._log.style = terms.lines
         set_level(terms.log_level)
+        self._pipe.form = FORMATS[terms.log_format]
         await self._doors.take(terms)
         # Told last: by now every answer is by the new rules.
         self.loaded, self.meaning = loaded, meaning

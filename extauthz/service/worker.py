@@ -186,6 +186,7 @@ class Worker:
                 self._authorizer.engine = engine
                 self._lines.style = order.terms.lines
                 set_level(order.terms.log_level)
+                self._pipe.form = FORMATS[order.terms.log_format]
                 await self._doors.take(order.terms)
                 self._channel.send(Taken())
             case Drain():

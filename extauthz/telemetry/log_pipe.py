@@ -53,8 +53,8 @@ class LogPipe:
     """Takes lines without waiting and hands them to ``sink`` in batches of whole lines.
 
     ``sink`` gets bytes, may block, and may raise OSError; ``wall`` tells seconds since the
-    epoch, and ``rest`` waits so many. The thread is a daemon: a blocked reader does not keep the
-    process from ending.
+    epoch, and ``rest`` waits so many. Another ``form`` holds for what is not written yet. The
+    thread is a daemon: a blocked reader does not keep the process from ending.
     """
 
     def __init__(

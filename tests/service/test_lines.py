@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from tests.service.conftest import Running, until
+import pytest
+
+from tests.e2e.processes import accepts, program
+from tests.service.conftest import CONFIG, Running, until
 from tests.tokens import mint
 
 
@@ -24,6 +29,27 @@ def test_each_question_that_comes_again_has_a_line_of_its_own(service: Running) 
     assert [line["request_id"] for line in lines] == [f"request-{number}" for number in range(20)]
     assert {(line["subject"], line["path"]) for line in lines} == {("alice", "/notes/mcp")}
     assert [line["ts"] for line in lines] == sorted(line["ts"] for line in lines)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_changed_file_changes_the_format_in_every_process(tmp_path: Path, number: int) -> None:
+    running = Running(tmp_path)
+    text = f"{CONFIG}workers: {number}\n"
+    running.write(text)
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with program(command, running.log, lambda: accepts(running.ports["http"])) as process:
+        running.process = process
+        until(lambda: "serving" in running.log.read_text())
+        for form, taken in (("text", "INFO    configuration taken"), ("json", '"configuration t')):
+            running.write(f"{text}log: {{{{format: {form}}}}}\n")
+            running.reload()
+            until(lambda taken=taken: taken in running.log.read_text())  # type: ignore[misc]
+            written = len(running.log.read_text().splitlines())
+            for _ in range(20):
+                assert running.judge()[0] == 200
+            until(lambda seen=written: len(running.log.read_text().splitlines()) == seen + 20)  # type: ignore[misc]
+            lines = running.log.read_text().splitlines()[-20:]
+            assert {line.startswith("{") for line in lines} == {form == "json"}
 
 
 def decisions(service: Running) -> list[dict[str, Any]]:
