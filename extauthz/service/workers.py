@@ -50,6 +50,7 @@ from .usage import WorkersUsage
 _log = logging.getLogger(__name__)
 
 _KEYS_SECONDS: Final = 0.1
+_SUM_SECONDS: Final = 0.25
 _SOON: Final = 1.0
 _PAUSE: Final = 0.5
 _PATIENCE: Final = 1.0
@@ -80,8 +81,8 @@ class _Slot:
 class Workers:
     """Serves through ``number`` other processes, as ``Doors`` does in this one.
 
-    Everything counted is added up into ``decisions``; ``heard`` is called after each time. The
-    last that they refused is put into ``refusals``.
+    Everything counted is added up into ``decisions``, four times a second where there is news;
+    ``heard`` is called after each time. The last that they refused is put into ``refusals``.
     """
 
     def __init__(
@@ -105,6 +106,8 @@ class Workers:
         self._slots = [_Slot(number) for number in range(number)]
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
+        # Whether a worker has counted since all was added up.
+        self._counted = False
         self._usage = WorkersUsage()
         self._documents: Mapping[str, bytes] = {}
         self._ready = False
@@ -123,6 +126,7 @@ class Workers:
             await self.stop(0)
             raise OSError(refusal)
         self._begin(again_and_again(self._keep_supplied, _KEYS_SECONDS))
+        self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -258,7 +262,7 @@ class Workers:
                 self._begin(self._find(channel, message))
             case Counts():
                 slot.counts = message
-                self._add_up()
+                self._counted = True
             case Noticed():
                 slot.noticed = message
             case Refused():
@@ -294,6 +298,12 @@ class Workers:
         if documents != self._documents:
             self._documents = documents
             self._send(Keys(documents))
+
+    async def _keep_added_up(self) -> None:
+        # At times of its own: for each message, it would grow with the square of the workers.
+        if self._counted:
+            self._add_up()
+            self._counted = False
 
     def _add_up(self) -> None:
         if len(self._ended) > 1:
