@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,6 +22,9 @@ from .http2_frames import FrameWatch
 _GOODBYE: Final = 1.0
 _PROBATION: Final = 0.03
 _EARLY_BYTES: Final = 64 * 1024
+_SOCKET: Final = "grpc.sock"
+# Of a Unix socket, in bytes, on every system; Linux takes four more.
+_LONGEST_PATH: Final = 103
 
 
 class GrpcFront:
@@ -45,7 +49,7 @@ class GrpcFront:
         """
         self.listener.bind()
         try:
-            self._inner = str(_own_folder() / "grpc.sock")
+            self._inner = str(_own_folder() / _SOCKET)
         except OSError:
             self.listener.close()
             raise
@@ -192,11 +196,14 @@ class _Inside(_Side):
 
 def _own_folder() -> Path:
     """A folder that only we may enter, in the usual place or in memory."""
-    for parent in (None, "/dev/shm"):  # noqa: S108
+    for parent in (None, "/tmp", "/dev/shm"):  # noqa: S108
         with contextlib.suppress(OSError):
-            return Path(tempfile.mkdtemp(prefix="extauthz-", dir=parent))
+            folder = Path(tempfile.mkdtemp(prefix="extauthz-", dir=parent))
+            if len(os.fsencode(folder / _SOCKET)) <= _LONGEST_PATH:
+                return folder
+            folder.rmdir()
     raise OSError(
         errno.EACCES,
         "no place for the socket of the gRPC server; expected $TMPDIR, /tmp or /dev/shm to be a "
-        "folder that this user may write to",
+        "folder that this user may write to, with a path of at most 75 bytes",
     )

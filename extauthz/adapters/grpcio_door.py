@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Final
+from urllib.parse import quote
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -81,7 +82,16 @@ class GrpcDoor:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._reflection:
             _reflect(server)
-        server.add_insecure_port(str(self._front.bind()))
+        where = self._front.bind()
+        try:
+            # Read as a URI.
+            server.add_insecure_port(f"unix:{quote(where.path)}")
+        except RuntimeError:
+            await self._front.stop()
+            raise OSError(
+                f"the gRPC server cannot listen on {where}, which is for it alone; expected "
+                "$TMPDIR to be a folder that takes sockets"
+            ) from None
         await server.start()
         return server
 

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -469,3 +470,28 @@ async def test_the_time_that_a_large_message_waited_for_its_turn_is_gone(
     assert lefts[0] is not None
     assert 0.5 < lefts[0] <= 0.95
     assert lefts[1] is None
+
+
+@pytest.mark.parametrize("name", ["a%41", "a b", "ä"])
+async def test_a_folder_for_temporary_files_may_have_any_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        folder = Path(short) / name
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        async with running():
+            assert [one.is_socket() for one in folder.glob("*/*")] == [True]
+
+
+async def test_where_the_server_behind_cannot_listen_is_said_and_the_port_is_free_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = TcpAddress(*free.getsockname())
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "mkdtemp", lambda **_: str(tmp_path / "nowhere"))
+        with pytest.raises(OSError, match=r"cannot listen on unix:.*; expected \$TMPDIR"):
+            await GrpcDoor(authorizer(POLICY, Keys()), address).start()
+    async with running(address):
+        pass

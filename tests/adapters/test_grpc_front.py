@@ -257,8 +257,24 @@ def read_only(*places: str | None) -> Callable[..., str]:
     return make
 
 
+@pytest.mark.parametrize(("length", "taken"), [(75, True), (76, False)])
+async def test_a_folder_whose_path_is_too_long_for_a_socket_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    taken: bool,
+):
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        folder = Path(short) / ("x" * (length - len(short) - 1))
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        async with fronted() as (_, server):
+            assert server.path.is_relative_to(folder) is taken
+            assert server.path.is_relative_to("/tmp")
+        assert not list(folder.iterdir())
+
+
 async def test_memory_serves_where_no_folder_may_be_written_to(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(tempfile, "mkdtemp", read_only(None))
+    monkeypatch.setattr(tempfile, "mkdtemp", read_only(None, "/tmp"))
     async with fronted() as (front, server):
         assert server.path.is_relative_to("/dev/shm")
         reader, writer = await connected(front)
@@ -269,7 +285,7 @@ async def test_memory_serves_where_no_folder_may_be_written_to(monkeypatch: pyte
 async def test_no_folder_is_an_error_that_leaves_the_port_free(monkeypatch: pytest.MonkeyPatch):
     front = GrpcFront(GrpcListener(TcpAddress("127.0.0.1", 0), limits=GrpcLimits()))
     with monkeypatch.context() as patched:
-        patched.setattr(tempfile, "mkdtemp", read_only(None, "/dev/shm"))
+        patched.setattr(tempfile, "mkdtemp", read_only(None, "/tmp", "/dev/shm"))
         with pytest.raises(OSError, match=r"no place for the socket .* expected \$TMPDIR"):
             front.bind()
     front.bind()
