@@ -22,8 +22,9 @@ from extauthz.adapters.native_missing import NativeMissing
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
-from extauthz.core.keyset import KeySet, parse_key_set
+from extauthz.core.keyset import KeySet
 from extauthz.core.model import Reason
+from extauthz.keys.load import parsed
 from extauthz.telemetry.counts import DecisionCounts
 from extauthz.telemetry.decision_log import DecisionLog
 from extauthz.telemetry.formats import FORMATS
@@ -65,9 +66,10 @@ class SuppliedKeys:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._documents: dict[str, bytes] = {}
+        self._documents: Mapping[str, bytes] = {}
         self._key_sets: dict[str, KeySet] = {}
         self._view = MappingProxyType(self._key_sets)
+        self._in_order = asyncio.Lock()
         self._numbers = count()
         self._searches: dict[int, asyncio.Future[Reason | None]] = {}
 
@@ -75,14 +77,21 @@ class SuppliedKeys:
         """The usable key sets by issuer name."""
         return self._view
 
-    def supplied(self, documents: Mapping[str, bytes]) -> None:
-        """Go by these documents; a key set whose document is the same stays as it is."""
-        for name in self._key_sets.keys() - documents.keys():
-            del self._key_sets[name], self._documents[name]
-        for name, document in documents.items():
-            if self._documents.get(name) != document:
-                self._key_sets[name] = parse_key_set(document)
-                self._documents[name] = document
+    async def supplied(self, documents: Mapping[str, bytes]) -> None:
+        """Go by these documents; a key set whose document is the same stays as it is.
+
+        Nothing changes before all are read, nor before those that were supplied earlier.
+        """
+        async with self._in_order:
+            fresh = {
+                name: await parsed(document)
+                for name, document in documents.items()
+                if self._documents.get(name) != document
+            }
+            for name in self._key_sets.keys() - documents.keys():
+                del self._key_sets[name]
+            self._key_sets.update(fresh)
+            self._documents = documents
 
     async def find(self, issuer: str, kid: str | None, *, wait: float) -> Reason | None:
         """Look for a key for at most ``wait`` seconds; None when it is there now."""
@@ -125,7 +134,7 @@ class Worker:
             spans=self._spans,
         )
         self._keys = SuppliedKeys(channel)
-        self._keys.supplied(first.documents)
+        self._first_keys = first.documents
         self._authorizer = Authorizer(
             Engine(terms.policy),
             self._keys,
@@ -139,6 +148,7 @@ class Worker:
 
     async def serve(self) -> int:
         """Open the doors and follow orders until the last one; the exit code."""
+        await self._keys.supplied(self._first_keys)
         await self._doors.start()
         end_start()
         keep_for_next()
@@ -174,7 +184,7 @@ class Worker:
     async def _follow(self, order: object) -> None:
         match order:
             case Keys():
-                self._keys.supplied(order.documents)
+                await self._keys.supplied(order.documents)
             case Found():
                 self._keys.found(order)
             case Ready():
@@ -182,7 +192,7 @@ class Worker:
             case Take():
                 previous = self._authorizer.engine
                 engine = Engine(order.terms.policy, previous=previous)
-                self._keys.supplied(order.documents)
+                await self._keys.supplied(order.documents)
                 self._authorizer.engine = engine
                 self._lines.style = order.terms.lines
                 set_level(order.terms.log_level)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from typing import Any, cast
 
 import pytest
 
+from extauthz.core.keyset import KeySet, parse_key_set
 from extauthz.core.model import Reason
+from extauthz.keys import load
 from extauthz.service.messages import Channel, Find, Found
 from extauthz.service.worker import SuppliedKeys
+from tests.tokens import signer
 
 
 class Supervisor:
@@ -58,3 +63,51 @@ async def test_its_answer_ends_the_search_it_is_for(missing: Reason | None) -> N
     assert await searches[0] is Reason.KEYS_UNAVAILABLE
     # One that comes too late is nobody's.
     supervisor.keys.found(Found(second.number, None))
+
+
+def document_of(kid: str, length: int = 0) -> bytes:
+    """A key set of one key, as long as that."""
+    return json.dumps({"keys": [signer("ES256", kid).public_jwk()]}).encode().ljust(length)
+
+
+@pytest.mark.parametrize(("length", "here"), [(64 * 1024, True), (64 * 1024 + 1, False)])
+async def test_a_large_key_set_is_read_while_requests_are_answered(
+    monkeypatch: pytest.MonkeyPatch, length: int, here: bool
+) -> None:
+    readers: list[int] = []
+
+    def noted(document: bytes) -> KeySet:
+        readers.append(threading.get_ident())
+        return parse_key_set(document)
+
+    monkeypatch.setattr(load, "parse_key_set", noted)
+    keys = Supervisor().keys
+    await keys.supplied({"corp": document_of("a", length)})
+    assert keys.snapshot().keys() == {"corp"}
+    assert [reader == threading.get_ident() for reader in readers] == [here]
+
+
+async def test_what_is_supplied_later_holds_although_it_is_read_sooner() -> None:
+    keys = Supervisor().keys
+    large, small = document_of("old", 1 << 20), document_of("new")
+    await asyncio.gather(
+        keys.supplied({"corp": large, "gone": small}), keys.supplied({"corp": small})
+    )
+    assert keys.snapshot().keys() == {"corp"}
+    assert [key.kid for key in keys.snapshot()["corp"].keys] == ["new"]
+
+
+async def test_all_that_is_supplied_changes_in_one_step() -> None:
+    """What is withdrawn with a changed file stays in use until all is there that replaces it."""
+    keys = Supervisor().keys
+    await keys.supplied({"before": document_of("a")})
+    reading = asyncio.create_task(
+        keys.supplied({"after": document_of("b"), "large": document_of("c", 1 << 20)})
+    )
+    seen = set()
+    while not reading.done():
+        seen.add(frozenset(keys.snapshot()))
+        await asyncio.sleep(0)
+    await reading
+    seen.add(frozenset(keys.snapshot()))
+    assert seen == {frozenset({"before"}), frozenset({"after", "large"})}
