@@ -60,6 +60,12 @@ def measured(running: Running, name: str) -> float:
     return float(metrics.partition(f"\n{name} ")[2].partition("\n")[0])
 
 
+def started_at(pid: int) -> float:
+    """Seconds between the start of the machine and that of a process (proc(5))."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid: int) -> int:
     pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
@@ -91,11 +97,12 @@ def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: R
         thread.start()
     until(lambda: len(answers) > 50)
     before = counted(workers)
-    victim = children(workers)[0]
+    victim, other = children(workers)
+    killed = time.clock_gettime(time.CLOCK_BOOTTIME)
     os.kill(victim, signal.SIGKILL)
-    killed = time.monotonic()
     until(lambda: victim not in children(workers) and len(children(workers)) == 2)
-    assert time.monotonic() - killed < 1
+    (successor,) = {*children(workers)} - {other}
+    assert started_at(successor) - killed < 1
     seen = len(answers)
     until(lambda: len(answers) > seen + 50)
     stop.set()
@@ -253,13 +260,13 @@ def test_sigterm_drains_all_and_exits_0(workers: Running, to_all: bool) -> None:
     workers.reload()
     until(lambda: any(line["msg"] == "configuration taken" for line in workers.lines()))
     before = children(workers)
-    started_at = time.monotonic()
+    asked_at = time.monotonic()
     for pid in (*before * to_all, workers.process.pid):
         os.kill(pid, signal.SIGTERM)
     until(lambda: workers.ready() == 503)
     assert {workers.judge()[0] for _ in range(10)} == {200}
     assert workers.process.wait(10) == 0
-    assert time.monotonic() - started_at < 10
+    assert time.monotonic() - asked_at < 10
     assert not any(Path(f"/proc/{pid}").exists() for pid in before)
     assert not any("another one takes its place" in line["msg"] for line in workers.lines())
 
