@@ -194,7 +194,7 @@ class Service:
     def reload_failed(self, fault: Exception) -> None:
         """Say that changed settings could not be taken, for no fault of theirs."""
         self.metrics.reloaded(ok=False)
-        problem = f"{described(fault)}; what was in force stays, and it is tried again"
+        problem = f"{described(fault)}; it is tried again"
         self.view.reload_failed((problem,))
         _log.error("configuration not taken: %s", problem, exc_info=fault)
 

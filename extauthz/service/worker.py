@@ -207,8 +207,8 @@ class Worker:
         if counted == self._counted:
             self._channel.send(Alive())
         else:
-            self._counted = counted
             self._tell()
+            self._counted = counted
 
     def _tell(self) -> None:
         noticed = Noticed.in_this_process(self._authorizer, self._observer)
