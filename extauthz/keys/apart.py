@@ -33,7 +33,7 @@ async def apart(work: Callable[..., _T], *arguments: Hashable) -> _T:
             done.set_running_or_notify_cancel()
             try:
                 Thread(target=_do, args=(what, done), name="apart", daemon=True).start()
-            except RuntimeError:
+            except BaseException:
                 del _under_way[what]
                 raise
     outcome: _T = await asyncio.wrap_future(done)
