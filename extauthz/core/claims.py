@@ -65,12 +65,19 @@ def _same(found: object, wanted: Scalar) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimCondition:
+class ClaimCondition:  # noqa: PLW1641  data classes that are frozen have a hash
     """Holds when the claim equals one of ``values`` or is an array that contains one."""
 
     name: str
     path: ClaimPath
     values: tuple[Scalar, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ClaimCondition) and self._exact() == other._exact()
+
+    def _exact(self) -> tuple[object, ...]:
+        # As for ``_same``: what a token met before is good for this one only if they are the same.
+        return self.name, self.path, self.values, [*map(type, self.values)]
 
     def holds(self, claims: Mapping[str, object]) -> bool:
         """Whether the condition holds; an absent claim never does."""

@@ -131,11 +131,14 @@ class Caller:
         for path in self._open_claims(server):
             if path[0] in _NEVER_TRIED or path == self._scope_path:
                 raise TooMany
-            wanted = self._readers.wanted[path]
             if path in _TEXTS:
+                wanted = self._readers.wanted[path]
                 singles.append((path, [text for text in wanted if self._may_be(path, text)]))
             else:
-                lists.append((path, [*wanted]))
+                # In a set, 1 and True would be one value.
+                wishes = (one.values for one in server.conditions if one.path == path)
+                distinct = {(type(value), value): value for values in wishes for value in values}
+                lists.append((path, [*distinct.values()]))
         singles = [(path, texts) for path, texts in singles if texts]
         tried = [*islice(product(*(texts for _, texts in singles)), _MOST_TRIED + 1)]
         if len(tried) > _MOST_TRIED:

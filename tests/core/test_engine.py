@@ -946,6 +946,23 @@ def test_reloads_do_not_pile_up_what_was_built_for_a_caller() -> None:
     assert 0 < len(known.passes) <= 16
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, True), (True, 1), (0, False)])
+def test_after_a_reload_a_remembered_token_meets_the_claims_that_are_required_now(before, after):
+    """What was good for the number 1 is not good for true (JSON tells them apart)."""
+
+    def requiring(value: Any) -> Policy:
+        first = ISSUERS[0] | {"required_claims": {"admin": value}}
+        return policy_for_tests(issuers=[first, *ISSUERS[1:]])
+
+    token, keys = mint({"admin": before}), key_sets()
+    engine = Engine(requiring(before))
+    assert isinstance(engine.decide(asking(token), keys, now=NOW), Allow)
+    reloaded = Engine(requiring(before), engine)
+    assert isinstance(reloaded.decide_at_once(asking(token), keys, now=NOW), Allow)
+    reloaded = Engine(requiring(after), reloaded)
+    assert why(decided(reloaded, asking(token))) is Reason.MISSING_CLAIM
+
+
 AUDITED = "https://mcp.example.com/audited/mcp"
 KINDS: dict[str, Any] = {
     "allowed": asking(mint()),

@@ -244,6 +244,12 @@ UNCERTAIN: dict[str, tuple[Policy, Request, Policy, str]] = {
         OLD, calling("add"), policy_with("calculator", tools={"add": {"claims": {"x": "y"}}}),
         "the claim x",
     ),
+    "a claim that no rule read, which is 1 to one rule and true to another": (
+        OLD, calling("add"),
+        policy_with("calculator", tools={
+            "sub": {"claims": {"n": 1}}, "add": {"claims": {"n": True}}}),
+        "the claim n",
+    ),
     "azp, where the client may come from client_id": (
         OLD, calling("add"),
         policy_with("calculator", tools={"add": {"claims": {"azp": "inspector"}}}),
