@@ -11,6 +11,7 @@ from .core.challenge import Challenger
 from .core.engine import Engine, Standing
 from .core.keyset import KeySet
 from .core.model import (
+    MAX_KEY_WAIT,
     Allow,
     Answer,
     AskedFor,
@@ -27,7 +28,6 @@ from .turns import T, Turns
 
 _log = logging.getLogger(__name__)
 
-MAX_KEY_WAIT = 0.25
 DEADLINE_RESERVE = 0.05
 
 BROKEN = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")

@@ -202,6 +202,10 @@ class NeedKeys:
     kid: str | None
 
 
+MAX_KEY_WAIT = 0.25
+"""A request waits at most so many seconds for an unknown key (contract, section 9)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unproven:
     """Not an answer yet: verifying a token or reading a long body costs more than all the rest."""

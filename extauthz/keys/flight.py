@@ -6,9 +6,13 @@ import asyncio
 
 
 class Flight:
-    """Ends once. Waiting and giving up cost the same however many wait."""
+    """Ends once. Waiting and giving up cost the same however many wait.
+
+    What it brings, once it has ``begun``, may have been written before somebody came to wait.
+    """
 
     def __init__(self) -> None:
+        self.begun = False
         self.ended = False
         self._waiters: set[asyncio.Future[None]] = set()
 
@@ -19,14 +23,14 @@ class Flight:
         for waiter in waiters:
             _wake(waiter)
 
-    async def wait(self, seconds: float | None = None) -> bool:
-        """Whether it ended, after at most so many seconds (None: however long it takes)."""
+    async def wait(self, until: float | None = None) -> bool:
+        """Whether it ended by that time of the event loop (None: however long it takes)."""
         if self.ended:
             return True
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self._waiters.add(waiter)
-        timer = None if seconds is None else loop.call_later(seconds, _wake, waiter)
+        timer = None if until is None else loop.call_at(until, _wake, waiter)
         try:
             await waiter
         finally:

@@ -27,9 +27,6 @@ from .surroundings import Surroundings
 
 _log = logging.getLogger(__name__)
 
-MAX_KEY_WAIT = 0.25
-"""A request waits at most so many seconds for an unknown key (contract, section 9)."""
-
 MAX_UNKNOWN_KIDS = 2000
 
 _SHOWN_REASONS = 10
@@ -148,8 +145,8 @@ class Refresher:
 
     # ---- requests ----
 
-    async def find(self, kid: str | None, wait: float) -> Reason | None:
-        """Look for a key for at most ``wait`` seconds (contract, section 9).
+    async def find(self, kid: str | None, until: float) -> Reason | None:
+        """Look for a key until that time of the event loop (contract, section 9).
 
         None: it is held now (without a ``kid``: some keys are). UNKNOWN_KEY: the last refresh
         succeeded without it. KEYS_UNAVAILABLE: still fetching, or the last attempt failed.
@@ -160,6 +157,14 @@ class Refresher:
         if kid is not None and self._unknown.get(kid, now) > now:
             return Reason.UNKNOWN_KEY
         flight = self._flight
+        if flight is not None and flight.begun:
+            # The issuer may have answered before it had the key: then it is asked once more.
+            if not await flight.wait(until):
+                return Reason.KEYS_UNAVAILABLE
+            verdict = self._verdict(kid)
+            if verdict is not Reason.UNKNOWN_KEY:
+                return verdict
+            flight, now = self._flight, self._around.clock()
         if flight is None:
             # Scheduled attempts do not count: a key that is new since one works at once.
             asked = self._last_asked
@@ -168,8 +173,8 @@ class Refresher:
                 return self._verdict(kid)
             self._last_asked = now
             flight = self._ask(rediscover=False)
-        if await flight.wait(max(0.0, min(wait, MAX_KEY_WAIT))):
-            return self._verdict(kid)
+        if await flight.wait(until):
+            return self._verdict(kid, remember=True)
         return Reason.KEYS_UNAVAILABLE
 
     async def refresh_now(self) -> None:
@@ -180,12 +185,12 @@ class Refresher:
     def _has(self, kid: str | None) -> bool:
         return self._usable is not None and (kid is None or self._usable.has(kid))
 
-    def _verdict(self, kid: str | None) -> Reason | None:
+    def _verdict(self, kid: str | None, *, remember: bool = False) -> Reason | None:
         if self._has(kid):
             return None
         if self._usable is None or self._last_error is not None or self._last_attempt is None:
             return Reason.KEYS_UNAVAILABLE
-        if kid is not None and len(self._unknown) < MAX_UNKNOWN_KIDS:
+        if remember and kid is not None and len(self._unknown) < MAX_UNKNOWN_KIDS:
             self._unknown[kid] = self._last_attempt + self.source.cooldown
         return Reason.UNKNOWN_KEY
 
@@ -244,6 +249,7 @@ class Refresher:
     async def _attempt(self) -> None:
         around, name = self._around, self.source.name
         self._flight = self._flight or Flight()
+        self._flight.begun = True
         rediscover, self._rediscover = self._rediscover, True
         started = self._last_attempt = self._trying_since = around.clock()
         result: RefreshResult = "failed"

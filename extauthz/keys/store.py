@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from extauthz.core.keyset import KeySet
-from extauthz.core.model import Reason
+from extauthz.core.model import MAX_KEY_WAIT, Reason
 
 from .fetch import Fetcher, fetch
 from .refresher import Refresher
@@ -97,10 +97,16 @@ class KeyStore:
         succeeded without it. KEYS_UNAVAILABLE: still fetching, or the last attempt failed
         (contract, section 9).
         """
-        refresher = self._refreshers.get(issuer)
-        if refresher is None:
-            return Reason.KEYS_UNAVAILABLE
-        return await refresher.find(kid, wait)
+        until = asyncio.get_running_loop().time() + min(wait, MAX_KEY_WAIT)
+        asked = None
+        found: Reason | None = Reason.KEYS_UNAVAILABLE
+        # Whoever waited when a reload put another one in force is served by that one.
+        while found is Reason.KEYS_UNAVAILABLE:
+            refresher = self._refreshers.get(issuer)
+            if refresher is None or refresher is asked:
+                break
+            asked, found = refresher, await refresher.find(kid, until)
+        return found
 
     async def refresh_now(self, issuer: str | None = None) -> None:
         """Fetch from one issuer, or from all, whatever the cooldown says; wait for the end.

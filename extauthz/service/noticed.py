@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from extauthz.authorizer import DEADLINE_RESERVE, MAX_KEY_WAIT, Authorizer
+from extauthz.authorizer import DEADLINE_RESERVE, Authorizer
+from extauthz.core.model import MAX_KEY_WAIT
 from extauthz.telemetry.observer import DecisionObserver
 
 _FEW = 3

@@ -40,16 +40,25 @@ Answer = bytes | Fetched | FetchError | Exception | Callable[[str | None], Any]
 
 @dataclass
 class FakeIssuer:
-    """Answers by URL, after ``delay`` seconds; ``gate`` holds every answer back while cleared."""
+    """Answers by URL, after ``delay`` seconds; ``gate`` holds every answer back while cleared.
+
+    After ``hold`` an answer is what was published when it was asked for, however late it comes.
+    """
 
     time: FakeTime
     pages: dict[str, Answer] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     delay: float = 0.0
+    answers_at_once: bool = False
 
     def __post_init__(self) -> None:
         self.gate.set()
+
+    def hold(self) -> None:
+        """Answer, but let no answer arrive before ``gate`` is set."""
+        self.answers_at_once = True
+        self.gate.clear()
 
     def publish(self, *kids: str, url: str = JWKS_URI, **members: Any) -> None:
         self.pages[url] = Fetched(body=document(*kids), **members)
@@ -62,12 +71,14 @@ class FakeIssuer:
 
     async def fetch(self, url: str, limits: FetchLimits, *, etag: str | None = None) -> Fetched:
         self.asked.append(Asked(self.time.now, url, etag))
+        answer = self.pages.get(url)
         await self.gate.wait()
         if self.delay:
             await self.time.sleep(min(self.delay, limits.timeout))
         if self.delay >= limits.timeout:
             raise FetchError(f"{url}: no complete answer")
-        answer = self.pages.get(url)
+        if not self.answers_at_once:
+            answer = self.pages.get(url)
         if callable(answer):
             answer = answer(etag)
         if answer is None:

@@ -210,6 +210,43 @@ class TestReplacing:
         await store.replace([desk.source(jwks_uri=OTHER_URI)])
         assert await waiting is Reason.KEYS_UNAVAILABLE
 
+    @pytest.mark.parametrize("change", [{"jwks_uri": OTHER_URI}, {"cooldown": 60.0}])
+    async def test_who_waits_for_a_key_during_a_reload_has_it_from_the_source_in_force_then(
+        self, desk: Desk, change: dict[str, Any]
+    ) -> None:
+        desk.issuer.publish("a")
+        store = await desk.open()
+        desk.issuer.publish("b")
+        desk.issuer.publish("b", url=OTHER_URI)
+        desk.issuer.gate.clear()
+        waiting = asyncio.create_task(store.find("corp", "b", wait=0.25))
+        await settle()
+        await store.replace([desk.source(**change)])
+        desk.issuer.gate.set()
+        assert await waiting is None
+
+    async def test_who_waits_for_a_key_of_an_issuer_that_a_reload_removes_is_answered(
+        self, desk: Desk
+    ) -> None:
+        desk.issuer.publish("a")
+        store = await desk.open()
+        desk.issuer.gate.clear()
+        waiting = asyncio.create_task(store.find("corp", "b", wait=0.25))
+        await settle()
+        await store.replace([])
+        assert await waiting is Reason.KEYS_UNAVAILABLE
+
+    async def test_a_reload_does_not_let_a_request_wait_twice(self, desk: Desk) -> None:
+        desk.issuer.publish("a")
+        store = await desk.open()
+        desk.issuer.gate.clear()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        waiting = asyncio.create_task(store.find("corp", "b", wait=5.0))
+        loop.call_later(0.2, asyncio.ensure_future, store.replace([desk.source(cooldown=60.0)]))
+        assert await waiting is Reason.KEYS_UNAVAILABLE
+        assert 0.2 < loop.time() - started < 0.4
+
     async def test_an_issuer_gone_and_back_begins_anew(self, desk: Desk) -> None:
         desk.issuer.publish("a")
         store = await desk.open()

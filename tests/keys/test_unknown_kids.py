@@ -56,6 +56,88 @@ async def test_all_who_wait_share_one_refresh(desk: Desk) -> None:
     assert len(desk.issuer.asked) == 2
 
 
+@pytest.mark.requirement("R51")
+async def test_a_key_is_looked_for_again_after_an_answer_that_may_be_older_than_it(
+    desk: Desk,
+) -> None:
+    """A scheduled fetch is under way, and the issuer rotates after it has answered."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.hold()
+    await desk.time.advance(600)
+    desk.issuer.publish("b")
+    kids_asked_for = ["b", "b", "x", "y"]
+    waiting = [asyncio.create_task(store.find("corp", kid, wait=WAIT)) for kid in kids_asked_for]
+    await settle()
+    desk.issuer.gate.set()
+    unknown = Reason.UNKNOWN_KEY
+    assert await asyncio.gather(*waiting) == [None, None, unknown, unknown]
+    assert desk.issuer.times_asked() == [5000, 5600, 5600]
+    # All that were made up have had their one fetch.
+    for kid in ("x", "z"):
+        assert await store.find("corp", kid, wait=WAIT) is unknown
+    assert len(desk.issuer.asked) == 3
+
+
+async def test_who_has_no_time_left_after_an_older_answer_leaves_the_fetch_to_the_next(
+    desk: Desk,
+) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.hold()
+    await desk.time.advance(600)
+    desk.issuer.publish("b")
+    waiting = asyncio.create_task(store.find("corp", "b", wait=WAIT))
+    await settle()
+    desk.issuer.gate.set()
+    desk.issuer.hold()
+    assert await waiting is Reason.KEYS_UNAVAILABLE
+    desk.issuer.gate.set()
+    assert await store.find("corp", "b", wait=WAIT) is None
+    assert desk.issuer.times_asked() == [5000, 5600, 5600]
+
+
+async def test_an_answer_that_may_be_older_than_a_key_does_not_lift_the_cooldown(
+    desk: Desk,
+) -> None:
+    """Nor does it make the key wait longer than that."""
+    desk.issuer.publish("a")
+    store = await desk.open()
+    await desk.time.advance(595)
+    assert await store.find("corp", "x", wait=WAIT) is Reason.UNKNOWN_KEY
+    await desk.time.advance(5)
+    desk.issuer.hold()
+    refreshing = asyncio.create_task(store.refresh_now())
+    await settle()
+    desk.issuer.publish("b")
+    waiting = asyncio.create_task(store.find("corp", "b", wait=WAIT))
+    await settle()
+    desk.issuer.gate.set()
+    assert await waiting is Reason.UNKNOWN_KEY
+    await refreshing
+    asked = len(desk.issuer.asked)
+    await desk.time.advance(4.9)
+    assert await store.find("corp", "b", wait=WAIT) is Reason.UNKNOWN_KEY
+    assert len(desk.issuer.asked) == asked
+    await desk.time.advance(0.1)
+    assert await store.find("corp", "b", wait=WAIT) is None
+
+
+async def test_an_issuer_that_just_failed_is_not_asked_again_by_those_who_waited(
+    desk: Desk,
+) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.fail()
+    desk.issuer.hold()
+    await desk.time.advance(600)
+    waiting = asyncio.create_task(store.find("corp", "b", wait=WAIT))
+    await settle()
+    desk.issuer.gate.set()
+    assert await waiting is Reason.KEYS_UNAVAILABLE
+    assert len(desk.issuer.asked) == 2
+
+
 async def test_a_request_waits_no_longer_than_it_can_while_the_fetch_goes_on(desk: Desk) -> None:
     desk.issuer.publish("a")
     store = await desk.open()
@@ -286,8 +368,8 @@ async def test_it_is_forgotten_when_the_key_set_changes(desk: Desk) -> None:
 async def test_the_memory_of_unknown_ids_is_bounded(desk: Desk) -> None:
     desk.issuer.publish("a")
     store = await desk.open()
-    for number in range(2 * MAX_UNKNOWN_KIDS):
-        await store.find("corp", str(number), wait=WAIT)
+    asking = (store.find("corp", str(number), wait=5.0) for number in range(2 * MAX_UNKNOWN_KIDS))
+    await asyncio.gather(*asking)
     assert len(store._refreshers["corp"]._unknown) == MAX_UNKNOWN_KIDS
     await desk.time.advance(600)
     assert not store._refreshers["corp"]._unknown
