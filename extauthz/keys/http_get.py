@@ -181,7 +181,7 @@ def _retry_after(headers: httpx.Headers) -> float | None:
     try:
         # Both dates are the other side's, so our own clock does not matter.
         pause = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, pause.total_seconds())
 

@@ -157,6 +157,8 @@ class TestFreshness:
             (["Date: Sat, 21 Nov 2026 10:00:00 GMT", "Retry-After: 21 Nov 2026 10:02:00"], None),
             (["Retry-After: -5"], None),
             (["Retry-After: soon"], None),
+            ([f"Retry-After: Sat, 21 Nov {'9' * 20} 10:02:00 GMT"], None),
+            ([f"Retry-After: Sat, 21 Nov 2026 10:02:00 +{'9' * 20}"], None),
             ([], None),
         ],
     )
