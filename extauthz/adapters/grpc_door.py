@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 
 from extauthz._pb.external_auth_pb2 import CheckRequest
-from extauthz.authorizer import Authorizer
+from extauthz.authorizer import BROKEN, Authorizer
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Decision, Reason, Refusal, Request
 
@@ -36,7 +36,6 @@ TRANSPORT: Final = "grpc"
 LARGE: Final = 128 * 1024
 
 _MALFORMED: Final = Refusal(Reason.MALFORMED_REQUEST, "the check is no CheckRequest")
-_BROKEN: Final = Refusal(Reason.KEYS_UNAVAILABLE, "internal error, see the log")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,7 @@ class GrpcLimits:
 class CheckServicer:
     """Answers Check: serialised CheckRequest in, serialised CheckResponse out.
 
-    Nothing it does raises, but for cancellation: a gRPC error could be taken for an allow.
+    Where something breaks, ``last_resort`` is the reply: a gRPC error could be taken for an allow.
     """
 
     def __init__(self, authorizer: Authorizer, mcp_namespace: str = MCP_NAMESPACE) -> None:
@@ -89,18 +88,46 @@ class CheckServicer:
         self._replies = Replies(_serialised)
         self._recurring = Recurring[bytes](CheckWords())
         # Made beforehand, so that nothing is left that could fail.
-        last_resort = Challenger(None, None).deny(_BROKEN, None)
-        self._last_resort = _serialised(last_resort)
+        self.last_resort = _serialised(Challenger(None, None).deny(BROKEN, None))
+        self._waiting: set[asyncio.Task[Any] | None] = set()
+        self._ended = False
 
     async def check(self, data: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        """Decide one request."""
+        """Decide one request, for grpcio; raises nothing, but for cancellation."""
         traceparent = partial(_traceparent, context)
-        if len(data) > LARGE:
-            return await self.answer_in_turn(data, traceparent, context.time_remaining())
-        answered = self.answer(data, traceparent)
-        if isinstance(answered, bytes):
-            return answered
-        return await self.wait(answered, context.time_remaining())
+        try:
+            if len(data) > LARGE:
+                answer = partial(self.answer_in_turn, data, traceparent)
+            else:
+                answered = self.answer(data, traceparent)
+                if isinstance(answered, bytes):
+                    return answered
+                answer = partial(self.wait, answered)
+            return await self._unless_ended(answer, context.time_remaining())
+        except Exception:  # noqa: BLE001  as above
+            _log.exception("a check failed; the request is refused")
+            return self.last_resort
+
+    async def _unless_ended(
+        self, answer: Callable[[float | None], Awaitable[bytes]], left: float | None
+    ) -> bytes:
+        task = asyncio.current_task()
+        self._waiting.add(task)
+        try:
+            return self.last_resort if self._ended else await answer(left)
+        except asyncio.CancelledError:
+            if not self._ended:
+                raise
+            return self.last_resort
+        finally:
+            self._waiting.discard(task)
+
+    def end(self) -> None:
+        """Refuse the checks of grpcio's that still wait, and those that come."""
+        self._ended = True
+        for task in self._waiting:
+            if task is not None:
+                task.cancel()
 
     def answer(self, data: bytes, traceparent: Callable[[], str | None]) -> bytes | Request:
         """The reply, or the request where a token has to be verified first: then ``wait``."""
@@ -112,9 +139,6 @@ class CheckServicer:
             return self._judged(data, name, traceparent) if reply is None else reply
         except DecodeError:
             return self._replies.of(self._authorizer.refuse(_MALFORMED, TRANSPORT))
-        except Exception:  # noqa: BLE001  as above
-            _log.exception("a check failed; the request is refused")
-            return self._last_resort
 
     def _again(
         self, name: bytes, left_out: LeftOut, traceparent: Callable[[], str | None]
@@ -159,11 +183,7 @@ class CheckServicer:
 
     async def wait(self, request: Request, left: float | None) -> bytes:
         """The reply once the token is judged; the caller waits ``left`` seconds more."""
-        try:
-            return self._replies.of(await self._authorizer.check(request, TRANSPORT, left))
-        except Exception:  # noqa: BLE001  as above
-            _log.exception("a check failed; the request is refused")
-            return self._last_resort
+        return self._replies.of(await self._authorizer.check(request, TRANSPORT, left))
 
 
 def _traceparent(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:

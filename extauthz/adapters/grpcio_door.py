@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from .tls import TlsSource
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 _USUAL_LIMITS: Final = GrpcLimits()
+_LAST_ANSWERS: Final = 0.5
+"""Seconds in which those hear of it whom the end refuses."""
 
 
 class GrpcDoor:
@@ -106,7 +109,12 @@ class GrpcDoor:
         await self._health.enter_graceful_shutdown()
         self._front.close()
         if self._server is not None:
-            await self._server.stop(grace)
+            # Or it would end them with an error of gRPC's.
+            last_call = asyncio.get_running_loop().call_later(grace, self._servicer.end)
+            try:
+                await self._server.stop(grace + _LAST_ANSWERS)
+            finally:
+                last_call.cancel()
             self._server = None
         await self._front.stop()
 

@@ -145,7 +145,8 @@ class NativeDoor:
         tasks = list(self._waiting.values())
         if tasks and grace:
             await asyncio.wait(tasks, timeout=grace)
-        for task in tasks:
+        for stream, task in tuple(self._waiting.items()):
+            self._refuse(stream)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for stream in tuple(self._watching):
@@ -174,11 +175,12 @@ class NativeDoor:
         if message is None:
             stream.finish(refusal_of(stream.body))
             return
+        if call.method == _CHECK:
+            self._check(stream, call, message)
+            return
         try:
             if self._stopping:
                 stream.finish(_STOPPING)
-            elif call.method == _CHECK:
-                self._check(stream, call, message)
             elif call.method == _HEALTH_CHECK:
                 self._health(stream, message)
             else:
@@ -206,30 +208,40 @@ class NativeDoor:
     # ---- the methods
 
     def _check(self, stream: Stream, call: Call, message: bytes) -> None:
+        if self._stopping:
+            self._refuse(stream)
+            return
         traceparent = partial(_said, call)
         answer: Callable[[float | None], Awaitable[bytes]]
-        if len(message) > LARGE:
-            answer = partial(self._servicer.answer_in_turn, message, traceparent)
-        else:
-            answered = self._servicer.answer(message, traceparent)
-            if isinstance(answered, bytes):
-                stream.respond(HEAD, framed(answered), TRAILERS)
-                return
-            answer = partial(self._servicer.wait, answered)
+        try:
+            if len(message) > LARGE:
+                answer = partial(self._servicer.answer_in_turn, message, traceparent)
+            else:
+                answered = self._servicer.answer(message, traceparent)
+                if isinstance(answered, bytes):
+                    stream.respond(HEAD, framed(answered), TRAILERS)
+                    return
+                answer = partial(self._servicer.wait, answered)
+        except Exception:  # noqa: BLE001  one that breaks is refused, and does not end the others
+            self._broke(stream)
+            return
 
         async def wait() -> None:
             try:
                 stream.respond(HEAD, framed(await answer(_left(stream, call))), TRAILERS)
-            except asyncio.CancelledError:
-                stream.finish(_STOPPING)
-                raise
-            except Exception:  # noqa: BLE001  or the caller would wait for nothing
-                _log.exception("a call failed")
-                stream.finish(_BROKEN)
+            except Exception:  # noqa: BLE001  as above
+                self._broke(stream)
             finally:
                 self._waiting.pop(stream, None)
 
         self._waiting[stream] = asyncio.create_task(wait())
+
+    def _broke(self, stream: Stream) -> None:
+        _log.exception("a check failed; the request is refused")
+        self._refuse(stream)
+
+    def _refuse(self, stream: Stream) -> None:
+        stream.respond(HEAD, framed(self._servicer.last_resort), TRAILERS)
 
     def _health(self, stream: Stream, message: bytes) -> None:
         service = _service(message)

@@ -18,6 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from extauthz._pb.external_auth_pb2 import CheckResponse
 from extauthz.adapters.grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits
 from extauthz.adapters.grpc_http2 import Call, framed
 from extauthz.adapters.grpc_listener import GrpcListener
@@ -251,6 +252,73 @@ async def test_large_messages_are_answered_one_at_a_time(transport: Any):
     assert ("large", "large") not in set(pairwise(order))
 
 
+def broken(*_: Any) -> Any:
+    raise RuntimeError("broken")
+
+
+async def broken_wait(*_: Any) -> Any:
+    raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"), [("answer", broken), ("wait", broken_wait), ("answer_in_turn", broken_wait)]
+)
+async def test_whatever_breaks_behind_a_check_it_is_a_refusal_and_no_error_of_grpc(
+    transport: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    breaks: Any,
+):
+    """A proxy may be told to take an error of gRPC for an allow."""
+    asked = unknown() if name == "wait" else good()
+    if name == "answer_in_turn":
+        asked = check_request(Asked((("authorization", f"Bearer {'A' * LARGE}"),)))
+    async with running(transport) as door, channel_to(door) as channel:
+        with monkeypatch.context() as patched:
+            patched.setattr(CheckServicer, name, breaks)
+            reply = await check(channel, asked)
+        assert reply.status.code == 14
+        assert reply.denied_response.status.code == 503
+        assert reason_in(reply.denied_response.body) == "keys_unavailable"
+        assert "a check failed" in caplog.text
+        assert (await check(channel, good())).status.code == 0
+
+
+async def test_a_check_that_comes_while_the_native_server_ends_is_refused():
+    """What grpcio's server does not take at its end it leaves unread, for another server."""
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    door: Any = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
+    await door.start()
+    async with channel_to(door) as channel:
+        pending = asyncio.create_task(check(channel, unknown()))
+        await keys.searched.wait()
+        stopping = asyncio.create_task(door.stop(10))
+        await asyncio.sleep(0)
+        reply = await check(channel, good())
+        assert reason_in(reply.denied_response.body) == "keys_unavailable"
+        with pytest.raises(grpc.aio.AioRpcError) as fault:
+            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert fault.value.code() is grpc.StatusCode.UNAVAILABLE
+        keys.hold.set()
+        assert reason_in((await pending).denied_response.body) == "unknown_key"
+        await stopping
+
+
+async def test_a_check_that_comes_in_the_same_breath_as_the_end_is_refused():
+    keys = Keys()
+    keys.hold = asyncio.Event()
+    door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
+    service: Any = door
+    client = Client(service)
+    assert client.send(called(client)) == []
+    await door.stop(0)
+    assert not keys.searched.is_set()
+    (reply,) = (one.payload for one in client.heard() if one.kind == DATA)
+    assert reason_in(CheckResponse.FromString(reply[5:]).denied_response.body) == "keys_unavailable"
+
+
 async def test_a_message_that_is_compressed_is_no_allow_on_the_native_server():
     async with running(NativeDoor) as door, channel_to(door) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as fault:
@@ -283,18 +351,21 @@ def test_not_all_connections_of_the_native_server_are_made_anew_at_once():
     assert all(later - earlier > 0.4 for earlier, later in pairwise(ages))
 
 
+def called(client: Client) -> bytes:
+    """The frames of a check that waits for a key."""
+    body = framed(unknown().SerializeToString())
+    headers = [(name, CHECK if name == ":path" else value) for name, value in REQUEST]
+    block = client.encoder.encode(headers)
+    return frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, body)
+
+
 async def test_a_call_that_is_given_up_in_the_same_breath_leaves_nothing_behind():
     keys = Keys()
     keys.hold = asyncio.Event()
     door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
     service: Any = door
     client = Client(service)
-    message = unknown().SerializeToString()
-    body = b"\0" + len(message).to_bytes(4) + message
-    headers = [(name, CHECK if name == ":path" else value) for name, value in REQUEST]
-    block = client.encoder.encode(headers)
-    called = frame(HEADERS, END_HEADERS, 1, block) + frame(DATA, END_STREAM, 1, body)
-    assert client.send(called) == []
+    assert client.send(called(client)) == []
     assert len(door._waiting) == 1
     client.send(frame(RST_STREAM, 0, 1, bytes(4)))
     assert not door._waiting
