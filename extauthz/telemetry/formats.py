@@ -23,6 +23,9 @@ and a further field ``cut`` says so."""
 
 MAX_TEXT: Final = 256
 
+LOOKED_AT: Final = 4095
+"""Characters of a text of which MAX_TEXT are shown. More than that, as it may begin with tokens."""
+
 _encode = json.JSONEncoder(
     separators=(",", ":"), ensure_ascii=True, default=lambda value: type(value).__name__
 ).encode
@@ -59,6 +62,14 @@ def without_tokens(text: str) -> str:
     return text
 
 
+def beginning(text: str, length: int) -> str:
+    """At most that many characters of the text, without what looks like a JWT, cut off or whole."""
+    if len(text) <= length:
+        return without_tokens(text)
+    # What the cut left of a token may have no dot.
+    return without_tokens(text[:length] + ".").removesuffix(".")
+
+
 def is_whole(line: str) -> bool:
     """Whether a line has all of its fields: nothing was cut, nor taken out."""
     return _TAKEN_OUT not in line and not line.endswith(_CUT)
@@ -83,7 +94,7 @@ def _bounded(write: Format, fields: Fields) -> str:
 
 def _cut(value: object) -> object:
     if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else f"{value[: MAX_TEXT - 1]}…"
+        return value if len(value) <= MAX_TEXT else f"{beginning(value, MAX_TEXT - 1)}…"
     if isinstance(value, Mapping):
         return {str(name)[:MAX_TEXT]: _cut(inner) for name, inner in _first(value.items())}
     if isinstance(value, Iterable):

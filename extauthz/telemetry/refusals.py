@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from extauthz.core.model import Call
 
-from .formats import MAX_TEXT, without_tokens
+from .formats import LOOKED_AT, MAX_TEXT, beginning
 
 if TYPE_CHECKING:
     from .decision_log import DecisionLine
@@ -24,8 +24,8 @@ EACH: Final = 3
 SERVERS: Final = 8
 """So many servers are remembered of one reason, the last ones that it was given for."""
 
-# A name may be a megabyte long. Longer than what is shown, as a token may begin there.
-_MAX_KEPT: Final = 4096
+# A name may be a megabyte long. One more than is looked at, or nobody would see that it is cut.
+_MAX_KEPT: Final = LOOKED_AT + 1
 _NAMES: Final = ("tool", "prompt", "resource")
 
 
@@ -147,6 +147,6 @@ def _shown(text: str) -> str:
     """The text on one line, cut short, without what looks like a token."""
     safe = "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in without_tokens(text[:_MAX_KEPT])
+        for char in beginning(text, LOOKED_AT)
     )
     return safe if len(safe) <= MAX_TEXT else f"{safe[: MAX_TEXT - 1]}…"

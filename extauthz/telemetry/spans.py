@@ -29,13 +29,12 @@ from extauthz.core.model import Answer, Decision, Reason, Recurrence, Request
 
 from .counts import reason_of
 from .decision_log import Occasion
-from .formats import without_tokens
+from .formats import LOOKED_AT, MAX_TEXT, beginning
 from .trace_context import TraceParent, parse, traceparent_of
 
 NAME: Final = "extauthz.check"
 """The name of every span; what was decided, and for which server, is in its attributes."""
 
-_MAX_TEXT: Final = 256
 _NO_PARENT: Final = Context()
 _FAILED: Final = Status(StatusCode.ERROR)
 
@@ -106,5 +105,5 @@ def _attributes(decision: Decision, occasion: Occasion) -> dict[str, str]:
         attributes["extauthz.reason"] = str(reason)
     call = None if isinstance(decision, Answer) else decision.call
     if call is not None and call.method == "tools/call" and call.name:
-        attributes["extauthz.tool"] = without_tokens(call.name)[:_MAX_TEXT]
+        attributes["extauthz.tool"] = beginning(call.name, LOOKED_AT)[:MAX_TEXT]
     return attributes

@@ -6,17 +6,28 @@ import gc
 import json
 import time
 import tracemalloc
+from collections import deque
 from collections.abc import Callable
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from extauthz.core import compact
 from extauthz.core import token as token_module
 from extauthz.core.engine import Engine
 from extauthz.core.identity import Lookalikes, header_names
 from extauthz.core.model import Request
+from extauthz.telemetry.counts import DecisionCounts
+from extauthz.telemetry.decision_log import DecisionLog, LineStyle
+from extauthz.telemetry.formats import json_line, text_line
+from extauthz.telemetry.observer import DecisionObserver
+from extauthz.telemetry.replayable import InForce
+from extauthz.telemetry.spans import OtelSpans
 from tests.attacks.doors import check_request
 from tests.attacks.table import Sent
 from tests.fuzz.targets.check_request import CALCULATING, GOOD, one
@@ -83,6 +94,37 @@ COSTLY: dict[str, Request] = {
 }  # fmt: skip
 
 
+def called(name: str) -> Request:
+    message = {"method": "tools/call", "params": {"name": name}}
+    return posted(json.dumps(message).encode())
+
+
+# What is told of a request is looked through for tokens: text of which each bit may begin one.
+TOLD: dict[str, Request] = {
+    "a name that begins tokens": called("eyJ" * 300_000),
+    "a name of tokens": called("eyJhbGci." * 100_000),
+    "a name of runs that begin tokens": called(("eyJ" * 80 + "/") * 4_000),
+    "a name that begins tokens, refused": called("danger_" + "eyJ" * 300_000),
+    "a name that begins tokens, by a header": asking(
+        CALCULATING, target="/calculator/mcp", headers={"mcp-name": "eyJ" * 20_000},
+        body=b'{"method":"tools/call","params":{"name":"a"}}',
+    ),
+    "a method that begins tokens": posted(json.dumps({"method": "eyJ" * 300_000}).encode()),
+    "a path that begins tokens": asking(GOOD, target="/notes/" + "eyJ" * 20_000),
+    "a path of tokens": asking(GOOD, target="/notes/" + "eyJhbGci." * 6_000),
+    "an origin that begins tokens": asking(
+        GOOD, headers={"origin": "https://" + "eyJ" * 20_000}
+    ),
+    "a host that begins tokens": asking(GOOD, host="eyJ" * 20_000),
+    "a name of a request that begins tokens": asking(
+        GOOD, headers={"x-request-id": "eyJ" * 20_000, "traceparent": "eyJ" * 20_000}
+    ),
+    "a server that begins tokens": asking(GOOD, server="eyJ" * 20_000),
+    "scopes that begin tokens": asking(mint({"scope": "notes " + "eyJ" * 3_500})),
+    "a subject that begins tokens": asking(mint({"sub": "eyJ" * 3_500})),
+}  # fmt: skip
+
+
 def quickest(work: Callable[[], Any], rounds: int = 10) -> float:
     """Seconds of this thread's own processor time: others on the machine do not count."""
     best = float("inf")
@@ -113,12 +155,44 @@ def test_no_request_costs_many_times_a_genuine_one(name: str, genuine: float) ->
     what a megabyte costs.
     """
     request = COSTLY[name]
+    within_bounds(request, lambda: ENGINE.decide(request, KEYS, now=NOW), genuine)
+
+
+@pytest.mark.parametrize("name", COSTLY | TOLD)
+def test_nor_does_whatever_is_told_of_it(name: str, genuine: float) -> None:
+    """Its line in the log, its place among the last refusals, and its span."""
+    request = (COSTLY | TOLD)[name]
+    decision: Any = ENGINE.decide(request, KEYS, now=NOW)
+    lines: deque[Any] = deque()
+    kept: Any = SimpleNamespace(put=lines.append)
+    style = LineStyle(in_force=InForce.of(ENGINE.policy))
+    log = DecisionLog(kept, style, random=lambda: 0.0)
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(InMemorySpanExporter()))
+    observer = DecisionObserver(
+        DecisionCounts(), log, wall=lambda: NOW, monotonic=lambda: NOW,
+        spans=OtelSpans(provider, version="1"),
+    )  # fmt: skip
+
+    def tell() -> None:
+        observer.decided(request, decision, "grpc", 0.001)
+        while lines:
+            fields = lines.popleft().fields()
+            json_line(fields)
+            text_line(fields)
+        log.refusals.told()
+
+    tell()
+    within_bounds(request, tell, genuine)
+
+
+def within_bounds(request: Request, work: Callable[[], Any], genuine: float) -> None:
     size = sum(map(len, (request.target, request.host, request.body or b"")))
     size += sum(len(key) + len(value) for key, value in request.headers.items())
     allowed = 25 + size / 1_000
     cost = float("inf")
     for _ in range(5):  # A machine may be slow for longer than one look takes.
-        cost = min(cost, quickest(lambda: ENGINE.decide(request, KEYS, now=NOW)) / genuine)
+        cost = min(cost, quickest(work) / genuine)
         if cost < allowed:
             break
     assert cost < allowed, f"{cost:.0f} times a genuine request, of {size} characters"

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from extauthz.telemetry.formats import FORMATS, json_line, text_line, timestamp, without_tokens
+from extauthz.telemetry.formats import (
+    FORMATS,
+    beginning,
+    json_line,
+    text_line,
+    timestamp,
+    without_tokens,
+)
 from extauthz.telemetry.log_pipe import LogPipe
 from extauthz.telemetry.records import send_logs_to, set_level
 from tests.tokens import mint
@@ -121,6 +128,31 @@ def test_looking_for_tokens_costs_what_the_text_is_long(piece: str) -> None:
     # Twenty times as long is four hundred times as costly where each piece is a new beginning.
     short = min(seconds(4_000) for _ in range(3))
     assert min(seconds(80_000) for _ in range(2)) < 60 * short
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "abc"),
+        ("ab.d", 3, "ab."),
+        ("eyJhbGci.a", 10, "[token]"),
+        ("eyJhbGci", 8, "eyJhbGci"),
+        ("x eyJhbGciOiJFUzI1NiJ9.e30.x", 12, "x [token]"),
+        ("x eyJhbGciOiJFUzI1NiJ9.e30.x", 26, "x [token]"),
+    ],
+)
+def test_what_a_cut_leaves_of_a_token_is_cut_out_too(text: str, length: int, shown: str) -> None:
+    assert beginning(text, length) == shown
+
+
+@pytest.mark.parametrize("before", [0, 100, 240, 250, 300])
+def test_no_part_of_a_token_is_in_a_text_of_a_long_line(before: int) -> None:
+    """Wherever the text is cut."""
+    text = "x" * before + " " + "eyJhbGciOiJFUzI1NiJ9" * 200 + ".e30.c2lnbmF0dXJl"
+    line = json_line({"ts": "t", "msg": "m", "tool": text})
+    assert "OiJFUzI1NiJ9" not in line
+    assert len(line) < 400
 
 
 def test_libraries_that_report_every_fetch_are_quiet_unless_debugging(captured: Captured) -> None:

@@ -215,6 +215,16 @@ def test_no_span_holds_a_token_or_who_is_calling() -> None:
     assert token.split(".")[1] not in told
 
 
+def test_no_span_holds_the_beginning_of_a_token_that_is_longer_than_what_is_looked_at() -> None:
+    name = "danger_ " + "eyJhbGciOiJFUzI1NiJ9" * 1000 + ".e30.c2lnbmF0dXJl"
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name}}
+    body = json.dumps(call).encode()
+    with traced() as service:
+        service.check(bearing(mint({"aud": CALCULATOR}), target="/calculator/mcp", body=body))
+        assert service.span.attributes
+        assert service.span.attributes["extauthz.tool"] == "danger_ [token]"
+
+
 @pytest.mark.parametrize(
     ("traceparent", "trace"),
     [
