@@ -11,7 +11,6 @@ from collections.abc import Iterator
 import pytest
 
 from extauthz.adapters.envoy import to_request
-from extauthz.core.challenge import status_of
 from extauthz.core.model import Allow, Answer, Deny, Reason, Request
 from extauthz.core.policy import IDENTITY_HEADERS
 from tests.adapters.door_cases import CASES, METADATA, POLICY, Want
@@ -26,6 +25,7 @@ from tests.adapters.doors import (
     reason_in,
 )
 from tests.e2e.rawhttp import Response
+from tests.refusals import STATUSES
 
 GRPC_CODES = {200: 7, 204: 7, 307: 7, 404: 5, 400: 3, 401: 16, 403: 7, 503: 14}
 
@@ -109,7 +109,7 @@ def test_the_grpc_door(doors: Doors, case: tuple[Asked, Want], raw: bool):
     assert reply.WhichOneof("http_response") == "denied_response"
     if isinstance(want, Reason):
         assert (about["reason"], reason_in(denied.body)) == (want.value, want.value)
-        assert denied.status.code == status_of(want)
+        assert denied.status.code == STATUSES[want]
         _is_a_refusal(want, denied.status.code, headers)
     else:
         assert denied.status.code == want
@@ -131,7 +131,7 @@ def test_nginx(doors: Doors, case: tuple[Asked, Want]):
     assert isinstance(want, Reason)
     status = int(answer.get("x-extauthz-status") or 0)
     body = answer.get("x-extauthz-body") or ""
-    assert (status, reason_in(body)) == (status_of(want), want.value)
+    assert (status, reason_in(body)) == (STATUSES[want], want.value)
     assert body.isascii()
     assert len(body) <= 1024
     assert body.encode() == answer.body
@@ -179,7 +179,7 @@ def _is_a_plain_verdict(answer: Response, want: Want) -> None:
     if _allowed(want, answer):
         return
     assert isinstance(want, Reason)
-    assert (answer.status, reason_in(answer.body)) == (status_of(want), want.value)
+    assert (answer.status, reason_in(answer.body)) == (STATUSES[want], want.value)
     assert answer.get("x-extauthz-body") is None
     _is_a_refusal(want, answer.status, dict(answer.headers))
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlsplit, urlunsplit
+from urllib.parse import quote_plus
 
 import httpx
 
 from extauthz.config.urls import is_plain_http, split_url, url_host
 from extauthz.core.hosts import is_loopback
+from extauthz.keys import metadata_urls
 
 TIMEOUT = 15.0
 """Seconds for discovery and token request together."""
@@ -138,7 +139,7 @@ class _Exchange:
 def _discover(issuer: str, exchange: _Exchange) -> Mapping[str, object]:
     """The metadata of ``issuer``: the first that names it, byte for byte (RFC 8414, 3.3)."""
     found = []
-    for url in metadata_urls(issuer):
+    for url in client_metadata_urls(issuer):
         status, body = exchange.send("GET", url)
         metadata = _json_object(body) if status == 200 else None
         if metadata is not None and metadata.get("issuer") == issuer:
@@ -153,16 +154,10 @@ def _discover(issuer: str, exchange: _Exchange) -> Mapping[str, object]:
     raise TokenError("no metadata of this issuer:\n  " + "\n  ".join(found))
 
 
-def metadata_urls(issuer: str) -> tuple[str, ...]:
+def client_metadata_urls(issuer: str) -> tuple[str, ...]:
     """Where metadata may be, in the order in which MCP clients look."""
-    parts = urlsplit(issuer)
-    path = parts.path.rstrip("/")
-    paths = (
-        f"/.well-known/oauth-authorization-server{path}",
-        f"/.well-known/openid-configuration{path}",
-        f"{path}/.well-known/openid-configuration",
-    )
-    return tuple(dict.fromkeys(urlunsplit((parts.scheme, parts.netloc, p, "", "")) for p in paths))
+    (oauth, *_), oidc = metadata_urls(issuer, "oauth"), metadata_urls(issuer, "oidc")
+    return (oauth, *reversed(oidc))
 
 
 def _grant(

@@ -145,11 +145,6 @@ _SHAPES: Final[dict[Reason, _Shape]] = {
 }
 
 
-def status_of(reason: Reason) -> int:
-    """The HTTP status that a reason is answered with."""
-    return _SHAPES[reason].status
-
-
 def scope_text(scopes: Iterable[str]) -> str:
     """Scopes as one ``scope`` value (RFC 6750 section 3)."""
     return " ".join(scopes)

@@ -14,15 +14,14 @@ from typing import Any
 
 import pytest
 
-from extauthz.core.challenge import status_of
 from extauthz.core.identity import folded
-from extauthz.core.model import Reason
 from tests.attacks import doors
 from tests.attacks.doors import UNREADABLE, Door, Outcome, can_carry
 from tests.attacks.http_requests import SPOOF
 from tests.attacks.rows import ROWS
 from tests.attacks.table import ALLOW, ANSWER, Case, Row, Stage
 from tests.attacks.world import World
+from tests.refusals import STATUSES
 
 STAGE = Stage()
 WAYS = ("engine", "grpc", "grpc-joined", "nginx", "forward", "envoy-http")
@@ -75,7 +74,7 @@ def differences(outcome: Outcome, expected: frozenset[str]) -> list[str]:
         return [f"{outcome.verdict}, expected {' or '.join(sorted(expected))}"]
     if outcome.verdict in (ALLOW, ANSWER):
         return []
-    wanted = status_of(Reason(outcome.verdict))
+    wanted = STATUSES[outcome.verdict]
     return [] if outcome.status == wanted else [f"status {outcome.status}, expected {wanted}"]
 
 

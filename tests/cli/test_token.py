@@ -17,7 +17,13 @@ import trustme
 
 from extauthz.cli import main
 from extauthz.cli.token_cache import EXPIRY_MARGIN, CachedToken, cache_directory, read, write
-from extauthz.cli.token_request import TokenError, TokenQuestion, Way, metadata_urls, request_token
+from extauthz.cli.token_request import (
+    TokenError,
+    TokenQuestion,
+    Way,
+    client_metadata_urls,
+    request_token,
+)
 from extauthz.demo.issuer import Fault, Form, Issuer
 
 RESOURCE = "https://mcp.example.com/calculator/mcp"
@@ -373,12 +379,12 @@ def test_a_lifetime_may_be_a_number_or_its_digits(
 
 
 def test_metadata_is_looked_for_where_mcp_clients_look() -> None:
-    assert metadata_urls("https://as.example/tenant1") == (
+    assert client_metadata_urls("https://as.example/tenant1") == (
         "https://as.example/.well-known/oauth-authorization-server/tenant1",
         "https://as.example/.well-known/openid-configuration/tenant1",
         "https://as.example/tenant1/.well-known/openid-configuration",
     )
-    assert metadata_urls("https://as.example/") == (
+    assert client_metadata_urls("https://as.example/") == (
         "https://as.example/.well-known/oauth-authorization-server",
         "https://as.example/.well-known/openid-configuration",
     )

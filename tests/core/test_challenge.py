@@ -8,6 +8,7 @@ import pytest
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
+from tests.refusals import STATUSES
 
 SERVER = Server(
     name="calc", resource="https://h/calc/mcp", hosts=(), paths=(), issuers=(), audiences=None,
@@ -15,22 +16,13 @@ SERVER = Server(
 )  # fmt: skip
 URL = "https://h/.well-known/oauth-protected-resource/calc/mcp"
 
-TABLE = {
-    401: "missing_token malformed_token token_too_large unsupported_algorithm unknown_issuer "
-    "unknown_key bad_signature wrong_token_type wrong_audience token_expired "
-    "token_not_yet_valid missing_claim revoked binding_mismatch",
-    403: "insufficient_scope denied_by_rule unverified_call bad_origin no_matching_server "
-    "untrusted_proxy",
-    400: "malformed_request ambiguous_path batch_refused source_mismatch",
-    503: "keys_unavailable",
-}
 CODES = {
     401: "TOKEN_VALIDATION_ERROR",
     403: "INSUFFICIENT_PERMISSIONS",
     400: "INVALID_REQUEST",
     503: "JWKS_ERROR",
 }
-ROWS = [(status, reason) for status, reasons in TABLE.items() for reason in reasons.split()]
+ROWS = [(status, reason) for reason, status in STATUSES.items()]
 
 
 def _request(method="POST", **headers):

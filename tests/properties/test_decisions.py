@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extauthz.core.challenge import status_of
 from extauthz.core.engine import Engine
 from extauthz.core.identity import folded
 from extauthz.core.keyset import parse_key_set
@@ -24,6 +23,7 @@ from extauthz.core.token_cache import claims_in_use
 from extauthz.core.verified import VerifiedToken
 from tests.policies import asking, engine_for_tests, key_sets, policy_for_tests
 from tests.properties.requests import requests
+from tests.refusals import STATUSES
 from tests.tokens import ISSUER, NOW, jwks, mint, signer
 
 ENGINE = engine_for_tests()
@@ -38,7 +38,7 @@ def test_any_request_gets_an_answer_that_can_be_sent(request: Request) -> None:
     decision = ENGINE.decide(request, KEYS, now=NOW, missing_key=Reason.UNKNOWN_KEY)
     assert isinstance(decision, Allow | Deny | Answer)
     if isinstance(decision, Deny):
-        assert decision.status == status_of(decision.reason)
+        assert decision.status == STATUSES[decision.reason]
         assert json.loads(decision.body)
     headers = decision.client_headers if isinstance(decision, Allow) else decision.headers
     for name, _ in headers:
