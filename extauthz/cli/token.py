@@ -115,7 +115,8 @@ def _token(question: TokenQuestion, secret: str, way: Way, *, fresh: bool) -> st
 def _secret(name: str) -> str:
     """The content of a file without the line ends behind it."""
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        given = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        text = given.decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise TokenError(f"cannot read the client secret from {name}: {reason}") from error

@@ -5,12 +5,11 @@ Bounded: one deadline for all of it, no redirects, a cap on every answer.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
@@ -20,6 +19,7 @@ import httpx
 from extauthz.config.urls import is_plain_http, split_url, url_host
 from extauthz.core.hosts import is_loopback
 from extauthz.keys import metadata_urls
+from extauthz.keys.apart import apart
 
 TIMEOUT = 15.0
 """Seconds for discovery and token request together."""
@@ -76,63 +76,76 @@ class Way:
     egress_proxy: str | None = None
 
 
-def request_token(
-    question: TokenQuestion,
-    secret: str,
-    way: Way = Way(),
-    *,
-    clock: Callable[[], float] = time.monotonic,
+def request_token(question: TokenQuestion, secret: str, way: Way = Way()) -> GrantedToken:
+    """Ask the issuer for a token. Raises `TokenError` when there is none to be had.
+
+    Not from within an event loop.
+    """
+    exchange = _Exchange(question.issuer)
+    try:
+        return asyncio.run(_in_time(question, secret, way, exchange))
+    except TimeoutError:
+        raise TokenError(f"{exchange.url}: no whole answer within {TIMEOUT:g} s") from None
+
+
+async def _in_time(
+    question: TokenQuestion, secret: str, way: Way, exchange: _Exchange
 ) -> GrantedToken:
-    """Ask the issuer for a token. Raises `TokenError` when there is none to be had."""
+    async with asyncio.timeout(TIMEOUT):
+        # A name server may hang too, or an issuer send a little at a time.
+        return await apart(_requested, question, secret, way, exchange)
+
+
+def _requested(question: TokenQuestion, secret: str, way: Way, exchange: _Exchange) -> GrantedToken:
+    with _client(question.issuer, way) as exchange.client:
+        metadata = _discover(question.issuer, exchange)
+        return _grant(question, secret, metadata, exchange)
+
+
+def _client(issuer: str, way: Way) -> httpx.Client:
     ca_file = way.ca_file
     try:
         verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
     except (OSError, ssl.SSLError) as error:
         raise TokenError(f"cannot read certificates from {ca_file}: {error}") from error
-    with httpx.Client(
-        verify=verify,
-        proxy=way.egress_proxy,
-        follow_redirects=False,
-        trust_env=not is_loopback(url_host(question.issuer) or ""),
-        # What is not compressed cannot be a bomb.
-        headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-    ) as client:
-        exchange = _Exchange(client, clock() + TIMEOUT, clock)
-        metadata = _discover(question.issuer, exchange)
-        return _grant(question, secret, metadata, exchange)
+    try:
+        return httpx.Client(
+            verify=verify,
+            proxy=way.egress_proxy,
+            follow_redirects=False,
+            trust_env=not is_loopback(url_host(issuer) or ""),
+            timeout=TIMEOUT,
+            # What is not compressed cannot be a bomb.
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+        )
+    except (ImportError, ValueError, httpx.InvalidURL):
+        # Not told as it is: it may name a password.
+        raise TokenError(
+            "a proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used; "
+            "expected http://host:port, or the issuer's host in NO_PROXY"
+        ) from None
 
 
-@dataclass(frozen=True, slots=True)
 class _Exchange:
-    """Requests that share one deadline, a reading of ``clock``."""
+    """Requests of one client. ``url`` is the last that was asked."""
 
-    client: httpx.Client
-    deadline: float
-    clock: Callable[[], float]
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client: httpx.Client
 
     def send(self, method: str, url: str, **parts: Any) -> tuple[int, bytes]:
-        """Status and body. Raises `TokenError` when there is no whole answer in time."""
-        body = b""
-        with self._explained(url):
-            left = self.deadline - self.clock()
-            if left <= 0:
-                raise TokenError(f"{url}: no answer within {TIMEOUT:.0f} s")
-            with self.client.stream(method, url, timeout=left, **parts) as answer:
+        """Status and body. Raises `TokenError` when there is no whole answer."""
+        self.url, body = url, b""
+        try:
+            with self.client.stream(method, url, **parts) as answer:
                 for chunk in answer.iter_raw():
                     body += chunk
                     if len(body) > MAX_BYTES:
                         raise TokenError(f"{url}: the answer is longer than {MAX_BYTES} bytes")
-                    if self.clock() > self.deadline:
-                        raise TokenError(f"{url}: no whole answer within {TIMEOUT:.0f} s")
                 return answer.status_code, body
-
-    @contextmanager
-    def _explained(self, url: str) -> Iterator[None]:
-        try:
-            yield
-        except httpx.TimeoutException as error:
-            raise TokenError(f"{url}: no answer within {TIMEOUT:.0f} s") from error
-        except httpx.HTTPError as error:
+        except httpx.TimeoutException:
+            raise TimeoutError from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise TokenError(f"{url}: {str(error) or type(error).__name__}") from error
 
 

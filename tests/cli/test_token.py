@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
+import os
+import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -308,12 +314,90 @@ def test_an_issuer_that_is_down_is_named(
     assert f"{issuer.origin}/.well-known/" in capsys.readouterr().err
 
 
-def test_a_slow_issuer_is_given_up_at_the_deadline(issuer: Issuer) -> None:
-    """The clock jumps by ten seconds at each look, so the second request has none left."""
-    looks = iter(range(0, 1000, 10))
-    question = TokenQuestion(issuer=issuer.url, client_id="script")
-    with pytest.raises(TokenError, match="within 15 s"):
-        request_token(question, SECRET, clock=lambda: float(next(looks)))
+@contextmanager
+def trickling(*, whole: int = 0) -> Iterator[str]:
+    """The URL of an issuer that sends one line of a head after another, for as long as it may.
+
+    The first ``whole`` questions it answers at once, with its metadata.
+    """
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        metadata = json.dumps({"issuer": url, "token_endpoint": f"{url}/token"})
+
+        def serve() -> None:
+            answered = 0
+            while not ended.is_set():
+                connection, _ = server.accept()
+                with connection, suppress(OSError):
+                    while connection.recv(65536) and answered < whole:
+                        answered += 1
+                        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(metadata)}\r\n\r\n"
+                        connection.sendall((head + metadata).encode())
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                    while not ended.wait(0.02):
+                        connection.sendall(b"X: y\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield url
+        finally:
+            ended.set()
+            with suppress(OSError):
+                socket.create_connection(server.getsockname()).close()
+            thread.join(10)
+
+
+@pytest.mark.parametrize(("whole", "where"), [(0, "/.well-known/"), (1, "/token")])
+def test_the_whole_exchange_has_one_deadline_however_an_issuer_trickles(
+    monkeypatch: pytest.MonkeyPatch, whole: int, where: str
+) -> None:
+    monkeypatch.setattr("extauthz.cli.token_request.TIMEOUT", 0.4)
+    with trickling(whole=whole) as url:
+        started = time.monotonic()
+        with pytest.raises(TokenError, match=rf"^{url}{where}.* within 0.4 s"):
+            request_token(TokenQuestion(issuer=url, client_id="script"), SECRET)
+        assert 0.4 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "proxy", ["socks5://user:canary@127.0.0.1:1", "ftp://canary", "http://canary:port"]
+)
+def test_a_proxy_of_the_environment_that_is_of_no_use_is_named_by_its_variables(
+    proxy: str, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    given = ["--client-id", "script", "--client-secret-file", str(secret)]
+    assert main(["token", "--issuer", "https://idp.example.com", *given]) == 1
+    said = capsys.readouterr()
+    assert "HTTPS_PROXY" in said.err
+    assert "expected http://host:port" in said.err
+    assert "canary" not in said.err
+    assert not said.out
+
+
+def test_a_secret_on_standard_input_is_utf_8_text(token: Run, tmp_path: Path) -> None:
+    """In a process of its own, whose input is no text."""
+    given = ["--issuer", "https://idp.example.com", "--client-id", "a", "--client-secret-file", "-"]
+    done = subprocess.run(
+        [sys.executable, "-m", "extauthz", "token", *given],
+        input=b"\xff\xfe", capture_output=True, check=False, cwd=tmp_path, timeout=60,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:surrogateescape"},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        b"extauthz token: cannot read the client secret from -: it is not UTF-8 text"
+    ]
+
+
+def test_the_secret_may_come_by_standard_input(token: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = io.TextIOWrapper(io.BytesIO((SECRET + "\n").encode()), encoding="ascii")
+    monkeypatch.setattr("sys.stdin", given)
+    assert token("--client-secret-file", "-") == 0
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
