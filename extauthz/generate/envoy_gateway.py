@@ -86,7 +86,13 @@ def _early(plan: Plan, namespace: str) -> Manifest:
             "host": {"stripTrailingHostDot": True},
             "earlyRequestHeaders": {"removeOnMatch": strip},
         },
-        "timeout": {"http": {"requestHeadersReceivedTimeout": "10s", "streamIdleTimeout": "0s"}},
+        "timeout": {
+            "http": {
+                "requestHeadersReceivedTimeout": "10s",
+                "requestReceivedTimeout": "30s",
+                "streamIdleTimeout": "0s",
+            }
+        },
     }
     notes = (
         "A client's own identity headers and look-alikes are gone before any filter runs, and so",

@@ -55,7 +55,13 @@ def write_traefik(plan: Plan) -> Artefact:
         pair: Node = {"certFile": plan.tls.cert_file, "keyFile": plan.tls.key_file}
         dynamic["tls"] = {"certificates": [pair]}
     static: Node = {
-        "entryPoints": {ENTRY: {"address": _listen(plan.listen)}},
+        "entryPoints": {
+            ENTRY: {
+                "address": _listen(plan.listen),
+                # For all of a request; its answer may last.
+                "transport": {"respondingTimeouts": {"readTimeout": "30s"}},
+            }
+        },
         "providers": {"file": {"filename": "dynamic.yml", "watch": True}},
         # Its paths have their queries, in which a careless client may put a token.
         "accessLog": {"format": "json", "fields": {"names": {"RequestPath": "drop"}}},

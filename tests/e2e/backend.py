@@ -1,6 +1,6 @@
 """An MCP server's stand-in that tells exactly what reached it, and can stream events.
 
-``GET …/events`` opens a Server-Sent Events stream; ``publish`` writes to every open one.
+GET or POST ``…/events`` opens a stream of Server-Sent Events; ``publish`` writes to every open one.
 Any other request is answered with ``{"backend": …, "request_line": …, "headers": [[…]],
 "body": …}``. ``answer_headers`` are added to every answer.
 """
@@ -68,15 +68,17 @@ class Backend:
         self.received.append(Received(request_line, headers, body, trailers))
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.answer_headers)
         method, path = request_line.split(" ")[:2]
-        if method == "GET" and path.endswith("/events"):
+        if method in ("GET", "POST") and path.endswith("/events"):
             writer.write(
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
                 b"transfer-encoding: chunked\r\n\r\n" + _chunk(b"data: open\n\n")
             )
             await writer.drain()
             self._streams.append(writer)
-            await reader.read()
-            self._streams.remove(writer)
+            try:
+                await reader.read()
+            finally:
+                self._streams.remove(writer)
             return False
         seen = {"backend": self.name, "request_line": request_line, "headers": headers}
         answer = json.dumps({**seen, "body": body.decode("latin-1")}).encode()

@@ -35,7 +35,7 @@ NEW_CADDY = "new-caddy"
 
 def caddy_with_http2(_: str, text: str) -> str:
     """The edit for a Caddy that speaks HTTP/2 without TLS; other proxies' files it leaves alone."""
-    return text.replace("\tadmin off\n", "\tadmin off\n\tservers {\n\t\tprotocols h1 h2c\n\t}\n")
+    return text.replace("\tservers {\n", "\tservers {\n\t\tprotocols h1 h2c\n")
 
 
 def commands(proxy: str, main: Path) -> list[str | Path]:
@@ -124,7 +124,8 @@ def generated(
     artefact = generate(kind, load(str(file), environ={}, read=read_file), choices or Choices())
     if proxy == "envoy-gateway":
         main = folder / "envoy.json"
-        main.write_text(json.dumps(translated(artefact, folder)))
+        text = json.dumps(translated(artefact, folder))
+        main.write_text(text if edit is None else edit(main.name, text))
         log = folder / f"{proxy}.log"
         with program(commands("envoy", main), log, lambda: accepts(port)):
             yield Edge(name or proxy, port, log)

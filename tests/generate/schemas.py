@@ -172,7 +172,11 @@ KINDS: dict[str, Schema] = {
                 earlyRequestHeaders=closed(removeOnMatch=several(STRING_MATCH)),
             ),
             timeout=closed(
-                http=closed(requestHeadersReceivedTimeout=DURATION, streamIdleTimeout=DURATION)
+                http=closed(
+                    requestHeadersReceivedTimeout=DURATION,
+                    requestReceivedTimeout=DURATION,
+                    streamIdleTimeout=DURATION,
+                )
             ),
         ),
     ),
@@ -308,7 +312,13 @@ TRAEFIK_DYNAMIC = closed(
 
 TRAEFIK_STATIC = closed(
     "entryPoints providers accessLog",
-    entryPoints=by_name(closed("address", address=TEXT)),
+    entryPoints=by_name(
+        closed(
+            "address transport",
+            address=TEXT,
+            transport=closed(respondingTimeouts=closed(readTimeout=DURATION)),
+        )
+    ),
     providers=closed(file=closed("filename", filename=TEXT, watch=FLAG)),
     accessLog=closed("format", format=TEXT, fields=closed(names=by_name(TEXT))),
 )

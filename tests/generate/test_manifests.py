@@ -91,9 +91,11 @@ def test_envoy_gateway_does_to_every_request_what_the_shipped_envoy_file_does() 
     removed = spec["headers"]["earlyRequestHeaders"]["removeOnMatch"]
     assert {"type": "Prefix", "value": "x-envoy-"} in removed
     assert spec["timeout"]["http"]["requestHeadersReceivedTimeout"] == "10s"
+    assert spec["timeout"]["http"]["requestReceivedTimeout"] == "30s"
     shipped = (REPOSITORY / "envoy" / "envoy.yaml").read_text()
     assert "key_matcher: {prefix: x-envoy-}" in shipped
     assert "request_headers_timeout: 10s" in shipped
+    assert "request_timeout: 30s" in shipped
 
 
 @pytest.mark.parametrize(
