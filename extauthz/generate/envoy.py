@@ -122,6 +122,7 @@ allowed_headers:
   - {{exact: access-control-request-method}}
   - {{exact: content-encoding}}
   - {{exact: content-type}}
+  - {{exact: x-request-id}}
   - {{prefix: mcp-}}
   {{{{lookalikes}}}}
 """

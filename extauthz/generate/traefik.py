@@ -33,7 +33,10 @@ _ASKED_WITH = [
 ]
 # No request of an MCP client needs it, and with `Connection: x-auth-subject` a client could
 # have a header taken away again.
-_WITHOUT_CONNECTION: Node = {"headers": {"customRequestHeaders": {"Connection": ""}}}
+# Traefik makes no id of a request: a client's own would be taken for one.
+_WITHOUT_ITS_OWN: Node = {
+    "headers": {"customRequestHeaders": {"Connection": "", "X-Request-Id": ""}}
+}
 _WITHOUT_TOKEN: Node = {"headers": {"customRequestHeaders": {"Authorization": ""}}}
 
 
@@ -201,7 +204,7 @@ def _middlewares(plan: Plan, door: Door, ids: Mapping[str, str]) -> Iterator[tup
         "authResponseHeadersRegex": f"(?i)^({'|'.join(patterns)})$",
     }
     yield "extauthz", {"forwardAuth": ask}
-    yield "without-connection", _WITHOUT_CONNECTION
+    yield "without-connection", _WITHOUT_ITS_OWN
     yield "without-token", _WITHOUT_TOKEN
     for site in plan.sites:
         yield f"{ids[site.name]}-cors", _cors(site)

@@ -9,7 +9,7 @@ local TIMEOUT_MS = 1000
 local IDENTITY = { {{identity}} }
 local ASKED_WITH = {
   "accept", "access-control-request-method", "authorization", "dpop", "mcp-method", "mcp-name",
-  "mcp-protocol-version", "origin",
+  "mcp-protocol-version", "origin", "x-request-id",
 }
 local TOLD = {
   "access-control-allow-origin", "access-control-expose-headers", "cache-control", "content-type",
