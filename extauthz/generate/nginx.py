@@ -166,16 +166,17 @@ def _server(plan: Plan, host: VirtualHost, ids: Mapping[str, str]) -> str:
     if host.is_default and not only:
         words.append("default_server")
     names = "" if host.is_default else f"server_name {' '.join(map(token, host.hosts))};"
+    locations = (_location(plan, route, ids) for route in host.whatever_the_port())
     return fill(
         _SERVER,
         listen=" ".join(words),
         server_name=names,
         tls=tls,
-        locations="\n".join(_location(route, ids) for route in host.whatever_the_port()).rstrip(),
+        locations="\n".join(locations).rstrip(),
     )
 
 
-def _location(route: Route, ids: Mapping[str, str]) -> str:
+def _location(plan: Plan, route: Route, ids: Mapping[str, str]) -> str:
     site = route.site
     upstream = site.upstream
     tls = ""
@@ -185,7 +186,10 @@ def _location(route: Route, ids: Mapping[str, str]) -> str:
         _LOCATION,
         pattern=below(route.path),
         server=token(site.name),
-        extra="\n".join(_extra(name) for name in site.extra_headers),
+        extra="\n".join(
+            _extra(name) if name in site.extra_headers else f'proxy_set_header {name.title()} "";'
+            for name in plan.extra_headers
+        ),
         token='proxy_set_header Authorization "";' if site.withholds_token else "",
         tls=tls,
         upstream=f"{'https' if upstream.tls else 'http'}://{ids[site.name]}",

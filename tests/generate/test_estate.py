@@ -291,3 +291,16 @@ def test_extra_headers_say_what_the_claims_say(estate: Estate, spelling: str) ->
         assert [v for name, v in folded if name == "x-user-email"] == ["alice@example.com"]
         assert "tenant" not in dict(folded)
         assert ("x-other", "kept") in folded
+
+
+@pytest.mark.parametrize("server", ["outer", "keeping"])
+def test_extra_headers_of_one_server_are_no_clients_word_at_another(
+    estate: Estate, server: str
+) -> None:
+    path = SERVERS[server][1][0]
+    sent = [("X-User-Email", "spoof"), ("Tenant", "spoof"), ("X-Other", "kept")]
+    _, reached, received = estate.ask(f"mcp.example.com{path}", server, headers=sent)
+    assert reached == server
+    values = [value for _, value in received.headers]
+    assert "spoof" not in values
+    assert "kept" in values
