@@ -25,6 +25,7 @@ from .yaml_text import Node
 
 _GROUP = "gateway.envoyproxy.io"
 _API = f"{_GROUP}/v1alpha1"
+_FAILS_CLOSED: Mapping[str, Node] = {"failOpen": False, "timeout": "1s", "statusOnError": 503}
 
 
 class _Backend(NamedTuple):
@@ -41,6 +42,7 @@ def write_envoy_gateway(plan: Plan, namespace: str) -> Artefact:
     grpc, http = writer.extauthz(door), writer.extauthz(plan.http())
     backends = {site.name: _backend(site, ids[site.name], writer) for site in plan.sites}
     manifests = [writer.gateway("eg"), _early(plan, namespace), _no_upgrade(namespace)]
+    manifests.append(_default_policy(grpc, writer))
     notes = writer.placeholder_notes()
     targets: dict[str, list[Node]] = {}
     for match in writer.matches():
@@ -72,6 +74,10 @@ def write_envoy_gateway(plan: Plan, namespace: str) -> Artefact:
     return Artefact((File("envoy-gateway.yaml", text),), text, warnings)
 
 
+def _gateway() -> list[Node]:
+    return [{"group": API, "kind": "Gateway", "name": GATEWAY}]
+
+
 def _early(plan: Plan, namespace: str) -> Manifest:
     """What happens to every request before anything else runs."""
     strip: list[Node] = [
@@ -79,7 +85,7 @@ def _early(plan: Plan, namespace: str) -> Manifest:
     ]
     strip.append({"type": "Prefix", "value": "x-envoy-"})
     spec: Mapping[str, Node] = {
-        "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
+        "targetRefs": _gateway(),
         "path": {"escapedSlashesAction": "RejectRequest"},
         "headers": {
             "withUnderscoresAction": "DropHeader",
@@ -103,12 +109,20 @@ def _early(plan: Plan, namespace: str) -> Manifest:
 
 def _no_upgrade(namespace: str) -> Manifest:
     """Routes let WebSockets through by default; a list without them has to name something."""
-    spec: Mapping[str, Node] = {
-        "targetRefs": [{"group": API, "kind": "Gateway", "name": GATEWAY}],
-        "httpUpgrade": [{"type": "none"}],
-    }
+    spec: Mapping[str, Node] = {"targetRefs": _gateway(), "httpUpgrade": [{"type": "none"}]}
     notes = ("No request becomes a WebSocket, in which nobody would judge the calls.",)
     return manifest(_API, "BackendTrafficPolicy", GATEWAY, namespace, spec, *notes)
+
+
+def _default_policy(service: Service, writer: GatewayWriter) -> Manifest:
+    """That extauthz is asked where no server's policy says how: about routes of others too."""
+    ask: Node = {**_FAILS_CLOSED, "grpc": {"backendRefs": [writer.reference(service)]}}
+    spec: Mapping[str, Node] = {"targetRefs": _gateway(), "extAuth": ask}
+    notes = (
+        "For every route of the Gateway that has no policy of its own: documents, and what others",
+        "may add, which extauthz refuses where it knows no server there.",
+    )
+    return manifest(_API, "SecurityPolicy", GATEWAY, writer.namespace, spec, *notes)
 
 
 def _policy(
@@ -116,12 +130,7 @@ def _policy(
 ) -> Manifest:
     """How extauthz is asked about one server: by name, and closed when there is no answer."""
     named: Node = {"name": "mcp_server", "type": "Value", "value": site.name}
-    ask: dict[str, Node] = {
-        "failOpen": False,
-        "timeout": "1s",
-        "statusOnError": 503,
-        "contextExtensions": [named],
-    }
+    ask: dict[str, Node] = {**_FAILS_CLOSED, "contextExtensions": [named]}
     notes = ["The default timeout is 10 s. A request may wait 250 ms for the keys of an issuer."]
     if site.server.has_call_rules:
         ask["bodyToExtAuth"] = {"maxRequestBytes": MAX_MESSAGE}

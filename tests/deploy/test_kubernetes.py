@@ -169,13 +169,16 @@ def test_envoy_gateway_refuses_what_it_cannot_check_and_checks_every_server() ->
         assert asking["failOpen"] is False
         assert asking["statusOnError"] == 503
         assert asking["timeout"] == "1s"
-        (extension,) = asking["contextExtensions"]
+    default, *of_servers = policies
+    assert [one["kind"] for one in default["spec"]["targetRefs"]] == ["Gateway"]
+    for policy in of_servers:
+        (extension,) = policy["spec"]["extAuth"]["contextExtensions"]
         assert extension == {
             "name": "mcp_server",
             "type": "Value",
             "value": policy["metadata"]["name"],
         }
-    checked = {policy["spec"]["targetRefs"][0]["name"] for policy in policies}
+    checked = {policy["spec"]["targetRefs"][0]["name"] for policy in of_servers}
     named = {one["metadata"]["name"] for one in found if one["kind"] == "HTTPRoute"}
     assert {one for one in named - checked if not one.startswith("extauthz-documents")} == set()
 

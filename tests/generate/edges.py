@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 
 from extauthz.config.load import load, read_file
+from extauthz.generate.artefacts import File
 from extauthz.generate.proxies import Choices, generate
 from tests.e2e.edges import Edge, Wiring
 from tests.e2e.processes import (
@@ -124,8 +126,10 @@ def generated(
     artefact = generate(kind, load(str(file), environ={}, read=read_file), choices or Choices())
     if proxy == "envoy-gateway":
         main = folder / "envoy.json"
-        text = json.dumps(translated(artefact, folder))
-        main.write_text(text if edit is None else edit(main.name, text))
+        if edit is not None:
+            files = tuple(File(each.name, edit(each.name, each.text)) for each in artefact.files)
+            artefact = replace(artefact, files=files)
+        main.write_text(json.dumps(translated(artefact, folder)))
         log = folder / f"{proxy}.log"
         with program(commands("envoy", main), log, lambda: accepts(port)):
             yield Edge(name or proxy, port, log)

@@ -147,7 +147,7 @@ KINDS: dict[str, Schema] = {
             "targetRefs extAuth",
             targetRefs=several(TARGET),
             extAuth=closed(
-                "failOpen timeout statusOnError grpc contextExtensions",
+                "failOpen timeout statusOnError grpc",
                 failOpen={"const": False},
                 timeout=DURATION,
                 statusOnError={"const": 503},

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from extauthz.generate.artefacts import Artefact, File
+from tests.e2e.conftest import config
 from tests.e2e.processes import REPOSITORY
+from tests.e2e.scene import Scene, attempt
 from tests.generate import checkers
+from tests.generate.edges import generated
 from tests.generate.envoy_gateway import NotTakenError, translated
 from tests.generate.test_manifests import ESTATE, written
 
@@ -49,3 +53,37 @@ def test_what_is_not_taken_is_told(right: str, wrong: str, tmp_path: Path) -> No
     assert right in text
     with pytest.raises(NotTakenError):
         translated(of(text.replace(right, wrong)), tmp_path)
+
+
+@pytest.mark.parametrize("host", ["mcp.example.com", "new.example.com"])
+def test_a_route_without_a_policy_of_its_own_is_asked_about(
+    scene: Scene, tmp_path: Path, host: str
+) -> None:
+    """Somebody adds a route to the Gateway, and nothing else."""
+    backend = {"name": "server-0", "port": scene.backends["notes"].port}
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "new", "namespace": "default"},
+        "spec": {
+            "parentRefs": [{"name": "mcp"}],
+            "hostnames": [host],
+            "rules": [
+                {
+                    "matches": [{"path": {"type": "PathPrefix", "value": "/new"}}],
+                    "backendRefs": [backend],
+                }
+            ],
+        },
+    }
+
+    def with_route(_: str, text: str) -> str:
+        return f"{text}---\n{json.dumps(route)}\n"
+
+    settings = config(scene.folder)
+    with generated("envoy-gateway", settings, scene.wiring(), tmp_path, edit=with_route) as edge:
+        for token in (None, scene.token()):
+            sent = attempt(scene, edge, token=token, host=host, target="/new/mcp")
+            assert sent.response.status == 403
+            assert "error" in sent.response.json()
+            assert not sent.reached

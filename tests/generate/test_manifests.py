@@ -59,6 +59,9 @@ def objects(artefact: Artefact) -> dict[tuple[str, str], dict[str, Any]]:
 def test_envoy_gateway_asks_about_every_server_by_its_name_and_fails_closed() -> None:
     found = objects(written("envoy-gateway", ESTATE))
     policies = {name: spec for (kind, name), spec in found.items() if kind == "SecurityPolicy"}
+    default = policies.pop("mcp/mcp")
+    assert [(one["kind"], one["name"]) for one in default["targetRefs"]] == [("Gateway", "mcp")]
+    assert "contextExtensions" not in default["extAuth"]
     routed: list[str] = []
     for name, spec in policies.items():
         (extension,) = spec["extAuth"]["contextExtensions"]
@@ -69,9 +72,9 @@ def test_envoy_gateway_asks_about_every_server_by_its_name_and_fails_closed() ->
         ]
         routed += [f"mcp/{target['name']}" for target in spec["targetRefs"]]
     routes = {name for kind, name in found if kind == "HTTPRoute"}
-    unasked = {name for name in routes if name.startswith("mcp/extauthz-documents")}
-    assert sorted(routed) == sorted(routes - unasked), "a route that nobody is asked about"
-    for name in unasked:
+    nobodys = {name for name in routes if name.startswith("mcp/extauthz-documents")}
+    assert sorted(routed) == sorted(routes - nobodys), "a route that is not asked about by name"
+    for name in nobodys:
         (rule,) = found["HTTPRoute", name]["rules"]
         assert rule["backendRefs"] == [{"name": "extauthz", "namespace": "auth", "port": 8080}]
 
@@ -83,7 +86,12 @@ def test_envoy_gateway_shows_the_body_where_there_are_rules_for_calls() -> None:
         for (kind, name), spec in found.items()
         if kind == "SecurityPolicy"
     }
-    assert shown == {"mcp/calculator": True, "mcp/notes": False, "mcp/a-b": False}
+    assert shown == {
+        "mcp/mcp": False,
+        "mcp/calculator": True,
+        "mcp/notes": False,
+        "mcp/a-b": False,
+    }
 
 
 def test_envoy_gateway_does_to_every_request_what_the_shipped_envoy_file_does() -> None:

@@ -20,7 +20,7 @@ EDGES = ["envoy", "envoy-http", "nginx", "caddy", NEW_CADDY, "haproxy", "traefik
 # The time that each file gives a request, and its head.
 _GIVEN = re.compile(
     r"""((?:request_(?:headers_)?timeout|read_(?:body|header)|client_(?:body|header)_timeout
-    |timeout\ http-request|readTimeout|"request(?:Headers)?Timeout"):?\ "?)(?:10|30)s""",
+    |timeout\ http-request|readTimeout|request(?:Headers)?ReceivedTimeout):?\ "?)(?:10|30)s""",
     re.VERBOSE,
 )
 
