@@ -193,3 +193,13 @@ def test_headers_that_the_server_would_not_check_are_not_believed(
     sent = call(scene, believing, DANGER, *UNCHECKED[lie])
     assert sent.response.status in (400, 403), sent.response
     assert not sent.reached
+
+
+@pytest.mark.parametrize(("name", "status"), [("envoy-mcp", 400), ("envoy-body", 413)])
+def test_what_envoy_itself_refuses_is_told_as_json(scene: Scene, name: str, status: int) -> None:
+    refused = call(scene, scene.edge(name), REWRITES["over the limit"]).response
+    assert (refused.status, refused.get("content-type")) == (status, "application/json")
+    assert set(refused.json()) == {"error", "details"}
+    ours = call(scene, scene.edge(name), SAFE, ("Authorization", "Bearer another")).response
+    assert ours.status == 400
+    assert set(ours.json()) == {"jsonrpc", "id", "error"}
