@@ -124,13 +124,20 @@ def test_a_condition_holds_for_an_equal_value_or_a_member(condition, holds):
 
 @pytest.mark.parametrize(
     ("one", "other", "equal"),
-    [([1], [1], True), ([1], [True], False), (["x", 0], ["x", False], False), ([1], [1, 1], False)],
+    [
+        ([1], [1], True),
+        ([1], [2], False),
+        ([1], [1, 1], False),
+        ([1], [True], False),
+        (["x", 0], ["x", False], False),
+    ],
 )
 def test_conditions_are_equal_where_they_hold_for_the_same_values(one, other, equal):
     of = [ClaimCondition("n", ("n",), tuple(values)) for values in (one, other)]
     assert (of[0] == of[1]) is equal
     assert not equal or hash(of[0]) == hash(of[1])
-    assert of[0] != ClaimCondition("m", ("m",), tuple(one))
+    for name, path in (("n", "m"), ("m", "n")):
+        assert of[0] != ClaimCondition(name, (path,), tuple(one))
     assert of[0] != "n"
 
 
