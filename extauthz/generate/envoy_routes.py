@@ -66,10 +66,14 @@ route:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How Envoy asks: over gRPC the route names the server, over HTTP nobody does."""
+    """How Envoy asks: over gRPC the route names the server, over HTTP nobody does.
+
+    ``for_some``: the MCP filter is there for the servers that have rules for calls.
+    """
 
     names_server: bool
     mcp_filter: bool
+    for_some: bool = False
 
 
 class RouteWriter:
@@ -111,8 +115,12 @@ class RouteWriter:
             yield _route(name, match, port, f"{action}\n{_NOT_THE_SERVERS}", "")
             return
         named = _NAMED.replace("{}", scalar(route.site.name))
+        passed = _PASS + named
+        if self._asking.for_some and not route.site.server.has_call_rules:
+            # Whatever comes is extauthz's to judge, so that whoever has no token is told.
+            yield _route(name, match, port, action, passed)
+            return
         if self._asking.mcp_filter:
-            passed = _PASS + named
             for number, (path, exact) in enumerate(route.site.public_paths(route.path), start=1):
                 public = f"path: {scalar(path)}" if exact else f"prefix: {scalar(path)}"
                 yield _route(f"{name}_public_{number}", public, port, action, passed)

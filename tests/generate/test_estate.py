@@ -130,6 +130,16 @@ def wiring(service: Service) -> Wiring:
     return Wiring(calculator=0, notes=0, grpc=service.grpc, http=service.http)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "POST", "PUT"])
+def test_whoever_has_no_token_is_told_so_however_odd_the_request(
+    estate: Estate, method: str
+) -> None:
+    """As ``curl`` asks, or a health check: no MCP client, and no message of MCP."""
+    told = estate.edge.send(method, "/a/mcp")
+    assert told.status == 401
+    assert (told.get("www-authenticate") or "").startswith("Bearer resource_metadata=")
+
+
 @pytest.mark.parametrize(
     ("url", "server"),
     [
