@@ -6,6 +6,7 @@ through functions passed in, so that it can be tried without a running service.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
@@ -61,7 +62,7 @@ class AdminApp:
         self,
         *,
         health: Callable[[], Health],
-        status: Callable[[], Status],
+        status: Callable[[], Awaitable[Status]],
         metrics: Callable[[str], Awaitable[tuple[str, bytes]]],
         explain: Callable[[Question], Awaitable[Explanation]],
     ) -> None:
@@ -112,7 +113,7 @@ class AdminApp:
             content_type, text = await self._metrics(headers.get("accept", ""))
             return _Reply(200, (("content-type", content_type),), text)
         if path == "/status":
-            return self._shown(headers)
+            return await self._shown(headers)
         if path == "/":
             return _Reply(307, (("location", "/status"),), b"")
         return _text(404, "not found; there are /healthz, /readyz, /metrics and /status")
@@ -132,12 +133,14 @@ class AdminApp:
             lines.append(f"[-] config: the changed file is not used: {first}{more}")
         return _text(code, "\n".join((*lines, verdict)))
 
-    def _shown(self, headers: Mapping[str, str]) -> _Reply:
-        status = self._status()
+    async def _shown(self, headers: Mapping[str, str]) -> _Reply:
+        status = await self._status()
         vary = (("vary", "accept"),)
+        # In a thread: a page of many servers is long.
         if _prefers_json(headers):
-            return _Reply(200, (*_JSON, *vary), _json(as_json(status)))
-        return _Reply(200, (*PAGE_HEADERS, *vary), status_page(status))
+            text = await asyncio.to_thread(lambda: _json(as_json(status)))
+            return _Reply(200, (*_JSON, *vary), text)
+        return _Reply(200, (*PAGE_HEADERS, *vary), await asyncio.to_thread(status_page, status))
 
     async def _explained(self, headers: Mapping[str, str], receive: Receive) -> _Reply:
         if not _of_own_page(headers):

@@ -69,20 +69,22 @@ class View:
             ),
         )
 
-    def status(self) -> Status:
+    async def status(self) -> Status:
         """Everything that the status page shows."""
         service = self._service
         engine = service.authorizer.engine
         entries, hits, misses = service.cache_totals()
-        traffic = traffic_by_server(
-            service.metrics.decisions, service.observer.recent, time.monotonic()
-        )
+        counts = service.metrics.decisions.copied()
+        recent = service.observer.recent.copied(counts)
+        # Of many servers in a thread, since requests must not wait for it.
+        traffic = await asyncio.to_thread(traffic_by_server, counts, recent, time.monotonic())
+        servers = await asyncio.to_thread(server_statuses, engine.policy, traffic)
         return Status(
             version=extauthz.__version__,
             now_at=time.time(),
             started_at=service.started_at,
             health=self.health(),
-            servers=server_statuses(engine.policy, traffic),
+            servers=servers,
             elsewhere=traffic[""].outcomes if "" in traffic else (),
             cache=CacheStatus(
                 entries=entries,
@@ -100,7 +102,8 @@ class View:
         if self._exposition is None:
             # In a thread, since requests must not wait for the import.
             self._exposition = await asyncio.to_thread(_exposition, self._service.metrics)
-        return self._exposition(accept)
+        content_type, write = self._exposition.gathered(accept)
+        return content_type, await asyncio.to_thread(write)
 
     def token_cache(self) -> Mapping[str, int]:
         """How often a token was found remembered, and how often not."""

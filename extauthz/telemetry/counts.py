@@ -119,6 +119,12 @@ class DecisionCounts:
         self._count()
         return self._durations
 
+    def copied(self) -> DecisionCounts:
+        """How often each outcome had occurred by now; how long decisions took is left out."""
+        copy = DecisionCounts()
+        copy.replace(dict(self.by_key), {})
+        return copy
+
     def replace(
         self, by_key: dict[tuple[str, str, str, str], int], durations: dict[str, Histogram]
     ) -> None:

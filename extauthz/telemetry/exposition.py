@@ -7,7 +7,8 @@ scrape.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import (
@@ -31,10 +32,23 @@ class Exposition:
         self._registry = CollectorRegistry()
         register(metrics, self._registry)
 
-    def __call__(self, accept: str) -> tuple[str, bytes]:
-        """Content type and text, in the format that the header ``Accept`` prefers."""
+    def gathered(self, accept: str) -> tuple[str, Callable[[], bytes]]:
+        """Content type, and what writes the text, in the format that ``Accept`` prefers.
+
+        Writing takes a while where there are many servers, and may be left to another thread:
+        what is written is what there was when it was gathered.
+        """
         encode, content_type = choose_encoder(accept)
-        return content_type, encode(self._registry)
+        return content_type, partial(encode, _Gathered(tuple(self._registry.collect())))
+
+
+class _Gathered(Collector):
+    def __init__(self, families: tuple[Metric, ...]) -> None:
+        self._families = families
+
+    def collect(self) -> tuple[Metric, ...]:
+        """The same metrics each time."""
+        return self._families
 
 
 class _Ours(Collector):

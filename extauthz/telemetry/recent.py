@@ -26,6 +26,12 @@ class RecentDecisions:
         )
         self.next_minute = (minute + 1) * 60.0
 
+    def copied(self, counts: DecisionCounts) -> RecentDecisions:
+        """What is remembered now, beside a copy of the counts that another thread may read."""
+        copy = RecentDecisions(counts, 0.0)
+        copy._starts = self._starts.copy()
+        return copy
+
     def roll(self, now: float) -> None:
         """Note where the counters stand: to be called when ``next_minute`` is reached."""
         minute = _minute(now)

@@ -36,14 +36,18 @@ class Service:
 
     def __init__(self) -> None:
         self.health: Health = health()
-        self.status: Status = sample_status()
+        self.sample: Status = sample_status()
         self.exposition = Exposition(Metrics(version="1.2.3"))
         self.engine = Engine(policy_for_tests())
         self.questions: list[Question] = []
         self.fault: Exception | None = None
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:
-        return self.exposition(accept)
+        content_type, write = self.exposition.gathered(accept)
+        return content_type, write()
+
+    async def status(self) -> Status:
+        return self.sample
 
     async def explain(self, question: Question) -> Explanation:
         self.questions.append(question)
@@ -63,7 +67,7 @@ class Service:
     def app(self) -> AdminApp:
         return AdminApp(
             health=lambda: self.health,
-            status=lambda: self.status,
+            status=self.status,
             metrics=self.metrics,
             explain=self.explain,
         )
@@ -233,7 +237,7 @@ async def test_whoever_takes_the_json_for_a_page_finds_no_markup_in_it(
 ) -> None:
     hostile = "/</script><script>alert(1)</script>"
     one = refused(1, "missing_token", path=hostile, name=hostile)
-    service.status = replace(service.status, refusals=(one,))
+    service.sample = replace(service.sample, refusals=(one,))
     answer = await client.get("/status", headers={"accept": "application/json"})
     assert "<" not in answer.text
     assert answer.json()["refusals"][0]["path"] == hostile
@@ -474,7 +478,7 @@ async def test_a_fault_while_explaining_tells_its_kind_and_no_more(
 async def test_a_fault_of_the_status_is_answered_and_the_listener_lives(
     service: Service, client: httpx.AsyncClient
 ) -> None:
-    service.status = None  # type: ignore[assignment]
+    service.sample = None  # type: ignore[assignment]
     assert (await client.get("/status")).status_code == 500
     assert (await client.get("/healthz")).status_code == 200
 
@@ -483,13 +487,13 @@ async def test_no_page_shows_what_it_was_given_as_markup(
     service: Service, client: httpx.AsyncClient
 ) -> None:
     evil = "<script>alert(1)</script>\"'"
-    config = replace(service.status.health.config, source=evil, problems=(evil,), warnings=(evil,))
+    config = replace(service.sample.health.config, source=evil, problems=(evil,), warnings=(evil,))
     issuer = replace(
-        service.status.health.issuers[0], name=evil, jwks_uri=evil, last_error=evil, skipped=(evil,)
+        service.sample.health.issuers[0], name=evil, jwks_uri=evil, last_error=evil, skipped=(evil,)
     )
-    server = replace(service.status.servers[0], name=evil, scopes=(evil,), notes=(evil,))
-    everything = replace(service.status.health, config=config, issuers=(issuer,))
-    service.status = replace(service.status, health=everything, servers=(server,))
+    server = replace(service.sample.servers[0], name=evil, scopes=(evil,), notes=(evil,))
+    everything = replace(service.sample.health, config=config, issuers=(issuer,))
+    service.sample = replace(service.sample, health=everything, servers=(server,))
     page = (await client.get("/status")).text
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 9

@@ -67,3 +67,16 @@ def test_requests_after_a_long_silence_are_not_mixed_with_those_before() -> None
     story.at(10, times=9)
     story.at(86_400, times=2)
     assert story.recent.last(MINUTES, 86_401)[ALLOW] == 2
+
+
+def test_a_copy_stays_as_it_was() -> None:
+    """Another thread reads it while the next are counted."""
+    story = Story(0)
+    story.at(10, times=2)
+    story.at(130)
+    copy = story.recent.copied(story.counts.copied())
+    story.at(140, times=3)
+    story.at(200)
+    assert copy.last(5, 150)[ALLOW] == 3
+    assert [counter[ALLOW] for counter in copy.per_minute(150)][-3:] == [2, 0, 1]
+    assert story.recent.last(5, 200)[ALLOW] == 7
