@@ -88,6 +88,6 @@ def test_the_longest_message_is_a_mebibyte(
 ) -> None:
     """However small the buffers of a connection are."""
     long = SAFE[:-1] + b" " * (size - len(SAFE)) + b"}"
-    sent = call(scene, running(name, scene), long)
+    sent = call(scene, running(name, scene, name=f"{name}-written"), long)
     assert bool(sent.reached) == passes
     assert sent.response.status == 200 if passes else sent.response.status in (400, 413)
