@@ -11,6 +11,7 @@ from .recurring import FLEETING, MOST_FLEETING, LeftOut
 _END: Final = b"\r\n"
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _PLAIN: Final = re.compile(rb"[ -~]*")
+_OF_ENVOY: Final = b" /auth/envoy/"
 
 
 class HeadWords:
@@ -30,6 +31,11 @@ class HeadWords:
                 if _PLAIN.fullmatch(raw, at, end):
                     left_out.append((name, raw[at:end]))
                     raw = raw[:at] + raw[end:]
+        # Envoy writes the lines in another order each time. None that is told twice is remembered.
+        if raw.find(_OF_ENVOY, 0, raw.find(_END)) > 0 and raw.endswith(_END_OF_HEAD):
+            first, *lines = raw[: -len(_END_OF_HEAD)].split(_END)
+            lines.sort()
+            raw = _END.join((first, *lines))
         return raw, left_out
 
     def notice(self, question: bytes, names: Iterable[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any, cast
 
 import pytest
@@ -283,3 +284,36 @@ def test_at_most_so_many_lines_are_noticed():
     assert [words.notice(HEAD % lines, FLEETING) for _ in range(MOST_FLEETING + 2)] == (
         [True] * MOST_FLEETING + [False] * 2
     )
+
+
+ENVOYS = b"POST /auth/envoy/x HTTP/1.1\r\n%b\r\n"
+
+
+def test_envoys_lines_are_the_same_words_in_any_order():
+    words, lines = HeadWords(), [b"b: 1\r\n", b"a: 2\r\n", b"x-request-id: 3\r\n"]
+    words.notice(ENVOYS % b"".join(lines), ["x-request-id"])
+    in_order = (ENVOYS % b"a: 2\r\nb: 1\r\nx-request-id: \r\n").removesuffix(b"\r\n\r\n")
+    for some in permutations(lines):
+        assert of(words, ENVOYS % b"".join(some)) == in_order
+        assert left_out(words, ENVOYS % b"".join(some)) == {"x-request-id": "3"}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"POST /auth/forward HTTP/1.1\r\nb: 1\r\na: 2\r\n\r\n",
+        b"POST /auth/nginx HTTP/1.1\r\nb: /auth/envoy/\r\na: 2\r\n\r\n",
+        # No head by itself, or none that begins with its first line.
+        ENVOYS % b"b: 1\r\na: 2\r\n" + b"c",
+        b"\r\n" + ENVOYS % b"b: 1\r\na: 2\r\n",
+        b"b: 1\r\n" + ENVOYS % b"a: 2\r\n",
+    ],
+)
+def test_other_lines_stay_in_their_order(raw: bytes):
+    assert of(HeadWords(), raw) == raw
+
+
+def test_a_body_that_looks_like_a_line_makes_other_words():
+    head = ENVOYS % b"a: 1\r\nb: 2\r\n"
+    for other in (ENVOYS % b"a: 1\r\n" + b"b: 2\r\n\r\n", ENVOYS % b"b: 2\r\n" + b"a: 1\r\n\r\n"):
+        assert of(HeadWords(), other) != of(HeadWords(), head)
