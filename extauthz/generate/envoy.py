@@ -54,22 +54,6 @@ _MCP_FILTER = f"""\
     max_request_body_size: {MAX_MESSAGE}
 """
 
-_CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
-# Neither extauthz's answers nor the MCP servers' have such details.
-_TOLD_IN_JSON = f"""\
-# What Envoy itself refuses a message for is told as JSON.
-local_reply_config:
-  mappers:
-  - filter:
-      extension_filter:
-        name: envoy.access_loggers.extension_filters.cel
-        typed_config:
-          "@type": {_CEL}
-          expression: "response.code_details.matches('^(mcp_.*|request_payload_too_large)$')"
-    body_format_override:
-      json_format: {{error: "%LOCAL_REPLY_BODY%", details: "%RESPONSE_CODE_DETAILS%"}}
-"""
-
 # By default Envoy refuses a pattern of more than a few header names.
 _LARGER_PATTERNS = """\
 layered_runtime:
@@ -198,7 +182,6 @@ def _bootstrap(
         final_dot="strip_trailing_host_dot: true" if several else "",
         ignore_port="ignore_port_in_host_matching: true" if several else "",
         virtual_hosts=RouteWriter(ids, asking).virtual_hosts(plan.virtual_hosts),
-        refusals=_TOLD_IN_JSON if kind in ("mcp", "body") else "",
         mcp_filter=_MCP_FILTER if asking.mcp_filter else "",
         ask=ask,
         show=show,
