@@ -32,10 +32,9 @@ class HeadWords:
                     left_out.append((name, raw[at:end]))
                     raw = raw[:at] + raw[end:]
         # Envoy writes the lines in another order each time. None that is told twice is remembered.
-        if raw.find(_OF_ENVOY, 0, raw.find(_END)) > 0 and raw.endswith(_END_OF_HEAD):
-            first, *lines = raw[: -len(_END_OF_HEAD)].split(_END)
-            lines.sort()
-            raw = _END.join((first, *lines))
+        first, _, rest = raw.partition(_END)
+        if _OF_ENVOY in first and rest.endswith(_END_OF_HEAD):
+            raw = _END.join((first, *sorted(rest.removesuffix(_END_OF_HEAD).split(_END))))
         return raw, left_out
 
     def notice(self, question: bytes, names: Iterable[str]) -> bool:
