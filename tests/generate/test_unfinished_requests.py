@@ -14,7 +14,7 @@ from tests.e2e.test_calls import SAFE, call
 from tests.generate.conftest import running
 from tests.generate.edges import NEW_CADDY
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 EDGES = ["envoy", "envoy-http", "nginx", "caddy", NEW_CADDY, "haproxy", "traefik", "envoy-gateway"]
 # The time that each file gives a request, and its head.
