@@ -14,9 +14,9 @@ from extauthz.core.policy import IDENTITY_HEADERS
 
 from .artefacts import Artefact, CannotWrite, File
 from .audited import audited_matches
+from .cautions import cautions
 from .filling import comment, fill, indented, template
 from .names import identifiers
-from .nginx import unseen_calls
 from .plan import DOCUMENT_PATHS, DOCUMENT_TREES, Door, Plan, Site
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+~\[\]-]+")
@@ -97,13 +97,7 @@ def write_caddy(plan: Plan) -> Artefact:
         cors="".join(fill(_CORS, id=_id(name), name=name) for name in _CORS_HEADERS),
         servers="\n".join(servers),
     )
-    warnings = (
-        *plan.warnings,
-        *plan.relative_files(),
-        *door.warnings(),
-        *plan.asked_as_a_stranger(),
-        *unseen_calls(plan),
-    )
+    warnings = (*door.warnings(), *cautions(plan))
     text = _with_tabs(text)
     return Artefact((File("Caddyfile", text),), text, warnings)
 

@@ -136,7 +136,8 @@ def write_envoy(plan: Plan, calls: Calls) -> Artefact:
     ask = _ASK_GRPC + (_BODY if calls != "none" else "")
     logged = [f'{fact}: "{_METADATA.format(fact)}"' for fact in _FACTS]
     filters = calls == "mcp"
-    asking = Asking(True, filters, for_some=filters and bool(plan.ruled_sites))
+    some = filters and bool(plan.ruled_sites)
+    asking = Asking(names_server=True, mcp_filter=filters, for_some=some)
     text = _bootstrap(plan, asking, calls, ask=ask, show="\n".join(show), logged=logged)
     name = "envoy.yaml" if calls == "none" else f"envoy-{calls}.yaml"
     return _artefact(text, plan, name, calls)
@@ -153,7 +154,7 @@ def write_envoy_http(plan: Plan) -> Artefact:
         ),
     )
     logged = [f'{fact}: "%REQ(X-AUTH-{name})%"' for fact, name in _LOGGED_OVER_HTTP.items()]
-    asking = Asking(False, mcp_filter=False)
+    asking = Asking(names_server=False, mcp_filter=False)
     text = _bootstrap(plan, asking, "http", ask=ask, show="", logged=logged)
     return _artefact(text, plan, "envoy-http.yaml", "http")
 

@@ -12,10 +12,10 @@ from extauthz.core.policy import IDENTITY_HEADERS
 
 from .artefacts import Artefact, CannotWrite, File
 from .audited import audited_matches
+from .cautions import cautions
 from .envoy_clusters import SYSTEM_CAS
 from .filling import comment, fill, template
 from .names import identifiers
-from .nginx import unseen_calls
 from .plan import Door, Plan, Site, Upstream
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+~\[\]-]+")
@@ -125,10 +125,7 @@ def _about(plan: Plan, door: Door) -> str:
 
 
 def _warnings(plan: Plan, door: Door) -> Iterator[str]:
-    yield from plan.warnings
-    yield from plan.relative_files()
-    yield from plan.asked_as_a_stranger()
-    yield from unseen_calls(plan)
+    yield from cautions(plan)
     if door.certificate:
         yield (
             "listen.http_tls.client_ca_file: HAProxy's HTTP client for Lua shows no client "

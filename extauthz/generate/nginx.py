@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from extauthz.config.addresses import Address
 
 from .artefacts import Artefact, CannotWrite, File
+from .cautions import cautions
 from .envoy_clusters import SYSTEM_CAS
 from .filling import comment, fill, indented, template
 from .names import identifiers
@@ -78,13 +79,7 @@ def write_nginx(plan: Plan) -> Artefact:
         File("extauthz-location.conf", template("extauthz-location.conf")),
         File("extauthz-answer.conf", template("extauthz-answer.conf")),
     )
-    warnings = (
-        *plan.warnings,
-        *plan.relative_files(),
-        *door.warnings(),
-        *plan.asked_as_a_stranger(),
-        *unseen_calls(plan),
-    )
+    warnings = (*door.warnings(), *cautions(plan))
     return Artefact(files, _alone(files), warnings)
 
 
@@ -100,17 +95,6 @@ def _authz_tls(door: Door) -> str:
         lines += "# PLACEHOLDER: extauthz demands a certificate; put nginx's own here.\n"
         lines += "# proxy_ssl_certificate ; proxy_ssl_certificate_key ;\n"
     return lines
-
-
-def unseen_calls(plan: Plan) -> Iterable[str]:
-    """Warnings for servers whose rules a proxy that shows no message cannot serve."""
-    for site in plan.ruled_sites:
-        if not site.server.header_versions:
-            yield (
-                f"server {site.name} has rules for calls, and this proxy cannot show which tool "
-                "is called: such a POST is refused or, with unverified_calls, judged without "
-                "rules; use Envoy, or header_versions where the MCP server compares headers"
-            )
 
 
 def _main(plan: Plan) -> str:

@@ -9,9 +9,9 @@ from extauthz.config.addresses import Address, TcpAddress
 from extauthz.core.policy import IDENTITY_HEADERS
 
 from .artefacts import Artefact, CannotWrite, File
+from .cautions import cautions
 from .filling import comment
 from .names import identifiers
-from .nginx import unseen_calls
 from .plan import DOCUMENT_PATHS, DOCUMENT_TREES, Door, Plan, Route, Site
 from .yaml_text import Node, block
 
@@ -71,13 +71,7 @@ def write_traefik(plan: Plan) -> Artefact:
     }
     main = _about(plan, door, ids) + block(dynamic)
     files = (File("dynamic.yml", main), File("traefik.yml", _about_static() + block(static)))
-    warnings = (
-        *plan.warnings,
-        *plan.relative_files(),
-        *door.warnings(),
-        *plan.asked_as_a_stranger(),
-        *unseen_calls(plan),
-    )
+    warnings = (*door.warnings(), *cautions(plan))
     return Artefact(files, main, warnings)
 
 

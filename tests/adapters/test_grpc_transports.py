@@ -306,13 +306,19 @@ async def test_a_check_that_comes_while_the_native_server_ends_is_refused():
         await stopping
 
 
-async def test_a_check_that_comes_in_the_same_breath_as_the_end_is_refused():
+def called_in_one_breath() -> tuple[Keys, NativeDoor, Client]:
+    """A door that was just sent a check which waits for a key, and has not turned to it yet."""
     keys = Keys()
     keys.hold = asyncio.Event()
     door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
     service: Any = door
     client = Client(service)
     assert client.send(called(client)) == []
+    return keys, door, client
+
+
+async def test_a_check_that_comes_in_the_same_breath_as_the_end_is_refused():
+    keys, door, client = called_in_one_breath()
     await door.stop(0)
     assert not keys.searched.is_set()
     (reply,) = (one.payload for one in client.heard() if one.kind == DATA)
@@ -360,12 +366,7 @@ def called(client: Client) -> bytes:
 
 
 async def test_a_call_that_is_given_up_in_the_same_breath_leaves_nothing_behind():
-    keys = Keys()
-    keys.hold = asyncio.Event()
-    door = NativeDoor(authorizer(POLICY, keys), ANYWHERE)
-    service: Any = door
-    client = Client(service)
-    assert client.send(called(client)) == []
+    keys, door, client = called_in_one_breath()
     assert len(door._waiting) == 1
     client.send(frame(RST_STREAM, 0, 1, bytes(4)))
     assert not door._waiting

@@ -10,6 +10,7 @@ import pytest
 
 from extauthz.core.model import Reason
 from extauthz.keys.refresher import MAX_UNKNOWN_KIDS
+from extauthz.keys.store import KeyStore
 
 from .desk import Desk, kids
 from .fake_time import settle
@@ -56,16 +57,21 @@ async def test_all_who_wait_share_one_refresh(desk: Desk) -> None:
     assert len(desk.issuer.asked) == 2
 
 
-@pytest.mark.requirement("R51")
-async def test_a_key_is_looked_for_again_after_an_answer_that_may_be_older_than_it(
-    desk: Desk,
-) -> None:
+async def rotated_during_a_fetch(desk: Desk) -> KeyStore:
     """A scheduled fetch is under way, and the issuer rotates after it has answered."""
     desk.issuer.publish("a")
     store = await desk.open()
     desk.issuer.hold()
     await desk.time.advance(600)
     desk.issuer.publish("b")
+    return store
+
+
+@pytest.mark.requirement("R51")
+async def test_a_key_is_looked_for_again_after_an_answer_that_may_be_older_than_it(
+    desk: Desk,
+) -> None:
+    store = await rotated_during_a_fetch(desk)
     kids_asked_for = ["b", "b", "x", "y"]
     waiting = [asyncio.create_task(store.find("corp", kid, wait=WAIT)) for kid in kids_asked_for]
     await settle()
@@ -82,11 +88,7 @@ async def test_a_key_is_looked_for_again_after_an_answer_that_may_be_older_than_
 async def test_who_has_no_time_left_after_an_older_answer_leaves_the_fetch_to_the_next(
     desk: Desk,
 ) -> None:
-    desk.issuer.publish("a")
-    store = await desk.open()
-    desk.issuer.hold()
-    await desk.time.advance(600)
-    desk.issuer.publish("b")
+    store = await rotated_during_a_fetch(desk)
     waiting = asyncio.create_task(store.find("corp", "b", wait=WAIT))
     await settle()
     desk.issuer.gate.set()
