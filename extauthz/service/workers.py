@@ -125,7 +125,7 @@ class Workers:
         if refusal:
             await self.stop(0)
             raise OSError(refusal)
-        self._begin(again_and_again(self._keep_supplied, _KEYS_SECONDS))
+        self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
         return self._addresses
 
@@ -275,7 +275,7 @@ class Workers:
 
     async def _find(self, channel: Channel, asked: Find) -> None:
         missing = await self._keys.find(asked.issuer, asked.kid, wait=asked.wait)
-        self._supply()
+        await self._supply()
         channel.send(Found(asked.number, missing))
 
     # ---- all of them
@@ -290,10 +290,7 @@ class Workers:
             if slot.channel is not None:
                 slot.channel.send(message)
 
-    async def _keep_supplied(self) -> None:
-        self._supply()
-
-    def _supply(self) -> None:
+    async def _supply(self) -> None:
         documents = self._keys.documents()
         if documents != self._documents:
             self._documents = documents
