@@ -110,6 +110,9 @@ class Doors:
         """Go by changed terms, as far as doors can."""
         self._http_door.trust(self._trusted(terms))
 
+    async def add_up(self) -> None:
+        """Nothing to do: what is counted here is counted at once."""
+
     async def stop(self, grace: float) -> None:
         """Take no new requests, and give those under way ``grace`` seconds."""
         doors = [door.stop(grace) for door in (self._http, self._grpc) if door is not None]

@@ -51,6 +51,11 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """To a worker: say what was counted until now, without waiting for the next report."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """To a worker: end, giving requests under way ``grace`` seconds."""
 
@@ -81,8 +86,8 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """To the supervisor: the last ``Take`` is in force."""
+class Done:
+    """To the supervisor: one more ``Take`` is in force, or ``Tell`` followed."""
 
 
 @dataclass(frozen=True, slots=True)

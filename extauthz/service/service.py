@@ -222,6 +222,10 @@ class Service:
         """Whether a process behind the doors gave a sign of life lately."""
         return self._doors.serving()
 
+    async def add_up(self) -> None:
+        """Have all that the processes behind the doors counted until now in the metrics."""
+        await self._doors.add_up()
+
     def noticed(self) -> Noticed:
         """How proxies asked lately, where that is risky."""
         servers = (server.name for server in self.authorizer.engine.policy.servers)

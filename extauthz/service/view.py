@@ -72,6 +72,7 @@ class View:
     async def status(self) -> Status:
         """Everything that the status page shows."""
         service = self._service
+        await service.add_up()
         engine = service.authorizer.engine
         entries, hits, misses = service.cache_totals()
         counts = service.metrics.decisions.copied()
@@ -102,6 +103,7 @@ class View:
         if self._exposition is None:
             # In a thread, since requests must not wait for the import.
             self._exposition = await asyncio.to_thread(_exposition, self._service.metrics)
+        await self._service.add_up()
         content_type, write = self._exposition.gathered(accept)
         return content_type, await asyncio.to_thread(write)
 

@@ -43,6 +43,7 @@ from .messages import (
     CannotServe,
     Channel,
     Counts,
+    Done,
     Drain,
     Find,
     Found,
@@ -52,7 +53,7 @@ from .messages import (
     Refused,
     Stop,
     Take,
-    Taken,
+    Tell,
 )
 from .noticed import Noticed
 from .rounds import again_and_again
@@ -198,7 +199,10 @@ class Worker:
                 set_level(order.terms.log_level)
                 self._pipe.form = FORMATS[order.terms.log_format]
                 await self._doors.take(order.terms)
-                self._channel.send(Taken())
+                self._channel.send(Done())
+            case Tell():
+                self._tell()
+                self._channel.send(Done())
             case Drain():
                 await self._doors.begin_drain()
 

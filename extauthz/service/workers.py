@@ -31,6 +31,7 @@ from .messages import (
     CannotServe,
     Channel,
     Counts,
+    Done,
     Drain,
     Find,
     Found,
@@ -40,7 +41,7 @@ from .messages import (
     Refused,
     Stop,
     Take,
-    Taken,
+    Tell,
 )
 from .noticed import Noticed
 from .rounds import again_and_again
@@ -73,7 +74,7 @@ class _Slot:
     # When it last gave a sign of life; None while its doors are shut.
     heard_at: float | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    # How many Takes the process of the moment still has to follow.
+    # How many orders that ask for Done the process of the moment still has to follow.
     behind: int = 0
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,7 +82,8 @@ class _Slot:
 class Workers:
     """Serves through ``number`` other processes, as ``Doors`` does in this one.
 
-    Everything counted is added up into ``decisions``, four times a second where there is news;
+    Everything counted is added up into ``decisions``, four times a second where there is news, and
+    when somebody asks (``add_up``);
     ``heard`` is called after each time. The last that they refused is put into ``refusals``.
     """
 
@@ -146,17 +148,13 @@ class Workers:
         """
         self._terms = terms
         self._documents = self._keys.documents()
-        order = Take(terms, self._documents, self._addresses)
-        asked = [slot for slot in self._slots if slot.channel is not None]
-        for slot in asked:
-            slot.behind += 1
-            slot.caught_up.clear()
-        self._send(order)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TAKING):
-                await asyncio.gather(*(slot.caught_up.wait() for slot in asked))
-                return
-        _log.error("a worker has not yet taken the configuration")
+        if not await self._followed(Take(terms, self._documents, self._addresses), _TAKING):
+            _log.error("a worker has not yet taken the configuration")
+
+    async def add_up(self) -> None:
+        """Add up what was counted until now; what a worker is slow to tell is left for later."""
+        await self._followed(Tell(), _SUM_SECONDS)
+        await self._keep_added_up()
 
     async def stop(self, grace: float) -> None:
         """End all workers within ``grace`` seconds, or a little later by force."""
@@ -268,7 +266,7 @@ class Workers:
             case Refused():
                 for refusal in reversed(message.refusals):
                     self._refusals.add_told(refusal)
-            case Taken():
+            case Done():
                 slot.behind -= 1
                 if slot.behind <= 0:
                     slot.caught_up.set()
@@ -289,6 +287,19 @@ class Workers:
         for slot in self._slots:
             if slot.channel is not None:
                 slot.channel.send(message)
+
+    async def _followed(self, order: Take | Tell, seconds: float) -> bool:
+        """Send it, and wait until all have followed it; False when time is over before."""
+        asked = [slot for slot in self._slots if slot.channel is not None]
+        for slot in asked:
+            slot.behind += 1
+            slot.caught_up.clear()
+        self._send(order)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(slot.caught_up.wait() for slot in asked))
+                return True
+        return False
 
     async def _supply(self) -> None:
         documents = self._keys.documents()

@@ -80,6 +80,27 @@ def test_two_processes_serve_and_their_numbers_are_added_up(workers: Running) ->
     until(lambda: workers.status()["cache"]["entries"] > 0)
 
 
+def test_who_asks_is_told_what_any_worker_counted_until_then(workers: Running) -> None:
+    for number in range(1, 9):
+        assert workers.judge(scope="other")[0] == 403
+        assert counted(workers) == number
+    assert workers.judge()[0] == 200
+    status = workers.status()
+    assert status["cache"]["entries"] > 0
+    assert [one["reason"] for one in status["refusals"]] == ["insufficient_scope"] * 3
+
+
+def test_a_worker_that_hangs_keeps_nobody_from_the_numbers(workers: Running) -> None:
+    assert workers.judge()[0] == 200
+    assert counted(workers) == 1
+    hung, *_ = children(workers)
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        assert counted(workers) == 1
+    finally:
+        os.kill(hung, signal.SIGCONT)
+
+
 def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: Running) -> None:
     stop = threading.Event()
     answers: list[int] = []
