@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from extauthz.config.issuer import IssuerSettings
 from extauthz.config.load import Loaded
-from extauthz.keys.discovery import discover
+from extauthz.keys.discovery import called_otherwise, discover
 from extauthz.keys.fetch import FetchError, fetch
 from extauthz.keys.load import load_keys
 from extauthz.keys.source import IssuerSource
@@ -54,7 +54,7 @@ async def _survey(issuer: IssuerSettings, source: IssuerSource) -> list[Finding]
     metadata = keys.metadata or await _metadata_for_clients(issuer, source)
     if isinstance(metadata, Finding):
         return [*found, metadata]
-    return [*found, *_for_clients(issuer, metadata)]
+    return [*found, *(one for one in _for_clients(issuer, metadata) if one not in found)]
 
 
 async def _metadata_for_clients(
@@ -78,12 +78,8 @@ def _for_clients(issuer: IssuerSettings, metadata: Mapping[str, object]) -> Iter
     def warning(text: str) -> Finding:
         return Finding("warning", issuer.name, text)
 
-    named = metadata.get("issuer")
-    if isinstance(named, str) and named != issuer.advertised and "{" not in named:
-        yield warning(
-            f"its metadata says {named!r} where {issuer.advertised!r} is advertised: strict "
-            "clients refuse that (RFC 8414 section 3.3); use the exact value"
-        )
+    if otherwise := called_otherwise(metadata, issuer.advertised):
+        yield warning(otherwise)
     methods = metadata.get("code_challenge_methods_supported")
     if not isinstance(methods, list) or "S256" not in methods:
         yield warning(

@@ -60,6 +60,17 @@ def metadata_urls(issuer: str, mode: DiscoveryMode) -> tuple[str, ...]:
     return tuple(dict.fromkeys(forms[mode]))
 
 
+def called_otherwise(metadata: Mapping[str, object], advertised: str) -> str:
+    """What to mend where clients are told another issuer than its metadata has; else empty."""
+    named = metadata.get("issuer")
+    if not isinstance(named, str) or named == advertised or "{" in named:
+        return ""
+    return (
+        f"its metadata says {named!r} where {advertised!r} is advertised: strict "
+        "clients refuse that (RFC 8414 section 3.3); use the exact value"
+    )
+
+
 async def discover(source: IssuerSource, fetcher: Fetcher) -> Discovered:
     """Look for the metadata and take ``jwks_uri`` from it.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 
 from .apart import apart
-from .discovery import IssuerMismatch, discover
+from .discovery import IssuerMismatch, called_otherwise, discover
 from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch, http_library
 from .source import IssuerSource
 
@@ -125,7 +125,7 @@ async def _load_url(
         etag=answer.etag,
         max_age=answer.max_age,
         metadata=where.metadata,
-        note=where.note,
+        note=where.note or _called_otherwise(source, where.metadata),
     )
 
 
@@ -154,6 +154,13 @@ async def _found(source: IssuerSource, known: Loaded | None, fetcher: Fetcher) -
     else:
         return _Where(found.jwks_uri, found.metadata)
     return _Where(known.jwks_uri, known.metadata, f"the last known jwks_uri is used: {note}")
+
+
+def _called_otherwise(source: IssuerSource, metadata: Mapping[str, object] | None) -> str:
+    # Under another name clients find another document, which may well have that name.
+    if metadata is None or source.advertised is not None:
+        return ""
+    return called_otherwise(metadata, source.issuer)
 
 
 async def parsed(document: bytes) -> KeySet:

@@ -17,13 +17,15 @@ class IssuerSource:
     Of ``jwks_file``, ``jwks_uri``, ``well_known_url`` and discovery the first that is given
     is used. ``issuer_templates`` are further values that the ``issuer`` of the metadata may
     have (Entra ID's ``{tenantid}`` template), compared byte for byte. ``ca_file`` replaces
-    the usual certificate authorities. ``egress_proxy`` is the URL of a proxy to fetch through.
+    the usual certificate authorities. ``advertised`` is what clients are told in place of
+    ``issuer``, if anything. ``egress_proxy`` is the URL of a proxy to fetch through.
     ``refresh``, ``cooldown``, ``max_stale`` and
     ``timeout`` are in seconds; ``timeout`` covers discovery and keys together.
     """
 
     name: str
     issuer: str
+    advertised: str | None = None
     jwks_uri: str | None = None
     jwks_file: str | None = None
     discovery: DiscoveryMode = "auto"

@@ -28,7 +28,8 @@ def meaning_of(policy: Policy, sources: Iterable[IssuerSource]) -> str:
     """
     whole = {
         "issuers": sorted(map(_text, policy.issuers)),
-        "keys": sorted(map(_text, sources)),
+        # What clients are told stands with the issuers already.
+        "keys": sorted(_text(replace(source, advertised=None)) for source in sources),
         "servers": sorted(map(_server, policy.servers)),
     }
     return hashlib.sha256(_text(whole).encode()).hexdigest()[:_DIGITS]

@@ -13,6 +13,7 @@ def issuer_sources(loaded: Loaded) -> tuple[IssuerSource, ...]:
         IssuerSource(
             name=issuer.name,
             issuer=issuer.issuer,
+            advertised=issuer.advertised_issuer,
             jwks_uri=issuer.jwks_uri,
             jwks_file=issuer.jwks_file,
             discovery=issuer.discovery,

@@ -43,6 +43,35 @@ async def test_discovery_leads_to_keys(idp: FakeIssuer) -> None:
     assert loaded.metadata["issuer"] == ISSUER
 
 
+async def test_a_name_that_clients_will_not_find_in_the_metadata_is_noted(
+    idp: FakeIssuer,
+) -> None:
+    idp.pages[METADATA_URL] = metadata(issuer=ISSUER + "/")
+    made = source(issuer_templates=(ISSUER + "/",))
+    loaded = await load_keys(made, fetcher=idp.fetch)
+    assert f"its metadata says '{ISSUER}/' where '{ISSUER}' is advertised" in loaded.note
+    again = await load_keys(made, loaded, fetcher=idp.fetch, rediscover=False)
+    assert again.note == loaded.note
+
+
+@pytest.mark.parametrize(
+    ("named", "advertised"),
+    [
+        (ISSUER, None),
+        ("https://idp.example.com/{tenantid}/v2.0", None),
+        (ISSUER + "/", ISSUER + "/"),
+        # Inside a cluster; at the public address the same issuer may name that.
+        (ISSUER, "https://public.example.com/realms/acme"),
+    ],
+)
+async def test_a_name_that_clients_may_well_find_is_not_noted(
+    idp: FakeIssuer, named: str, advertised: str | None
+) -> None:
+    idp.pages[METADATA_URL] = metadata(issuer=named)
+    made = source(issuer_templates=(named,), advertised=advertised)
+    assert (await load_keys(made, fetcher=idp.fetch)).note == ""
+
+
 async def test_a_given_address_needs_no_discovery(idp: FakeIssuer) -> None:
     loaded = await load_keys(source(jwks_uri=JWKS_URI, discovery="off"), fetcher=idp.fetch)
     assert kids(loaded) == ["a"]
