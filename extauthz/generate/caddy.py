@@ -168,7 +168,8 @@ def _block(name: str, site: Site, match: str) -> str:
 
 
 def _match(hosts: tuple[str, ...], paths: tuple[str, ...]) -> str:
-    lines = ["not header X-Auth-Server *"]
+    # Not `header X-Auth-Server *`: where trailers may follow, the name is there, and empty.
+    lines = ["not header_regexp X-Auth-Server ."]
     if hosts:
         lines.append(f"host {' '.join(hosts)}")
     if paths:

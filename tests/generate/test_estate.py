@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from tests.e2e import backend
 from tests.e2e.backend import Backend, Received
 from tests.e2e.edges import Edge, Wiring
+from tests.e2e.rawhttp import connection, request_bytes
 from tests.e2e.scene import Scene, Service, attempt, extauthz
 from tests.e2e.tokens import ISSUER, Signer
 from tests.generate.edges import NEW_CADDY, generated
@@ -280,6 +282,18 @@ def test_an_audited_server_gets_what_it_would_have_refused_without_an_identity(
     names = [name.lower() for name, _ in received.headers]
     assert not [name for name in names if name.startswith("x-auth-")]
     assert "authorization" in names
+
+
+def test_an_audited_server_gets_it_also_where_trailers_may_follow(estate: Estate) -> None:
+    """Whatever is sent empty there so that no trailer tells of a caller."""
+    mark = uuid.uuid4().hex
+    lines = [("X-Mark", mark), ("Transfer-Encoding", "chunked")]
+    with connection(estate.edge.port) as opened:
+        opened.send(request_bytes("GET", "/audit", lines) + b"0\r\n\r\n")
+        assert opened.read_response("GET").status == 200
+    ((reached, received),) = estate.scene.reached(mark)
+    assert reached == "audited"
+    assert not [v for n, v in received.headers if v and n.lower().startswith("x-auth-")]
 
 
 def test_what_an_audited_server_lets_through_reaches_no_other(estate: Estate) -> None:
