@@ -32,7 +32,7 @@ from extauthz.core.model import (
     Request,
 )
 
-from .lease import LEASE_HEADER, lease_milliseconds
+from .lease import lease
 
 MCP_NAMESPACE: Final = "envoy.filters.http.mcp"
 """Where Envoy's MCP filter leaves what it read of the message."""
@@ -234,11 +234,8 @@ def to_response(decision: Decision) -> CheckResponse:
 
 
 def _ok(allow: Allow) -> OkHttpResponse:
-    headers = allow.headers
-    if allow.lease_seconds is not None:
-        headers = (*headers, (LEASE_HEADER, lease_milliseconds(allow.lease_seconds)))
     return OkHttpResponse(
-        headers=_options(headers),
+        headers=_options((*allow.headers, *lease(allow.lease_seconds))),
         headers_to_remove=allow.remove,
         response_headers_to_add=_options(allow.client_headers),
     )

@@ -11,7 +11,7 @@ from typing import Final
 
 from extauthz.core.model import Allow, Answer, Decision, Deny, Headers
 
-from .lease import LEASE_HEADER, lease_milliseconds
+from .lease import lease
 
 STATUS_HEADER: Final = "x-extauthz-status"
 BODY_HEADER: Final = "x-extauthz-body"
@@ -64,9 +64,7 @@ def to_envoy(decision: Decision) -> Reply:
     headers = (*decision.headers, *decision.client_headers)
     if decision.remove:
         headers = (*headers, (REMOVE_HEADER, ",".join(decision.remove)))
-    if decision.lease_seconds is not None:
-        headers = (*headers, (LEASE_HEADER, lease_milliseconds(decision.lease_seconds)))
-    return Reply(200, headers)
+    return Reply(200, (*headers, *lease(decision.lease_seconds)))
 
 
 def to_client(decision: Decision) -> Reply:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from extauthz.adapters.lease import LEASE_HEADER
+from extauthz.adapters.lease import LEASE_HEADERS
 
 from .artefacts import Artefact, File
 from .envoy_clusters import EXTAUTHZ_GRPC, EXTAUTHZ_HTTP, clusters, listener_tls
@@ -93,7 +93,7 @@ http_service:
     allowed_upstream_headers:
       patterns:
       - {{prefix: x-auth-}}
-      - {{exact: {LEASE_HEADER}}}
+      {{{{leases}}}}
       {{{{extra_names}}}}
     allowed_client_headers:
       patterns:
@@ -148,6 +148,7 @@ def write_envoy_http(plan: Plan) -> Artefact:
     extra = plan.extra_headers
     ask = fill(
         _ASK_HTTP,
+        leases="\n".join(f"- {{exact: {name}}}" for name in LEASE_HEADERS),
         extra_names="\n".join(f"- {{exact: {scalar(name)}}}" for name in extra),
         lookalikes="\n".join(
             f"- {{safe_regex: {{regex: {_text(each)}}}}}" for each in alike(extra)
@@ -186,7 +187,7 @@ def _bootstrap(
         mcp_filter=_MCP_FILTER if asking.mcp_filter else "",
         ask=ask,
         show=show,
-        mutations=_text("|".join((*lookalikes, "authorization", LEASE_HEADER))),
+        mutations=_text("|".join((*lookalikes, "authorization", *LEASE_HEADERS))),
         listener_tls=listener_tls(plan.tls),
         clusters=clusters(plan, ids, grpc=asking.names_server),
     )

@@ -337,7 +337,11 @@ class TestReplies:
     def test_a_lease_is_at_least_a_millisecond(self, seconds, milliseconds):
         allow = Allow(server="s", headers=(("a", "b"),), remove=(), lease_seconds=seconds)
         headers = header_options(to_response(allow).ok_response.headers)
-        assert headers == {"a": "b", "x-envoy-upstream-rq-timeout-ms": milliseconds}
+        assert headers == {
+            "a": "b",
+            "x-envoy-upstream-rq-timeout-ms": milliseconds,
+            "x-envoy-upstream-stream-duration-ms": milliseconds,
+        }
 
     @pytest.mark.parametrize(
         ("reason", "status", "code"),

@@ -1,6 +1,7 @@
 """An MCP server's stand-in that tells exactly what reached it, and can stream events.
 
 GET or POST ``…/events`` opens a stream of Server-Sent Events; ``publish`` writes to every open one.
+``…/early/events`` opens one without waiting for the request's body.
 Any other request is answered with ``{"backend": …, "request_line": …, "headers": [[…]],
 "body": …}``. ``answer_headers`` are added to every answer.
 """
@@ -61,13 +62,16 @@ class Backend:
         request_line, *lines = await _lines(reader)
         headers = _fields(lines)
         by_name = {name.lower(): value for name, value in headers}
-        if by_name.get("transfer-encoding", "").lower() == "chunked":
+        method, path = request_line.split(" ")[:2]
+        body, trailers = b"", _fields([])
+        if path.endswith("/early/events"):
+            pass
+        elif by_name.get("transfer-encoding", "").lower() == "chunked":
             body, trailers = await _chunked(reader)
         else:
-            body, trailers = await reader.readexactly(int(by_name.get("content-length", 0))), ()
+            body = await reader.readexactly(int(by_name.get("content-length", 0)))
         self.received.append(Received(request_line, headers, body, trailers))
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.answer_headers)
-        method, path = request_line.split(" ")[:2]
         if method in ("GET", "POST") and path.endswith("/events"):
             writer.write(
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"

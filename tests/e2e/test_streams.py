@@ -18,11 +18,13 @@ pytestmark = pytest.mark.e2e
 
 
 @contextmanager
-def stream(edge: Edge, token: str) -> Iterator[Connection]:
-    headers = [("Accept", "text/event-stream"), ("Authorization", f"Bearer {token}")]
+def stream(
+    edge: Edge, token: str, *more: tuple[str, str], path: str = "/notes/mcp/events"
+) -> Iterator[Connection]:
+    headers = [("Accept", "text/event-stream"), ("Authorization", f"Bearer {token}"), *more]
     headers.append(("X-Envoy-Upstream-Rq-Timeout-Ms", "1"))
     with connection(edge.port) as opened:
-        opened.send(request_bytes("GET", "/notes/mcp/events", headers))
+        opened.send(request_bytes("GET", path, headers))
         head = opened.read_head()
         assert head.status == 200
         assert head.get("content-type") == "text/event-stream"
@@ -51,6 +53,17 @@ def test_a_leased_stream_ends_with_its_token(scene: Scene) -> None:
         for events in streams:
             with pytest.raises(EOFError):
                 next(events)
+
+
+@pytest.mark.parametrize("name", ["envoy", "envoy-http"])
+def test_a_leased_stream_ends_also_where_its_request_does_not(scene: Scene, name: str) -> None:
+    """Envoy counts a route's timeout from the end of the request, which never comes."""
+    edge, token, unfinished = scene.edge(name), scene.token(lifetime=2), ("Content-Length", "1")
+    with stream(edge, token, unfinished, path="/notes/mcp/early/events") as opened:
+        events = opened.chunks()
+        assert next(events) == b"data: open\n\n"
+        with pytest.raises(EOFError):
+            next(events)
 
 
 def test_a_lease_does_not_lengthen_the_operators_own_limit(scene: Scene, tmp_path: Path) -> None:
