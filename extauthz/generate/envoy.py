@@ -130,15 +130,13 @@ allowed_headers:
 
 def write_envoy(plan: Plan, calls: Calls) -> Artefact:
     """The bootstrap of an Envoy that asks over gRPC. Raises CannotWrite."""
-    show = ["encode_raw_headers: true"]
-    if calls == "mcp":
-        show.append("metadata_context_namespaces: [envoy.filters.http.mcp]")
+    show = "metadata_context_namespaces: [envoy.filters.http.mcp]" if calls == "mcp" else ""
     ask = _ASK_GRPC + (_BODY if calls != "none" else "")
     logged = [f'{fact}: "{_METADATA.format(fact)}"' for fact in _FACTS]
     filters = calls == "mcp"
     some = filters and bool(plan.ruled_sites)
     asking = Asking(names_server=True, mcp_filter=filters, for_some=some)
-    text = _bootstrap(plan, asking, calls, ask=ask, show="\n".join(show), logged=logged)
+    text = _bootstrap(plan, asking, calls, ask=ask, show=show, logged=logged)
     name = "envoy.yaml" if calls == "none" else f"envoy-{calls}.yaml"
     return _artefact(text, plan, name, calls)
 

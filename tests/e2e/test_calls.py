@@ -180,6 +180,7 @@ def test_checked_headers_name_the_tool(scene: Scene, believing: Edge) -> None:
 UNCHECKED = {name: lie for name, lie in LIES.items() if not name.startswith("modern")} | {
     "modern, two names": LIES["modern, two names"],
     "modern, bad base64": (MODERN, CALLS, named("=?base64?c2FmZQ?=")),
+    "modern, an octet that some servers strip": (MODERN, CALLS, named("\xa0danger_zone")),
     "modern, no name": (MODERN, CALLS),
     "modern, no method": (MODERN, named("safe")),
 }
