@@ -134,7 +134,7 @@ def write_envoy(plan: Plan, calls: Calls) -> Artefact:
     ask = _ASK_GRPC + (_BODY if calls != "none" else "")
     logged = [f'{fact}: "{_METADATA.format(fact)}"' for fact in _FACTS]
     filters = calls == "mcp"
-    some = filters and bool(plan.ruled_sites)
+    some = calls != "none" and bool(plan.ruled_sites)
     asking = Asking(names_server=True, mcp_filter=filters, for_some=some)
     text = _bootstrap(plan, asking, calls, ask=ask, show=show, logged=logged)
     name = "envoy.yaml" if calls == "none" else f"envoy-{calls}.yaml"

@@ -42,6 +42,7 @@ envoy.filters.http.ext_authz:
   "@type": {_EXT_AUTHZ}
   check_settings: {{context_extensions: {{mcp_server: {{}}}}}}
 """
+_UNREAD = _NAMED.replace("{context", "{disable_request_body_buffering: true, context")
 _NOT_THE_SERVERS = (
     "response_headers_to_remove: [access-control-allow-origin, access-control-expose-headers]"
 )
@@ -68,7 +69,7 @@ route:
 class Asking:
     """How Envoy asks: over gRPC the route names the server, over HTTP nobody does.
 
-    ``for_some``: the MCP filter is there for the servers that have rules for calls.
+    ``for_some``: messages are read for the servers that have rules for calls, and for no others.
     """
 
     names_server: bool
@@ -114,17 +115,18 @@ class RouteWriter:
             yield _route(f"{name}_preflight", match, (*port, *_PREFLIGHT), _TO_EXTAUTHZ, _UNASKED)
             yield _route(name, match, port, f"{action}\n{_NOT_THE_SERVERS}", "")
             return
-        named = _NAMED.replace("{}", scalar(route.site.name))
-        passed = _PASS + named
+        named, unread = (each.replace("{}", scalar(route.site.name)) for each in (_NAMED, _UNREAD))
         if self._asking.for_some and not route.site.server.has_call_rules:
             # Whatever comes is extauthz's to judge, so that whoever has no token is told.
+            passed = _PASS + unread if self._asking.mcp_filter else unread
             yield _route(name, match, port, action, passed)
             return
         if self._asking.mcp_filter:
             for number, (path, exact) in enumerate(route.site.public_paths(route.path), start=1):
                 public = f"path: {scalar(path)}" if exact else f"prefix: {scalar(path)}"
-                yield _route(f"{name}_public_{number}", public, port, action, passed)
-            yield _route(f"{name}_options", match, (*port, _METHOD_OPTIONS), action, passed)
+                yield _route(f"{name}_public_{number}", public, port, action, _PASS + unread)
+            options = (*port, _METHOD_OPTIONS)
+            yield _route(f"{name}_options", match, options, action, _PASS + named)
         yield _route(name, match, port, action, named)
 
     def _documents(self) -> str:

@@ -296,6 +296,15 @@ def test_an_audited_server_gets_it_also_where_trailers_may_follow(estate: Estate
     assert not [v for n, v in received.headers if v and n.lower().startswith("x-auth-")]
 
 
+@pytest.mark.parametrize("estate", ["envoy", "envoy-http", "envoy-gateway"], indirect=True)
+def test_a_long_message_passes_where_no_rule_asks_for_it(estate: Estate) -> None:
+    """Rules of one server bound no message of another."""
+    long = b'{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"%s"}}' % (b"a" * 2_000_000)
+    assert estate.ask("mcp.example.com/a", "outer", body=long)[:2] == (200, "outer")
+    if estate.edge.name != "envoy-gateway":  # There a public path has no route of its own.
+        assert estate.ask("mcp.example.com/a/b/public/x", body=long)[:2] == (200, "inner")
+
+
 def test_what_an_audited_server_lets_through_reaches_no_other(estate: Estate) -> None:
     """Without a token no spelling of an audited path leads to a server that refuses."""
     for path in ("/audit/../a", "/%61udit/../a", "/audit%2f..%2fa", "//audit", "/a/../audit"):
