@@ -1,10 +1,10 @@
 // The TypeScript SDK's OAuth client: logs in, calls a tool, steps up, calls another.
 //
-//   node client.js v1|v2 legacy|auto URL
+//   node client.js v1|v2 legacy|auto URL authorization_code [refresh_token]
 //
 // Writes one line of JSON: what it did, as journey.py describes it.
 
-const [sdk, mode, url] = process.argv.slice(2);
+const [sdk, mode, url, ...grants] = process.argv.slice(2);
 
 const CALLBACK = "http://127.0.0.1:7/callback"; // nobody listens: the browser stops there
 
@@ -46,7 +46,7 @@ class Credentials {
   clientMetadata = {
     client_name: "extauthz tests",
     redirect_uris: [CALLBACK],
-    grant_types: ["authorization_code"],
+    grant_types: grants,
     response_types: ["code"],
     token_endpoint_auth_method: "none",
   };

@@ -74,7 +74,7 @@ async def travel(url: str, mode: str) -> Journey:
     metadata = OAuthClientMetadata(
         client_name="extauthz tests",
         redirect_uris=[AnyUrl(CALLBACK)],
-        grant_types=["authorization_code"],
+        grant_types=["authorization_code", "refresh_token"],
         token_endpoint_auth_method="none",
     )
     login = OAuthClientProvider(url, metadata, storage, browser.open, browser.callback)

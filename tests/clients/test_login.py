@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,24 @@ EDGES: dict[str, dict[str, Any]] = {
     "envoy-body": {},
     "nginx": {"header_versions": ["2026-07-28"]},
     "nginx, without rules": {"tools": {}},
+    "envoy-mcp, bound clients": {},
+    "envoy-mcp, bound clients, scopes at the tools": {
+        "scopes": [],
+        "tools": {"add": ["calculator.use", "calculator.add"], "*": ["calculator.use"]},
+    },
 }
 # Client, and how it finds the revision of the protocol: legacy is 2025-11-25, auto 2026-07-28.
+CODE, REFRESH = "authorization_code", "refresh_token"
 CLIENTS = {
     "Python": ("python", "auto"),
     "Python, 2025-11-25": ("python", "legacy"),
-    "TypeScript 2": ("v2", "auto"),
-    "TypeScript 2, 2025-11-25": ("v2", "legacy"),
-    "TypeScript 1, 2025-11-25": ("v1", "legacy"),
+    "TypeScript 2": ("v2", "auto", CODE, REFRESH),
+    "TypeScript 2, 2025-11-25": ("v2", "legacy", CODE, REFRESH),
+    "TypeScript 1, 2025-11-25": ("v1", "legacy", CODE),
 }
+# It refreshes its token where it should ask the user for more.
+REFRESHING = "TypeScript 1 with a refresh token"
+ALL_CLIENTS = {**CLIENTS, REFRESHING: ("v1", "legacy", CODE, REFRESH)}
 OLD = [name for name in CLIENTS if name.endswith("2025-11-25")]
 
 
@@ -56,37 +66,41 @@ class Door:
 
 @pytest.fixture(scope="module")
 def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Door]]:
-    """One gateway for each edge, with one MCP server and one authorization server for all."""
+    """One gateway for each edge, with one MCP server and two authorization servers for all."""
     folder = tmp_path_factory.mktemp("login")
     ports = {edge: free_port() for edge in EDGES}
-    issuer_port = free_port()
-    issuer = f"http://127.0.0.1:{issuer_port}"
     resources = ",".join(map(resource, ports.values()))
     server = ["-m", "extauthz.demo.mcp_servers", "calculator", "--port"]
     with ExitStack() as stack:
-        command: list[str | Path] = [node(), HERE / "authorization_server.js", str(issuer_port)]
-        command += [resources, "calculator.use", "calculator.add"]
-        log = folder / "authorization_server.log"
-        stack.enter_context(program(command, log, lambda: answers(f"{issuer}/jwks")))
+        issuers = {}
+        for clients in ("free", "bound"):
+            port = free_port()
+            issuer = issuers[clients] = f"http://127.0.0.1:{port}"
+            command: list[str | Path] = [node(), HERE / "authorization_server.js", clients]
+            command += [str(port), resources, "calculator.use", "calculator.add"]
+            log = folder / f"authorization_server_{clients}.log"
+            stack.enter_context(program(command, log, partial(answers, f"{issuer}/jwks")))
         backend = stack.enter_context(serving(server, folder / "server.log"))
+        doors = {}
         for edge, settings in EDGES.items():
-            guarded = Guarded(backend, {**RULES, **settings})
+            issuer = issuers["bound" if "bound" in edge else "free"]
             running = gateway(
                 edge.partition(",")[0],
-                guarded,
+                Guarded(backend, {**RULES, **settings}),
                 issuer={"issuer": issuer},
                 folder=folder / edge,
                 port=ports[edge],
             )
             stack.enter_context(running)
-        yield {edge: Door(resource(port), issuer) for edge, port in ports.items()}
+            doors[edge] = Door(resource(ports[edge]), issuer)
+        yield doors
 
 
 async def travel(client: str, url: str) -> Journey:
-    sdk, mode = CLIENTS[client]
+    sdk, mode, *grants = ALL_CLIENTS[client]
     if sdk == "python":
         return await python_client.travel(url, mode)
-    return Journey.from_json(json.loads(run_node([HERE / "client.js", sdk, mode, url])))
+    return Journey.from_json(json.loads(run_node([HERE / "client.js", sdk, mode, url, *grants])))
 
 
 WORKING = [
@@ -169,6 +183,38 @@ async def test_nginx_refuses_clients_whose_headers_nobody_checks(
 async def test_without_rules_every_client_passes_nginx(doors: dict[str, Door], client: str) -> None:
     """The scopes of the server are asked for once, at the start, and suffice for every tool."""
     journey = await travel(client, doors["nginx, without rules"].url)
+    assert journey.error is None, journey
+    assert journey.sum == {"result": 5}
+    assert journey.authorizations == 1
+    assert [each.status for each in journey.refusals()] == [401]
+
+
+async def test_a_client_that_refreshes_instead_of_asking_gets_no_further(
+    doors: dict[str, Door],
+) -> None:
+    """A refresh brings the scopes that the token had (RFC 6749 section 6)."""
+    journey = await travel(REFRESHING, doors["envoy-mcp"].url)
+    assert "403 after trying upscoping" in (journey.error or ""), journey
+    assert [each.status for each in journey.refusals()] == [401, 403, 403]
+    assert (journey.authorizations, journey.sum) == (1, None)
+
+
+async def test_a_client_bound_to_the_scopes_it_registered_with_gets_no_further(
+    doors: dict[str, Door],
+) -> None:
+    """It registered with those of its first challenge, and may not ask for more."""
+    journey = await travel("TypeScript 2", doors["envoy-mcp, bound clients"].url)
+    assert "scope" in (journey.error or ""), journey
+    assert [each.status for each in journey.refusals()] == [401, 403]
+    assert (journey.authorizations, journey.sum) == (2, None)
+
+
+@pytest.mark.parametrize("client", ALL_CLIENTS)
+async def test_scopes_at_the_tools_alone_are_all_asked_for_at_the_first_login(
+    doors: dict[str, Door], client: str
+) -> None:
+    """A challenge without scopes sends clients to those of the metadata: nobody has to step up."""
+    journey = await travel(client, doors["envoy-mcp, bound clients, scopes at the tools"].url)
     assert journey.error is None, journey
     assert journey.sum == {"result": 5}
     assert journey.authorizations == 1
