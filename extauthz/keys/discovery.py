@@ -10,6 +10,7 @@ from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION
 
 from .addresses import Address, BadAddress, check_scheme
 from .fetch import Fetcher, FetchError
+from .reading import read
 from .source import DiscoveryMode, IssuerSource
 
 
@@ -82,7 +83,7 @@ async def discover(source: IssuerSource, fetcher: Fetcher) -> Discovered:
     faults: list[FetchError] = []
     for url in _urls(source):
         try:
-            return _metadata(source, url, (await fetcher(url, source.limits)).body)
+            return await _metadata(source, url, (await fetcher(url, source.limits)).body)
         except FetchError as fault:
             if not fault.answered:
                 raise
@@ -118,9 +119,9 @@ def _urls(source: IssuerSource) -> tuple[str, ...]:
     return metadata_urls(source.issuer, source.discovery)
 
 
-def _metadata(source: IssuerSource, url: str, body: bytes) -> Discovered:
+async def _metadata(source: IssuerSource, url: str, body: bytes) -> Discovered:
     try:
-        metadata = strict_json.parse(body)
+        metadata = await read(strict_json.parse, body)
     except strict_json.NotStrictJson as reason:
         raise FetchError(f"{url}: not JSON ({reason})", answered=True) from None
     if not isinstance(metadata, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +12,8 @@ from extauthz.core.keyset import KeySet, KeySetError, parse_key_set
 from .apart import apart
 from .discovery import IssuerMismatch, called_otherwise, discover
 from .fetch import Fetched, Fetcher, FetchError, FetchLimits, fetch, http_library
+from .reading import read
 from .source import IssuerSource
-
-_PARSED_AT_ONCE = 64 * 1024
-# One thread: each would keep for good what its largest document took, twenty times its length.
-_PARSING = ThreadPoolExecutor(1, "parsing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +161,4 @@ def _called_otherwise(source: IssuerSource, metadata: Mapping[str, object] | Non
 
 async def parsed(document: bytes) -> KeySet:
     """The key set that a document describes. Raises KeySetError."""
-    if len(document) <= _PARSED_AT_ONCE:
-        return parse_key_set(document)
-    return await asyncio.get_running_loop().run_in_executor(_PARSING, parse_key_set, document)
+    return await read(parse_key_set, document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -138,6 +139,24 @@ async def test_when_nothing_is_found_every_attempt_and_the_way_out_are_told(
 async def test_an_unusable_document_is_not_used(idp: FakeIssuer, page: bytes) -> None:
     idp.pages[METADATA_URL] = page
     await refused(idp, "no metadata")
+
+
+async def test_others_have_their_turn_while_a_long_document_is_read(idp: FakeIssuer) -> None:
+    idp.pages[METADATA_URL] = metadata(other="x" * 70_000)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    before = turns
+    assert (await find(idp)).jwks_uri == JWKS_URI
+    task.cancel()
+    assert turns > before
 
 
 async def test_an_issuer_that_calls_itself_otherwise_is_told_and_nothing_beside_it(
