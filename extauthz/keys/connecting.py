@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpcore
 
 from .apart import apart
+from .rationed import Ration, RationedStream
 
 NEXT_ADDRESS = 0.25
 """So many seconds one address of a host has before the next is tried too (RFC 8305 section 5)."""
@@ -23,10 +24,12 @@ class Connections(httpcore.AnyIOBackend):
 
     The library forgets one whose TLS handshake is cancelled, as our deadline does; each
     attempt at an issuer that hangs there would cost a file descriptor. It also looks names up in
-    threads that others need.
+    threads that others need, and reads at once whatever has come. ``ration`` bounds what comes
+    besides content.
     """
 
     def __init__(self) -> None:
+        self.ration = Ration()
         self._opened: list[httpcore.AsyncNetworkStream] = []
 
     async def __aenter__(self) -> Self:
@@ -51,7 +54,7 @@ class Connections(httpcore.AnyIOBackend):
         async def opened(address: str) -> httpcore.AsyncNetworkStream:
             stream = await connect(address, port, timeout, local_address, socket_options)
             self._opened.append(stream)
-            return stream
+            return RationedStream(stream, self.ration.came)
 
         try:
             addresses = await addresses_of(host, port)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from functools import cache
 from urllib.parse import urljoin
@@ -18,6 +18,7 @@ from .addresses import Address, BadAddress, check_scheme
 from .apart import apart
 from .connecting import Connections
 from .fetch import Fetched, FetchError, FetchLimits
+from .rationed import TooMuchBesides
 
 MAX_REDIRECTS = 3
 
@@ -40,7 +41,7 @@ async def get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
     try:
         async with asyncio.timeout(limits.timeout):
             return await _get(url, limits, etag)
-    except BadAddress as fault:
+    except (BadAddress, TooMuchBesides) as fault:
         raise FetchError(f"{where}: {fault}") from None
     except (TimeoutError, httpx.TimeoutException):
         raise FetchError(
@@ -69,7 +70,8 @@ async def _get(url: str, limits: FetchLimits, etag: str | None) -> Fetched:
         for _ in range(1 + MAX_REDIRECTS):
             async with client.stream("GET", target, headers=headers) as response:
                 if response.status_code not in _REDIRECTS:
-                    return await _read(response, _shown(target), limits.max_bytes, etag)
+                    counted = connections.ration.content
+                    return await _read(response, _shown(target), limits.max_bytes, etag, counted)
                 target = _redirected(target, address, response)
     raise FetchError(f"{_shown(url)}: more than {MAX_REDIRECTS} redirects", answered=True)
 
@@ -106,7 +108,11 @@ def _redirected(target: str, address: Address, response: httpx.Response) -> str:
 
 
 async def _read(
-    response: httpx.Response, where: str, max_bytes: int, sent_etag: str | None
+    response: httpx.Response,
+    where: str,
+    max_bytes: int,
+    sent_etag: str | None,
+    counted: Callable[[int], None],
 ) -> Fetched:
     headers = response.headers
     status = response.status_code
@@ -129,6 +135,7 @@ async def _read(
         raise too_large
     body = bytearray()
     async for chunk in response.aiter_raw():
+        counted(len(chunk))
         body += chunk
         if len(body) > max_bytes:
             raise too_large
