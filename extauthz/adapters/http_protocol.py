@@ -7,11 +7,12 @@ import logging
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httptools
 
-from .http_message import HttpHandler, HttpRecall, HttpRequest, HttpResponse
+from .http_host import Host
+from .http_message import HttpRequest, HttpResponse
 
 _log = logging.getLogger(__name__)
 
@@ -30,52 +31,13 @@ _HEAD_TOO_LARGE: Final = HttpResponse.make(431, _JSON, b'{"error":"header_fields
 _FAILED: Final = HttpResponse.make(500, _JSON, b'{"error":"internal_error"}')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpLimits:
-    """What one client may take of us. Sizes are in bytes, times in seconds.
-
-    ``head_bytes`` and ``header_lines`` are for the head and the trailers together. What
-    chunks add to a body may be as long as the longest body: one in chunks of five bytes and
-    more may be as long as any.
-    ``read_seconds`` is how long a request may take to arrive; a connection without one is
-    closed after ``idle_seconds``, which should be longer than a proxy keeps idle
-    connections to us.
-    """
-
-    head_bytes: int = 64 * 1024
-    header_lines: int = 256
-    body_bytes: int = 1024 * 1024
-    read_seconds: float = 5.0
-    idle_seconds: float = 90.0
-    connections: int = 4096
-
-
-class Host(Protocol):
-    """What a connection needs of the server it belongs to.
-
-    ``tick`` is the event loop's time as of late, ``date`` the header line of that time.
-    """
-
-    handler: HttpHandler
-    recall: HttpRecall | None
-    limits: HttpLimits
-    tick: float
-    date: bytes
-    draining: bool
-
-    def opened(self, connection: HttpConnection) -> bool:
-        """Count a connection in; False where there are too many."""
-
-    def closed(self, connection: HttpConnection) -> None:
-        """Count a connection out."""
-
-
 @dataclass(slots=True, eq=False)
 class _Turn:
     """A request whose answer goes out after those before it."""
 
     headless: bool
     last: bool
+    body_bytes: int = 0
     response: HttpResponse | None = None
     task: asyncio.Task[None] | None = None
 
@@ -121,6 +83,8 @@ class HttpConnection(asyncio.Protocol):
         self._trailers_left = 0
         self._trailer_bytes = 0
         self._body: bytes | bytearray = b""
+        # Of this body and of those that wait for an answer.
+        self._held = 0
         self._method = ""
         self._last = False
 
@@ -141,6 +105,7 @@ class HttpConnection(asyncio.Protocol):
         """End: nobody waits for the answers any more."""
         self._closing = True
         self._host.closed(self)
+        self._let_go(self._held)
         for turn in self._turns:
             if turn.task is not None:
                 turn.task.cancel()
@@ -245,7 +210,14 @@ class HttpConnection(asyncio.Protocol):
             if isinstance(self._body, bytes):
                 self._body = bytearray(self._body)
             self._body += body
-        if len(self._body) > self._limits.body_bytes:
+        host, limits, size = self._host, self._limits, len(self._body)
+        self._held += len(body)
+        host.bodies += len(body)
+        if size > limits.body_bytes or (
+            host.bodies > limits.bodies_bytes and size > limits.head_bytes
+        ):
+            self._let_go(size)
+            self._body = b""
             self._refuse(_TOO_LARGE)
 
     def on_message_complete(self) -> None:
@@ -254,8 +226,9 @@ class HttpConnection(asyncio.Protocol):
         self._unread, self._uncounted = 0, self._fed
         if self._closing:
             return
-        if self._paused:
-            # It sent many requests at once and does not read: those answered will have to do.
+        if self._paused or len(self._turns) >= self._limits.unanswered:
+            # It sent many requests at once, or does not read: those taken will have to do.
+            self._let_go(len(self._body))
             self.finish()
             return
         self._deadline = _NEVER
@@ -278,12 +251,16 @@ class HttpConnection(asyncio.Protocol):
             _log.exception("an HTTP request failed")
             answer = _FAILED
         headless = self._method == "HEAD"
+        size = len(self._body)
+        self._body = b""
         if not isinstance(answer, HttpResponse):
-            turn = _Turn(headless, self._last)
+            turn = _Turn(headless, self._last, size)
             turn.task = asyncio.ensure_future(self._wait(turn, answer))
             self._turns.append(turn)
-        elif self._turns:
-            self._turns.append(_Turn(headless, self._last, answer))
+            return
+        self._let_go(size)
+        if self._turns:
+            self._turns.append(_Turn(headless, self._last, response=answer))
         else:
             self._send(answer, headless=headless, last=self._last)
 
@@ -342,7 +319,14 @@ class HttpConnection(asyncio.Protocol):
         except Exception:  # noqa: BLE001  as above
             _log.exception("an HTTP request failed")
             turn.response = _FAILED
+        self._let_go(turn.body_bytes)
         self._send_those_ready()
+
+    def _let_go(self, size: int) -> None:
+        # Where the connection is lost all has been let go.
+        size = min(size, self._held)
+        self._held -= size
+        self._host.bodies -= size
 
     def _send_those_ready(self) -> None:
         while self._turns and self._turns[0].response is not None:

@@ -14,8 +14,9 @@ from typing import Final
 
 from extauthz.config.addresses import Address, UnixAddress
 
+from .http_host import HttpLimits
 from .http_message import HttpHandler, HttpRecall
-from .http_protocol import HttpConnection, HttpLimits
+from .http_protocol import HttpConnection
 from .sockets import Listening, bind, bound_address, serve
 from .tls import TlsSource
 
@@ -54,6 +55,7 @@ class HttpServer:
         self.draining = False
         """Whether each connection is to end with the answer to its next request."""
         self.tick = 0.0
+        self.bodies = 0
         self.date = b""
         self._context: ssl.SSLContext | None = (
             None if tls is None else tls.server_context("http/1.1")

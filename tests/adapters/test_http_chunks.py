@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from extauthz.adapters.http_host import HttpLimits
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
-from extauthz.adapters.http_protocol import HttpConnection, HttpLimits
+from extauthz.adapters.http_protocol import HttpConnection
 from extauthz.adapters.http_server import HttpServer
 from tests.adapters.echo import ANYWHERE, LAST, Echo, exchange, running, statuses
 

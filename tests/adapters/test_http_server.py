@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.adapters.http_host import HttpLimits
 from extauthz.adapters.http_message import HttpRequest, HttpResponse
-from extauthz.adapters.http_protocol import HttpLimits
 from tests.adapters.echo import GET, LAST, Echo, connected, exchange, response, running, statuses
 
 # ---- requests

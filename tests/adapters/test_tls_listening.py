@@ -17,7 +17,7 @@ import trustme
 from extauthz.adapters import sockets
 from extauthz.adapters.grpc_door import GrpcLimits
 from extauthz.adapters.grpcio_door import GrpcDoor
-from extauthz.adapters.http_protocol import HttpLimits
+from extauthz.adapters.http_host import HttpLimits
 from extauthz.adapters.http_server import HttpServer
 from extauthz.adapters.native_door import NativeDoor
 from extauthz.config.addresses import TcpAddress

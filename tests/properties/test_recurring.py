@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from extauthz.adapters.grpc_door import CheckServicer
 from extauthz.adapters.http_door import HttpDoor
+from extauthz.adapters.http_host import HttpLimits
 from extauthz.adapters.http_message import HttpHandler, HttpRecall, HttpResponse
-from extauthz.adapters.http_protocol import HttpConnection, HttpLimits
+from extauthz.adapters.http_protocol import HttpConnection
 from extauthz.adapters.trust import TrustedPeers
 from extauthz.authorizer import Authorizer
 from extauthz.core.engine import Engine
@@ -101,7 +102,7 @@ def over_grpc(servicer: CheckServicer, asked: Asked, traceparent: str | None = N
 class Wire:
     """A connection's other end, and the server that the connection belongs to."""
 
-    tick, date, draining, limits = 0.0, b"", False, HttpLimits()
+    tick, date, draining, bodies, limits = 0.0, b"", False, 0, HttpLimits()
 
     def __init__(self, door: HttpDoor, *, remembering: bool) -> None:
         self.door, self.sent = door, b""
