@@ -179,6 +179,9 @@ class Refresher:
 
     async def refresh_now(self) -> None:
         """Make an attempt whatever the cooldown says, and wait for its end."""
+        if self._flight is not None and self._flight.begun:
+            # The issuer may have answered before it withdrew a key.
+            await self._flight.wait()
         if self._task is not None and not self._task.done():
             await (self._flight or self._ask(rediscover=True)).wait()
 

@@ -88,6 +88,34 @@ async def test_refresh_now_ignores_the_cooldown_and_shares_an_attempt(desk: Desk
         await store.refresh_now("unknown")
 
 
+async def test_refresh_now_does_not_make_do_with_an_attempt_that_began_before(desk: Desk) -> None:
+    """It may bring a key that was withdrawn meanwhile, as one that has leaked is."""
+    desk.issuer.publish("leaked", "b")
+    store = await desk.open()
+    desk.issuer.hold()
+    await desk.time.advance(600)
+    desk.issuer.publish("b")
+    refreshing = asyncio.create_task(store.refresh_now())
+    await settle()
+    assert len(desk.issuer.asked) == 2
+    desk.issuer.gate.set()
+    await refreshing
+    assert not store.snapshot()["corp"].has("leaked")
+    assert len(desk.issuer.asked) == 3
+
+
+async def test_refresh_now_ends_with_the_store_whatever_it_waits_for(desk: Desk) -> None:
+    desk.issuer.publish("a")
+    store = await desk.open()
+    desk.issuer.gate.clear()
+    await desk.time.advance(600)
+    refreshing = asyncio.create_task(store.refresh_now())
+    await settle()
+    await store.aclose()
+    async with asyncio.timeout(5):
+        await refreshing
+
+
 async def test_two_issuers_of_one_name_are_refused(desk: Desk) -> None:
     with pytest.raises(ValueError, match="same name"):
         KeyStore([desk.source(), desk.source()])
