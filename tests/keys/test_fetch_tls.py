@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import warnings
 from pathlib import Path
@@ -15,6 +16,11 @@ from extauthz.keys.fetch import fetch
 
 from .fetching import BODY, limits
 from .rough_server import RoughServer, answer, rough_server
+
+# PKCS #3, section 9: of 2,048 bits, which is as few as may be.
+GROUP = b"-----BEGIN DH PARAMETERS-----\n%b-----END DH PARAMETERS-----\n" % base64.encodebytes(
+    bytes.fromhex("30820108 02820101 00" + 256 * "ff" + "020102")
+)
 
 
 class TestTls:
@@ -60,6 +66,29 @@ class TestTls:
         async with rough_server(context) as server:
             with pytest.raises(FetchError, match=r"TLS failed.*version 1\.2 or later"):
                 await fetch(server.origin + "/keys", limits(ca_file=ca_file))
+
+    @pytest.mark.parametrize(
+        ("suite", "outcome"),
+        [("ECDHE-RSA-AES128-GCM-SHA256", "let"), ("DHE-RSA-AES128-GCM-SHA256", "refused")],
+    )
+    async def test_no_issuer_chooses_how_long_a_handshake_takes(
+        self, ca_file: str, tmp_path: Path, suite: str, outcome: str
+    ) -> None:
+        """Of a group of its own choice, up to 10,000 bits, one costs a second of the event loop."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(context)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(suite)
+        (tmp_path / "dh.pem").write_bytes(GROUP)
+        context.load_dh_params(str(tmp_path / "dh.pem"))
+        async with rough_server(context) as server:
+            server.pages["/keys"] = answer(BODY)
+            getting = fetch(server.origin + "/keys", limits(ca_file=ca_file))
+            if outcome == "let":
+                assert (await getting).body == BODY
+            else:
+                with pytest.raises(FetchError, match="TLS failed"):
+                    await getting
 
     async def test_handshakes_that_hang_leave_no_connection_open(self) -> None:
         times = 10
