@@ -108,6 +108,19 @@ async def test_who_breaks_off_makes_room(made: Any, tmp_path: Path):
                 pass
 
 
+@pytest.mark.parametrize(
+    ("group", "agreed"), [("prime256v1", True), ("ffdhe2048", False), ("ffdhe8192", False)]
+)
+async def test_no_client_chooses_how_long_a_handshake_takes(
+    made: Any, tmp_path: Path, group: str, agreed: bool
+):
+    """Over ffdhe8192 one takes 150 ms of the event loop, whoever asks for it."""
+    async with over_tls(made, tmp_path) as (address, context):
+        assert await agrees(address, context)
+        context.set_ecdh_curve(group)
+        assert await agrees(address, context) is agreed
+
+
 async def test_at_the_end_nobody_agrees_upon_tls_any_more(made: Any, tmp_path: Path):
     async with AsyncExitStack() as stack:
         async with over_tls(made, tmp_path) as (address, context):
