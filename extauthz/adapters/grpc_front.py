@@ -16,12 +16,18 @@ from typing import Final, cast
 
 from extauthz.config.addresses import Address, UnixAddress
 
+from .grpc_http2 import PREFIX
 from .grpc_listener import GrpcListener
 from .http2_frames import FrameWatch
+from .http2_messages import Held, Messages
 
 _GOODBYE: Final = 1.0
 _PROBATION: Final = 0.03
 _EARLY_BYTES: Final = 64 * 1024
+_TICK: Final = 1.0
+_MOST_HELD: Final = 128 * 1024 * 1024
+"""Octets of messages without an end, over all connections, that the server behind may keep."""
+_ENDLESS: Final = "messages without an end"
 _SOCKET: Final = "grpc.sock"
 # Of a Unix socket, in bytes, on every system; Linux takes four more.
 _LONGEST_PATH: Final = 103
@@ -36,6 +42,9 @@ class GrpcFront:
     def __init__(self, listener: GrpcListener) -> None:
         self.listener = listener
         self._inner = ""
+        self.held = Held()
+        self._clients: set[_Outside] = set()
+        self._ticking: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> Address:
@@ -57,7 +66,8 @@ class GrpcFront:
 
     async def start(self) -> Address:
         """Take connections; the address with its real port."""
-        return await self.listener.start(lambda: _Outside(self.listener, self._inner))
+        self._look()
+        return await self.listener.start(lambda: _Outside(self, self._inner))
 
     def close(self) -> None:
         """Take no more connections; those that are go on."""
@@ -66,8 +76,34 @@ class GrpcFront:
     async def stop(self) -> None:
         """End the connections, once the server behind has ended."""
         await self.listener.stop()
+        if self._ticking is not None:
+            self._ticking.cancel()
         if self._inner:
             await asyncio.to_thread(shutil.rmtree, Path(self._inner).parent, ignore_errors=True)
+
+    # ---- called by connections
+
+    def opened(self, client: _Outside) -> None:
+        """Count a connection in."""
+        self._clients.add(client)
+
+    def closed(self, client: _Outside) -> None:
+        """Count a connection out."""
+        self._clients.discard(client)
+
+    def make_room(self) -> None:
+        """Where all together have begun too much, cut off who has begun most."""
+        if self.held.octets > _MOST_HELD:
+            max(self._clients, key=lambda client: client.messages.held).cut(_ENDLESS)
+
+    def _look(self) -> None:
+        """Cut off who takes too long with a message."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for client in tuple(self._clients):
+            if client.messages.overdue(now):
+                client.cut(_ENDLESS)
+        self._ticking = loop.call_later(_TICK, self._look)
 
 
 class _Side(asyncio.Protocol):
@@ -100,19 +136,24 @@ class _Side(asyncio.Protocol):
 class _Outside(_Side):
     """A client's connection."""
 
-    def __init__(self, listener: GrpcListener, inner: str) -> None:
+    def __init__(self, front: GrpcFront, inner: str) -> None:
         super().__init__()
-        self._listener = listener
+        self._front = front
+        self._listener = front.listener
         self._inner = inner
         self._loop = asyncio.get_running_loop()
-        block_bytes = 2 * listener.limits.metadata_bytes
-        self.watch = FrameWatch(self._loop.time(), block_bytes=block_bytes)
+        limits = self._listener.limits
+        self.messages = Messages(limits.message_bytes + PREFIX, front.held)
+        self.watch = FrameWatch(
+            self._loop.time(), block_bytes=2 * limits.metadata_bytes, see=self.messages.see
+        )
         self._early = bytearray()
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for the client to begin, unless there are too many."""
         super().connection_made(transport)
+        self._front.opened(self)
         if not self._listener.opened(self, self._loop.time()):
             self.abort()
 
@@ -120,9 +161,12 @@ class _Outside(_Side):
         """Hand it on, if it may be; to begin with, connect."""
         excess = self.watch.read(data, self._loop.time())
         if excess is not None:
-            self._listener.cut(excess)
-            self.abort()
-        elif self.other is not None:
+            self.cut(excess)
+            return
+        self._front.make_room()
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.other is not None:
             self.pass_on(data)
         else:
             self._early += data
@@ -135,6 +179,8 @@ class _Outside(_Side):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """End what belongs to it."""
         self._listener.closed(self)
+        self._front.closed(self)
+        self.messages.forget()
         if self._connecting is not None:
             self._connecting.cancel()
         if self.other is not None:
@@ -145,6 +191,12 @@ class _Outside(_Side):
         if self.transport is not None:
             self.transport.close()
             self._loop.call_later(_GOODBYE, self.transport.abort)
+
+    def cut(self, excess: str) -> None:
+        """End at once, and have it told what it sent too much of."""
+        self.messages.forget()
+        self._listener.cut(excess)
+        self.abort()
 
     def abort(self) -> None:
         """End at once."""

@@ -7,6 +7,7 @@ come, is for the server.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
@@ -25,6 +26,7 @@ PADDED: Final = 0x8
 WITH_PRIORITY: Final = 0x20
 
 _ANSWER: Final = bytes([HEADERS])
+_OF_MESSAGES: Final = frozenset({DATA, HEADERS, RST_STREAM})
 _SMALL: Final = 256
 _LEAST: Final = 4096
 _PER_ANSWER: Final = 200
@@ -114,11 +116,22 @@ class FrameRations:
 
 
 class FrameWatch:
-    """Follows what one client sends to a server that is another's. Takes what FrameRations does."""
+    """Follows what one client sends to a server that is another's. Takes what FrameRations does.
 
-    __slots__ = ("_awaited", "_part", "_rations", "_skip")
+    ``see`` is told of each DATA, HEADERS and RST_STREAM: kind, flags, number of its stream, length,
+    and when it came.
+    """
 
-    def __init__(self, now: float, *, block_bytes: int) -> None:
+    __slots__ = ("_awaited", "_part", "_rations", "_see", "_skip")
+
+    def __init__(
+        self,
+        now: float,
+        *,
+        block_bytes: int,
+        see: Callable[[int, int, int, int, float], None],
+    ) -> None:
+        self._see = see
         self._awaited = PREFACE
         self._part = b""
         self._skip = 0
@@ -139,13 +152,17 @@ class FrameWatch:
             data = data[len(preface) :]
         if self._part:
             data = self._part + data
-        count = self._rations.count
+        count, see = self._rations.count, self._see
         at, size = self._skip, len(data)
         while size - at >= HEAD:
             length = data[at] << 16 | data[at + 1] << 8 | data[at + 2]
-            excess = count(data[at + 3], data[at + 4], length, now)
+            kind, flags = data[at + 3], data[at + 4]
+            excess = count(kind, flags, length, now)
             if excess is not None:
                 return excess
+            if kind in _OF_MESSAGES:
+                number = int.from_bytes(data[at + 5 : at + HEAD]) & 0x7FFFFFFF
+                see(kind, flags, number, length, now)
             at += HEAD + length
         self._part, self._skip = (data[at:], 0) if at < size else (b"", at - size)
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.adapters import grpc_listener
+from extauthz.adapters import grpc_front, grpc_listener, http2_messages
 from extauthz.adapters.grpc_door import GrpcLimits
 from extauthz.adapters.grpc_front import GrpcFront
 from extauthz.adapters.grpc_listener import GrpcListener
@@ -23,6 +23,7 @@ from extauthz.config.addresses import TcpAddress
 SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 PING = b"\0\0\x08\6\0\0\0\0\0" + bytes(8)
 DATA = b"\0\x40\0\0\0\0\0\0\1" + bytes(16_384)
+LAST_DATA = b"\0\0\0\0\1\0\0\0\1"
 
 
 class Server:
@@ -158,6 +159,50 @@ async def test_whoever_sends_what_asks_for_nothing_is_cut_off_and_told_of(
         told = re.compile(r"(\d+) that sent frames that ask for nothing")
         await until(lambda: sum(int(count) for count in told.findall(caplog.text)) == 3)
     assert caplog.records[0].levelno == logging.WARNING
+
+
+async def test_whoever_does_not_end_a_message_is_cut_off_in_time(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(http2_messages, "SECONDS", 0.05)
+    monkeypatch.setattr(grpc_front, "_TICK", 0.01)
+    monkeypatch.setattr(grpc_listener, "_BETWEEN_REPORTS", 0.05)
+    async with fronted() as (front, server):
+        good, still = await connected(front)
+        still.write(PREFACE + DATA + LAST_DATA)
+        await good.readexactly(len(PREFACE + DATA + LAST_DATA))
+        reader, writer = await connected(front)
+        writer.write(PREFACE + DATA)
+        await asyncio.wait_for(reader.readexactly(len(PREFACE + DATA)), 10)
+        with suppress(OSError):
+            assert not await asyncio.wait_for(reader.read(), 10)
+        await until(lambda: server.open == 1)
+        still.write(LAST_DATA)
+        assert await asyncio.wait_for(good.readexactly(len(LAST_DATA)), 10) == LAST_DATA
+        await until(lambda: "1 that sent messages without an end" in caplog.text)
+
+
+async def test_of_those_who_begin_too_much_who_begins_most_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """On grpcio 300 calls of one connection took a gigabyte for as long as it lasted."""
+    monkeypatch.setattr(grpc_front, "_MOST_HELD", 8 * 16_384)
+    async with fronted() as (front, _):
+        pairs = [await connected(front) for _ in range(3)]
+        for (reader, writer), frames in zip(pairs, (3, 4, 1), strict=True):
+            writer.write(PREFACE + DATA * frames)
+            await asyncio.wait_for(reader.readexactly(len(PREFACE + DATA * frames)), 10)
+        assert front.held.octets == 8 * 16_384
+        (first, _), (most, _), (last, one_more) = pairs
+        one_more.write(DATA)
+        with suppress(OSError):
+            assert not await asyncio.wait_for(most.read(), 10)
+        assert await asyncio.wait_for(last.readexactly(len(DATA)), 10) == DATA
+        assert front.held.octets == 5 * 16_384
+        assert not first.at_eof()
+        for _, writer in pairs:
+            writer.close()
+        await until(lambda: front.held.octets == 0)
 
 
 async def test_once_somebody_was_cut_off_newcomers_are_looked_at_for_a_moment():

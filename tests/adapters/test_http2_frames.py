@@ -21,8 +21,12 @@ ANSWER = frame(HEADERS, END_HEADERS, b"h" * 10) + frame(DATA, 0, b"d" * 500)
 GIVEN_UP = frame(RST_STREAM, 0, b"code")
 
 
+def seen(*frame: object) -> None:
+    """Told of frames that are somebody else's concern."""
+
+
 def begun(at: float = 0.0) -> FrameWatch:
-    watch = FrameWatch(at, block_bytes=128 * 1024)
+    watch = FrameWatch(at, block_bytes=128 * 1024, see=seen)
     assert watch.read(PREFACE, at) is None
     return watch
 
@@ -38,7 +42,7 @@ def test_calls_may_come_without_end():
 def test_where_the_octets_are_cut_makes_no_difference():
     sent = PREFACE + frame(SETTINGS) + CALL * 3 + frame(PING, 0, bytes(8)) * 100
     for size in (1, 2, 5, 8, 9, 10, 23, 24, 25, 1000, len(sent)):
-        watch = FrameWatch(0.0, block_bytes=128 * 1024)
+        watch = FrameWatch(0.0, block_bytes=128 * 1024, see=seen)
         parts = [sent[at : at + size] for at in range(0, len(sent), size)]
         assert [watch.read(part, 0.0) for part in parts] == [None] * len(parts)
         # And the count is the same: 200 at first, 3 times 8 for the calls, and 101 were sent.
@@ -126,14 +130,14 @@ def test_frames_may_be_long():
 
 def test_whoever_speaks_something_else_is_found_out_at_the_first_octet():
     for sent in (b"G", PREFACE[:10] + b"x", b"\x16\x03\x01"):
-        watch = FrameWatch(0.0, block_bytes=1)
+        watch = FrameWatch(0.0, block_bytes=1, see=seen)
         assert watch.read(sent, 0.0) == "what is not HTTP/2"
         assert not watch.begun
 
 
 def test_the_preface_may_come_in_parts():
     assert PREFACE == b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-    watch = FrameWatch(0.0, block_bytes=1)
+    watch = FrameWatch(0.0, block_bytes=1, see=seen)
     assert watch.read(PREFACE[:-1], 0.0) is None
     assert not watch.begun
     assert watch.read(PREFACE[-1:], 0.0) is None
