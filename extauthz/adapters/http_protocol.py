@@ -367,5 +367,10 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._transport.is_closing():
+            # The client has gone, and asyncio would warn of each answer that nobody takes.
+            self._closing = True
+        else:
             self._transport.write(data)

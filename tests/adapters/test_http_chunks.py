@@ -67,6 +67,9 @@ async def test_chunks_may_add_to_a_body_as_much_as_a_body_may_hold():
 class Nowhere(asyncio.Transport):
     """Takes answers and sends none."""
 
+    def is_closing(self) -> bool:
+        return False
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         pass
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from contextlib import AsyncExitStack
 
@@ -289,6 +291,25 @@ async def test_a_last_answer_that_nobody_reads_is_given_up():
         async with asyncio.timeout(5):
             with pytest.raises(ConnectionError):
                 await _ask_forever(writer)
+
+
+async def test_who_hangs_up_on_many_answers_is_given_no_more_and_fills_no_log(
+    caplog: pytest.LogCaptureFixture,
+):
+    echo = Echo()
+    async with running(echo) as server, connected(server) as (_, writer):
+        hang_up_at_once = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, hang_up_at_once
+        )
+        writer.write(GET * 1000)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while not echo.asked:  # noqa: ASYNC110  nobody tells of it
+                await asyncio.sleep(0)
+        assert statuses(await exchange(server, LAST)) == [200]
+    assert len(echo.asked) < 100
+    assert not caplog.records
 
 
 async def _ask_forever(writer: asyncio.StreamWriter) -> None:

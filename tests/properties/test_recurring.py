@@ -124,6 +124,9 @@ class Wire:
     def get_extra_info(self, name: str) -> Any:
         return ("127.0.0.1", 1)
 
+    def is_closing(self) -> bool:
+        return False
+
     def write(self, data: bytes) -> None:
         self.sent += data
 
