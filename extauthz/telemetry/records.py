@@ -28,6 +28,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "color_message",  # uvicorn's, with escape sequences for terminals
 }
 _CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+# It writes down whatever headers it reads, and with them the secrets among the metadata of calls.
+_TELLTALE = "hpack"
 _FRAMES = 12
 
 
@@ -104,3 +106,4 @@ def set_level(level: str) -> None:
     logging.getLogger().setLevel(number)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING) if number > 10 else number)
+    logging.getLogger(_TELLTALE).setLevel(max(number, logging.WARNING))

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hpack import Encoder
 
+from extauthz.adapters.http2_headers import HeaderReader
 from extauthz.telemetry.formats import (
     FORMATS,
     beginning,
@@ -39,7 +41,7 @@ class Captured:
 def captured() -> Iterator[Captured]:
     root = logging.getLogger()
     before = (root.handlers[:], root.level, logging.raiseExceptions)
-    names = ("httpx", "httpcore", "asyncio", "uvicorn.access")
+    names = ("httpx", "httpcore", "asyncio", "uvicorn.access", "hpack")
     levels = {name: logging.getLogger(name).level for name in names}
     captured = Captured()
     send_logs_to(captured.pipe, level="info")
@@ -162,6 +164,15 @@ def test_libraries_that_report_every_fetch_are_quiet_unless_debugging(captured: 
     set_level("debug")
     httpx.debug("details")
     assert [line["msg"] for line in captured.lines()] == ["odd", "details"]
+
+
+def test_debugging_writes_down_no_metadata_of_calls(captured: Captured) -> None:
+    """A proxy may say by a secret among it who it is."""
+    set_level("debug")
+    call = [(b"x-api-key", b"canary"), (b"authorization", b"Basic canary")]
+    block = Encoder().encode(call)
+    assert HeaderReader(list, max_bytes=1000).read(block) == call
+    assert not captured.lines()
 
 
 def test_the_level_holds_for_all_loggers(captured: Captured) -> None:
