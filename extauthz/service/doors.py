@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ class Doors:
 
             door = NativeDoor
         else:
+            # Its library writes of what clients send on standard error, in their own words.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             from extauthz.adapters.grpcio_door import GrpcDoor  # noqa: PLC0415
 
             door = GrpcDoor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extauthz.adapters.http2_frames import GOAWAY, PING, PREFACE, SETTINGS
 from tests.e2e.processes import accepts, program
 from tests.service.conftest import CONFIG, Running, until
 from tests.tokens import mint
@@ -50,6 +52,26 @@ def test_a_changed_file_changes_the_format_in_every_process(tmp_path: Path, numb
             until(lambda seen=written: len(running.log.read_text().splitlines()) == seen + 20)  # type: ignore[misc]
             lines = running.log.read_text().splitlines()[-20:]
             assert {line.startswith("{") for line in lines} == {form == "json"}
+
+
+def test_nobody_at_the_grpc_port_writes_into_the_log(service: Running) -> None:
+    """The library of grpcio would write what a client says in its GOAWAY, line ends and all."""
+    goaway = bytes(7) + b'\2\n{"event":"decision","decision":"allow"}\n'
+    sent = PREFACE + frame(SETTINGS, b"") + frame(GOAWAY, goaway) + frame(PING, b"answer_m")
+    with socket.create_connection(("127.0.0.1", service.ports["grpc"]), timeout=10) as client:
+        client.sendall(sent)
+        heard = b""
+        while b"answer_m" not in heard:
+            data = client.recv(4096)
+            assert data
+            heard += data
+    assert service.judge()[0] == 200
+    until(lambda: decisions(service))
+    assert [line["subject"] for line in decisions(service)] == ["alice"]
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + bytes([kind]) + bytes(5) + payload
 
 
 def decisions(service: Running) -> list[dict[str, Any]]:
