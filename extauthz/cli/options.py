@@ -54,11 +54,14 @@ def given_settings(options: argparse.Namespace) -> dict[str, str]:
     }
 
 
-def load_again(options: argparse.Namespace) -> Loaded:
-    """The settings as they are now. Raises ConfigError with every problem."""
+def load_again(options: argparse.Namespace, source: str | None = None) -> Loaded:
+    """The settings as they are now, of the file ``source`` where that is known.
+
+    Raises ConfigError with every problem.
+    """
     from extauthz.config.load import load  # noqa: PLC0415  pydantic takes time to import
 
-    return load(options.config, environ=os.environ, flags=given_settings(options))
+    return load(source or options.config, environ=os.environ, flags=given_settings(options))
 
 
 def load_or_complain(options: argparse.Namespace) -> Loaded | None:

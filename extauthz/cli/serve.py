@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
         return 1
     from extauthz.service.run import serve  # noqa: PLC0415  everything else is imported here
 
-    return serve(loaded, lambda: load_again(options))
+    # A file that is gone for a moment must not bring another one into force, or the environment.
+    return serve(loaded, lambda: load_again(options, loaded.source))
 
 
 def _mind_signals() -> None:

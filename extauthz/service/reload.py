@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from extauthz.config.load import DOTENV, Loaded, read_file
@@ -13,6 +13,8 @@ from extauthz.keys.apart import apart
 
 POLL_SECONDS: Final = 5.0
 READING_SECONDS: Final = 30.0
+_SETTLING_SECONDS: Final = 0.5
+_LOOKS: Final = 4
 
 _T = TypeVar("_T")
 
@@ -30,6 +32,22 @@ async def read_apart(read: Callable[[], _T]) -> _T:
             f"reading took more than {READING_SECONDS:g} s; expected files on a disk that answers"
         )
         raise TimeoutError(errno.ETIMEDOUT, what) from None
+
+
+async def settled_change(
+    changed: Callable[[], bool], rest: Callable[[float], Awaitable[object]] = asyncio.sleep
+) -> bool:
+    """Whether ``changed()``, and if so, once it has not for half a second, or has for two.
+
+    Of a file that is written in place the first part may be a good one, without rules that follow.
+    """
+    if not await read_apart(changed):
+        return False
+    for _ in range(_LOOKS):
+        await rest(_SETTLING_SECONDS)
+        if not await read_apart(changed):
+            break
+    return True
 
 
 class ConfigWatch:

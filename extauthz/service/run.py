@@ -25,7 +25,7 @@ from .ending import end, shares
 from .garbage import end_start
 from .heap import keep_for_next
 from .loop import new_loop
-from .reload import POLL_SECONDS, ConfigWatch, read_apart
+from .reload import POLL_SECONDS, ConfigWatch, read_apart, settled_change
 from .service import Service
 from .unheard import why_unheard
 
@@ -118,7 +118,9 @@ async def _keep_reloading(
         asked = signals.reload.is_set()
         signals.reload.clear()
         try:
-            if await read_apart(watch.changed) or asked or failed:
+            # Who asks for it has written to the end.
+            look = read_apart if asked else settled_change
+            if await look(watch.changed) or asked or failed:
                 await service.reload(load_again)
             failed = False
         except Exception as fault:  # noqa: BLE001  the file may be good, and the next time too

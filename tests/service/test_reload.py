@@ -17,8 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from extauthz.config.load import load
 from extauthz.demo.issuer import Fault, Issuer
 from extauthz.service import reload
-from extauthz.service.reload import ConfigWatch, read_apart
+from extauthz.service.reload import ConfigWatch, read_apart, settled_change
 from extauthz.telemetry.records import described
+from tests.e2e.processes import accepts, program
 from tests.service.broken import breakable
 from tests.service.conftest import RESOURCE, Running, until
 from tests.tokens import ISSUER, signer
@@ -66,6 +67,57 @@ def test_a_change_between_loading_and_watching_is_noticed(tmp_path: Path) -> Non
     watch = ConfigWatch(loaded)
     assert watch.changed()
     assert not watch.changed()
+
+
+async def test_a_file_that_is_being_written_is_taken_when_it_has_come_to_its_end(
+    tmp_path: Path,
+) -> None:
+    """Its first half may be good by itself, and leave out what follows."""
+    file = tmp_path / "extauthz.yaml"
+    text = f"version: 1\nissuers: [{{issuer: {ISSUER}}}]\nservers:\n- resource: {RESOURCE}\n"
+    file.write_text(text)
+    watch = ConfigWatch(load(str(file), environ={}))
+    assert not await settled_change(watch.changed)
+    parts = ["  tools:\n", "    delete: [admin]\n", "    wipe: deny\n"]
+    rests: list[float] = []
+
+    async def written_meanwhile(seconds: float) -> None:
+        rests.append(seconds)
+        if parts:
+            with file.open("a") as growing:
+                growing.write(parts.pop(0))
+
+    file.write_text(text.replace("issuers", "drain: 1s\nissuers"))
+    assert await settled_change(watch.changed, written_meanwhile)
+    assert not parts
+    assert not watch.changed()
+    assert sum(rests) == 2, "it has to be in force within ten seconds"
+
+
+@pytest.mark.timeout(60)
+def test_a_file_that_is_gone_brings_no_other_into_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found where it was looked for, and not named: the environment would be the next place."""
+    running = Running(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OAUTH_ISSUER", "https://other.example")
+    monkeypatch.setenv("OAUTH_AUDIENCE", RESOURCE)
+    command = [sys.executable, "-m", "extauthz", "serve"]
+    with program(command, running.log, lambda: accepts(running.ports["grpc"])) as running.process:
+        text = running.file.read_text()
+        running.file.unlink()
+        running.reload()
+        until(lambda: running.status()["health"]["config"]["problems"])
+        config = running.status()["health"]["config"]
+        assert config["problems"] == [
+            "./extauthz.yaml: cannot be read: No such file or directory; expected a readable file"
+        ]
+        assert config["source"] == "./extauthz.yaml"
+        assert running.judge()[0] == 200
+        running.file.write_text(text)
+        running.reload()
+        until(lambda: not running.status()["health"]["config"]["problems"])
 
 
 def test_a_bad_file_keeps_the_old_one_and_says_so_everywhere(service: Running) -> None:
