@@ -40,6 +40,7 @@ _OUTPUT = frozenset({errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _fill_standard_descriptors()
     _write_anything()
     try:
         try:
@@ -86,6 +87,19 @@ def _run(arguments: list[str]) -> int:
         # As from an unset shell variable: another file in its place would be no kindness.
         parser.error("argument --config: found an empty path; expected the path of a file")
     return int(importlib.import_module(f"{__name__}.{options.command}").run(options))
+
+
+def _fill_standard_descriptors() -> None:
+    """Whoever started us may have closed some: the next connection would have their numbers.
+
+    What is then written to standard output would be read there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
 
 
 def _write_anything() -> None:

@@ -52,6 +52,21 @@ def test_a_full_disk_is_exit_code_1_and_one_line(command: list[str]) -> None:
     assert done.stderr == "extauthz: cannot write the output: No space left on device\n"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="a folder of Linux")
+def test_closed_descriptors_are_not_left_to_what_is_opened_next() -> None:
+    """Lines of the log would go into whatever connection has the number of standard output."""
+    script = (
+        "import os, sys\n"
+        "from extauthz.cli import main\n"
+        "assert main(['version']) == 0\n"
+        "found = [os.readlink(f'/proc/self/fd/{number}') for number in range(3)]\n"
+        "inherited = all(map(os.get_inheritable, range(3)))\n"
+        "sys.exit(found != ['/dev/null'] * 3 or not inherited)\n"
+    )
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", script]
+    assert subprocess.run(shell, timeout=60, check=False).returncode == 0
+
+
 def test_a_difference_that_nobody_can_take_is_no_fault_of_the_file_compared(
     tmp_path: Path,
 ) -> None:
