@@ -167,7 +167,7 @@ def _known(
     from extauthz.service.sources import issuer_sources  # noqa: PLC0415
 
     named = options.config or os.environ.get(CONFIG)
-    if not named and not any(Path(each).exists() for each in SEARCHED):
+    if not named and not any(map(_may_be_there, SEARCHED)):
         return Expectations(), None
     loaded = load_or_complain(options)
     if loaded is None:
@@ -183,3 +183,14 @@ def _known(
         admin=loaded.settings.listen.admin,
     )
     return found, given
+
+
+def _may_be_there(path: str) -> bool:
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # Reading it will say what is in the way.
+        return True
+    return True

@@ -102,6 +102,15 @@ def test_the_usual_file_is_found(
     assert "note:" not in capsys.readouterr().err
 
 
+def test_a_usual_file_that_nobody_may_look_at_is_told_of(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlooked = "x" * 300
+    monkeypatch.setattr("extauthz.config.load.SEARCHED", (unlooked,))
+    assert main(["doctor", "--url", "http://127.0.0.1:1/mcp"]) == 1
+    assert f"{unlooked}: cannot be read: File name too long" in capsys.readouterr().err
+
+
 def test_a_bad_file_is_told_with_its_place(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
