@@ -58,6 +58,7 @@ _PATIENCE: Final = 1.0
 _TAKING: Final = 5.0
 # Workers report four times a second.
 _SILENCE: Final = 3.0
+_SILENCES: Final = 2
 _LOOK: Final = 0.01
 
 
@@ -73,6 +74,8 @@ class _Slot:
     refusal: str | None = None
     # When it last gave a sign of life; None while its doors are shut.
     heard_at: float | None = None
+    # How often in a row it was found to be silent.
+    silences: int = 0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     # How many orders that ask for Done the process of the moment still has to follow.
     behind: int = 0
@@ -129,6 +132,7 @@ class Workers:
             raise OSError(refusal)
         self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
+        self._begin(again_and_again(self._tell_of_silence, _SILENCE / 3))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -172,8 +176,7 @@ class Workers:
 
     def serving(self) -> bool:
         """Whether a worker has its doors open, and gave a sign of life lately."""
-        since = time.monotonic() - _SILENCE
-        return any(slot.heard_at is not None and slot.heard_at > since for slot in self._slots)
+        return any(slot.heard_at is not None and not _is_silent(slot) for slot in self._slots)
 
     def cache_totals(self) -> tuple[int, int, int]:
         """Tokens remembered now, and how often one was found and not found."""
@@ -313,6 +316,20 @@ class Workers:
             self._add_up()
             self._counted = False
 
+    async def _tell_of_silence(self) -> None:
+        for slot in self._slots:
+            # Once may be because this process itself was stopped.
+            before, slot.silences = slot.silences, slot.silences + 1 if _is_silent(slot) else 0
+            if slot.silences == _SILENCES and slot.process is not None:
+                _log.error(
+                    "worker %d has given no sign of life for some seconds: its share of connections"
+                    " waits in vain; end it by kill -KILL %d, and another one takes its place",
+                    slot.number,
+                    slot.process.pid,
+                )
+            elif before >= _SILENCES and slot.heard_at is not None and not slot.silences:
+                _log.info("worker %d gives signs of life again", slot.number)
+
     def _add_up(self) -> None:
         if len(self._ended) > 1:
             self._ended = [_sum(self._ended)]
@@ -323,6 +340,10 @@ class Workers:
             histogram.counts, histogram.total = counts, seconds
         self._decisions.replace(dict(total.by_key), durations)
         self._heard()
+
+
+def _is_silent(slot: _Slot) -> bool:
+    return slot.heard_at is not None and slot.heard_at <= time.monotonic() - _SILENCE
 
 
 def _say_why(slot: _Slot, code: int) -> None:

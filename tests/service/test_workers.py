@@ -169,6 +169,27 @@ def test_it_is_ready_while_one_worker_gives_signs_of_life(workers: Running) -> N
             os.kill(pid, signal.SIGCONT)
 
 
+def test_a_worker_that_hangs_is_told_of_with_what_to_do(workers: Running) -> None:
+    """Its share of connections waits in vain, while readiness goes by the others."""
+    hung, other = children(workers)
+
+    def told(what: str) -> bool:
+        return any(what in line["msg"] for line in workers.lines())
+
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        until(
+            lambda: told(
+                f"no sign of life for some seconds: its share of connections waits in "
+                f"vain; end it by kill -KILL {hung}, and another one takes its place"
+            )
+        )
+        assert not told(f"kill -KILL {other}")
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    until(lambda: told("worker 0 gives signs of life again"))
+
+
 def test_processor_time_and_memory_are_those_of_all_processes(workers: Running) -> None:
     supervisor, *serving = resident(workers.process.pid), *map(resident, children(workers))
     assert measured(workers, "process_resident_memory_bytes") > supervisor + max(serving)
