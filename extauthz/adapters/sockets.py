@@ -35,8 +35,8 @@ def bind(
     """Listen on ``address``: one socket, or several where a name has several addresses.
 
     ``reuse_port`` lets several processes share a TCP port; without it a second one fails.
-    A Unix socket that nobody listens on any more is replaced; ``unix_mode`` says who may
-    connect to it, else the umask does. Raises CannotListen.
+    A Unix socket that nobody listens on any more is replaced, and nothing else that has its
+    path; ``unix_mode`` says who may connect to it, else the umask does. Raises CannotListen.
     """
     try:
         if isinstance(address, UnixAddress):
@@ -218,10 +218,14 @@ def _bind_unix(path: str, mode: int | None) -> socket.socket:
 def _remove_stale(path: str) -> None:
     file = Path(path)
     try:
-        if not stat.S_ISSOCK(file.stat().st_mode):
-            return
+        mode = file.stat().st_mode
     except FileNotFoundError:
-        return
+        if not file.is_symlink():
+            return
+        mode = 0
+    if not stat.S_ISSOCK(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "something that is no socket"
+        raise OSError(errno.EEXIST, f"{what} is there")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)

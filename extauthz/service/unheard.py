@@ -11,6 +11,7 @@ from extauthz.config.names import variable
 
 _CURES: Final = {
     errno.EADDRINUSE: "another program, perhaps another extauthz, listens there; stop it, or set",
+    errno.EEXIST: "remove it, or set",
     errno.EADDRNOTAVAIL: "this machine has no such address; set",
 }
 

@@ -52,9 +52,19 @@ async def test_a_unix_socket_left_behind_is_replaced_and_a_file_is_not(tmp_path:
     async with running(None, UnixAddress(str(path))) as server:
         assert statuses(await exchange(server, LAST)) == [200]
     path.write_text("mine")
-    with pytest.raises(OSError, match="cannot listen on"):
+    with pytest.raises(OSError, match="something that is no socket is there"):
         await HttpServer(Echo(), UnixAddress(str(path))).start()
     assert path.read_text() == "mine"
+
+
+async def test_what_has_the_path_of_a_unix_socket_is_named(tmp_path: Path):
+    """Docker makes a folder where a path that it is to mount is not there yet."""
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    for path, what in ((folder, "a folder is there"), (link, "no socket is there")):
+        with pytest.raises(OSError, match=what):
+            await HttpServer(Echo(), UnixAddress(str(path))).start()
 
 
 async def test_a_name_with_several_addresses_is_listened_on_at_all_of_them():

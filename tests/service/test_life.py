@@ -245,6 +245,15 @@ def test_an_address_of_another_machine_is_a_clear_error_and_exit_1(tmp_path: Pat
     )
 
 
+def test_a_folder_in_place_of_a_unix_socket_is_no_other_program(tmp_path: Path) -> None:
+    running, folder = Running(tmp_path), tmp_path / "admin.sock"
+    folder.mkdir()
+    assert refused_to_serve(running, f"--listen-admin=unix:{folder}") == (
+        f"cannot serve: cannot listen on unix:{folder}: a folder is there: remove it, or set "
+        "listen.admin (flag --listen-admin, variable EXTAUTHZ_LISTEN_ADMIN)"
+    )
+
+
 def refused_to_serve(running: Running, *flags: str) -> str:
     """What a service says that cannot begin."""
     command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file), *flags]
