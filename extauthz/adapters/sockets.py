@@ -11,7 +11,7 @@ import ssl
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 
@@ -19,6 +19,7 @@ _BACKLOG: Final = 1024
 _AT_ONCE: Final = 8
 _GOODBYE: Final = 1.0
 _REST: Final = 1.0
+_LACKING: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class CannotListen(OSError):
@@ -33,6 +34,8 @@ def bind(
     address: Address, *, reuse_port: bool = False, unix_mode: int | None = None
 ) -> list[socket.socket]:
     """Listen on ``address``: one socket, or several where a name has several addresses.
+
+    Of those, the ones that this machine does not have are passed over where it has another.
 
     ``reuse_port`` lets several processes share a TCP port; without it a second one fails.
     A Unix socket that nobody listens on any more is replaced, and nothing else that has its
@@ -171,27 +174,49 @@ def _bind_tcp(address: TcpAddress, reuse_port: bool, *, listen: bool = True) -> 
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     listening: list[socket.socket] = []
+    lacking: OSError | None = None
     port = address.port
     try:
         for family, kind, protocol, _, where in dict.fromkeys(found):
-            one = socket.socket(family, kind, protocol)
+            at = (where[0], port, *where[2:])
+            dual = address.host == "::"
+            try:
+                one = _bound((family, kind, protocol), at, reuse_port=reuse_port, dual=dual)
+            except OSError as fault:
+                # `localhost` often has an address of IPv6 where that is turned off.
+                if fault.errno not in _LACKING:
+                    raise
+                lacking = fault
+                continue
             listening.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                only6 = address.host != "::"
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only6)
-            one.bind((where[0], port, *where[2:]))
             port = one.getsockname()[1]
             if listen:
                 one.listen(_BACKLOG)
             one.setblocking(False)
+        if lacking is not None and not listening:
+            raise lacking
     except OSError:
         for one in listening:
             one.close()
         raise
     return listening
+
+
+def _bound(
+    kind: tuple[int, int, int], at: tuple[Any, ...], *, reuse_port: bool, dual: bool
+) -> socket.socket:
+    one = socket.socket(*kind)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dual)
+        one.bind(at)
+    except OSError:
+        one.close()
+        raise
+    return one
 
 
 def _bind_unix(path: str, mode: int | None) -> socket.socket:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from extauthz.adapters import sockets
 from extauthz.adapters.http_server import HttpServer
 from extauthz.adapters.tls import TlsFilesError
 from extauthz.config.addresses import TcpAddress, UnixAddress
@@ -76,6 +77,24 @@ async def test_a_name_with_several_addresses_is_listened_on_at_all_of_them():
             with socket.socket(family, kind, protocol) as client:
                 client.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(client, where)
+
+
+async def test_of_several_addresses_those_that_this_machine_lacks_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As of `localhost` where IPv6 is turned off; 192.0.2.1 is nobody's (RFC 5737)."""
+    here, elsewhere = "127.0.0.1", "192.0.2.1"
+    for order in ((here, elsewhere), (elsewhere, here)):
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in order]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, it=found, **__: it)
+        listening = sockets.bind(TcpAddress("some.host", 0))
+        assert [one.getsockname()[0] for one in listening] == [here]
+        for one in listening:
+            one.close()
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (elsewhere, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(OSError, match="cannot assign requested address"):
+        sockets.bind(TcpAddress("some.host", 0))
 
 
 # ---- TLS
