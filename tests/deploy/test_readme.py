@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
@@ -16,11 +17,12 @@ from tests.deploy.manifests import ROOT, objects
 from tests.e2e.processes import required
 
 README = (ROOT / "deploy/README.md").read_text()
+NGINX = (ROOT / "docs/proxies/nginx.md").read_text()
 
 
-def shown(language: str, beginning: str) -> str:
+def shown(language: str, beginning: str, page: str = README) -> str:
     """The one block in that language that begins so."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if block.startswith(beginning)]
     return str(found)
 
@@ -49,10 +51,10 @@ def test_no_port_of_the_container_is_public() -> None:
         assert port.startswith("127.0.0.1:")
 
 
-def unit() -> ConfigParser:
+def unit(page: str = README) -> ConfigParser:
     parser = ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(shown("ini", "[Unit]"))
+    parser.read_string(shown("ini", "[Unit]", page))
     return parser
 
 
@@ -66,14 +68,32 @@ def test_systemd_leaves_the_end_of_workers_to_their_supervisor() -> None:
     assert unit()["Service"]["ExecReload"].endswith(" $MAINPID")
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+def test_nginx_as_a_service_has_a_standard_output_that_it_can_open(tmp_path: Path) -> None:
+    """What systemd gives it otherwise is a socket."""
+    service = unit(NGINX)["Service"]
+    nginx = required("nginx", "apt-get install nginx-light")
+    way, _, log = service["StandardOutput"].partition(":")
+    assert (way, log[0]) == ("append", "/")
+    command = service["ExecStart"].replace("/etc/edge", str(ROOT / "nginx"))
+    words = [nginx, "-t", *command.replace("/var/lib/edge", str(tmp_path)).split()[1:]]
+    with (tmp_path / "edge.log").open("ab") as file:
+        assert subprocess.run(words, stdout=file, check=False).returncode == 0
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        told = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    (complaint,) = re.findall(r"`(open\(\).*?)`", NGINX, re.DOTALL)
+    assert complaint.replace("\n", " ") in told.stderr
+
+
+@pytest.mark.parametrize("page", [README, NGINX], ids=["extauthz", "nginx"])
+def test_systemd_takes_the_unit(tmp_path: Path, page: str) -> None:
     checker = shutil.which("systemd-analyze")
     if checker is None:
         pytest.skip("NOT TESTED: there is no systemd-analyze here")
-    command = unit()["Service"]["ExecStart"].split()[0]
-    file = tmp_path / "extauthz.service"
+    command = unit(page)["Service"]["ExecStart"].split()[0]
+    file = tmp_path / "edge.service"
     # It looks whether the program is there.
-    file.write_text(shown("ini", "[Unit]").replace(command, "/bin/true"))
+    file.write_text(shown("ini", "[Unit]", page).replace(command, "/bin/true"))
     told = subprocess.run([checker, "verify", file], capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (0, "")
 
