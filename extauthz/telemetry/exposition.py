@@ -75,7 +75,7 @@ class _Ours(Collector):
         yield from _config(counted)
         yield CounterMetricFamily(
             "extauthz_log_dropped",
-            "Log lines dropped because they could not be written fast enough.",
+            "Log lines dropped because they could not be written, or not fast enough.",
             value=counted.dropped_lines(),
         )
         build = GaugeMetricFamily(

@@ -75,6 +75,8 @@ class LogPipe:
         self._refused = 0
         self._lost = 0
         self._reported = 0
+        # Why lines could not be written since one last was.
+        self._fault: str | None = None
         self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
         self._thread.start()
 
@@ -104,20 +106,23 @@ class LogPipe:
                 batch.append(self._queue.get())
             ended = batch[-1] is None
             lines = [line for line in batch if line is not None]
+            dropped = self.dropped
             try:
-                self._sink("".join(self._texts(lines)).encode("ascii", "backslashreplace"))
-            except (OSError, ValueError):  # ValueError: a file that was closed
+                self._sink("".join(self._texts(lines, dropped)).encode("ascii", "backslashreplace"))
+            except (OSError, ValueError) as fault:  # ValueError: a file that was closed
                 self._lost += len(lines)
+                self._fault = (getattr(fault, "strerror", None) or str(fault)).lower()
+            else:
+                self._reported, self._fault = dropped, None
             # To wake a thread that waits for a line costs more than the line.
             if len(batch) < _BATCH and not ended:
                 self._rest(_REST)
 
-    def _texts(self, lines: list[Line]) -> list[str]:
+    def _texts(self, lines: list[Line], dropped: int) -> list[str]:
         texts = [self._text(line) for line in lines]
-        dropped = self.dropped
         if dropped > self._reported:
-            texts.append(self._text(_Dropped(self._wall(), dropped - self._reported)))
-            self._reported = dropped
+            why = self._fault or "whoever reads the log is too slow"
+            texts.append(self._text(_Dropped(self._wall(), dropped - self._reported, why)))
         return texts
 
     def _text(self, line: Line) -> str:
@@ -130,14 +135,14 @@ class LogPipe:
 
 
 class _Dropped:
-    def __init__(self, now: float, lines: int) -> None:
-        self._now, self._lines = now, lines
+    def __init__(self, now: float, lines: int, why: str) -> None:
+        self._now, self._lines, self._why = now, lines, why
 
     def fields(self) -> Fields:
         return {
             "ts": timestamp(self._now),
             "level": "warning",
-            "msg": f"{self._lines} log lines were dropped: whoever reads the log is too slow",
+            "msg": f"{self._lines} log lines were dropped: {self._why}",
             "event": "log_dropped",
             "lines": self._lines,
         }
@@ -158,15 +163,23 @@ class _Unwritable:
 
 
 def descriptor_sink(descriptor: int) -> Callable[[bytes], None]:
-    """Write to a file descriptor, waiting where it is full even if it was made non-blocking."""
+    """Write to a file descriptor, waiting where it is full even if it was made non-blocking.
+
+    Where a disk became full within a line, what comes next begins a new one.
+    """
+    torn = False
 
     def write(data: bytes) -> None:
-        view = memoryview(data)
+        nonlocal torn
+        view = memoryview(b"\n" + data if torn else data)
         while view:
             try:
-                view = view[os.write(descriptor, view) :]
+                written = os.write(descriptor, view)
             except BlockingIOError:
                 select.select([], [descriptor], [])
+            else:
+                torn = view[written - 1] != ord("\n")
+                view = view[written:]
 
     return write
 

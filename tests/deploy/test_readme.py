@@ -80,7 +80,9 @@ def test_nginx_as_a_service_has_a_standard_output_that_it_can_open(tmp_path: Pat
         assert subprocess.run(words, stdout=file, check=False).returncode == 0
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        told = subprocess.run(words, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+        told = subprocess.run(
+            words, stdout=theirs.fileno(), stderr=subprocess.PIPE, text=True, check=False
+        )
     (complaint,) = re.findall(r"`(open\(\).*?)`", NGINX, re.DOTALL)
     assert complaint.replace("\n", " ") in told.stderr
 

@@ -186,6 +186,52 @@ def test_a_descriptor_somebody_made_non_blocking_gets_every_byte() -> None:
     assert [json.loads(line)["number"] for line in got.splitlines()] == list(range(2000))
 
 
+def test_what_could_not_be_written_is_counted_whole_and_told_with_the_reason() -> None:
+    """A report that is lost with its batch is made again."""
+    reader, rested = Reader(), threading.Semaphore(0)
+    full = [OSError(errno.ENOSPC, "No space left on device") for _ in range(3)]
+
+    def sink(data: bytes) -> None:
+        if full:
+            raise full.pop()
+        reader(data)
+
+    reader.open.set()
+    pipe = LogPipe(sink, json_line, rest=lambda _: rested.release())
+    for number in range(4):
+        pipe.put(Numbered(number))
+        assert rested.acquire(timeout=10)
+    assert pipe.close(10)
+    lines = reader.lines()
+    assert [line["number"] for line in lines if "number" in line] == [3]
+    (report,) = [line for line in lines if line.get("event") == "log_dropped"]
+    assert report["lines"] == 3
+    assert report["msg"] == "3 log lines were dropped: no space left on device"
+
+
+def test_a_line_that_broke_off_spoils_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a disk is full, and after a while no longer."""
+    got, room = bytearray(), [20]
+
+    def write(_: int, data: memoryview) -> int:
+        taken = min(len(data), room[0])
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        got.extend(data[:taken])
+        room[0] -= taken
+        return taken
+
+    monkeypatch.setattr(os, "write", write)
+    sink = descriptor_sink(1)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space"):
+            sink(b"a line that is far too long\n")
+    room[0] = 1000
+    sink(b"one\n")
+    sink(b"two\n")
+    assert got.split(b"\n") == [b"a line that is far t", b"one", b"two", b""]
+
+
 @pytest.mark.parametrize("fault", [errno.EPIPE, errno.ENOSPC, errno.EIO])
 def test_lines_that_cannot_be_written_are_counted_and_later_ones_are_tried(fault: int) -> None:
     written: list[bytes] = []
