@@ -118,6 +118,11 @@ def _client(issuer: str, way: Way) -> httpx.Client:
             # What is not compressed cannot be a bomb.
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
         )
+    except OSError as error:
+        raise TokenError(
+            "cannot read the file that SSL_CERT_FILE, or the folder that SSL_CERT_DIR names "
+            f"({error.strerror or type(error).__name__}); expected certificates in PEM, or neither"
+        ) from error
     except (ImportError, ValueError, httpx.InvalidURL):
         # Not told as it is: it may name a password.
         raise TokenError(
@@ -146,7 +151,10 @@ class _Exchange:
         except httpx.TimeoutException:
             raise TimeoutError from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise TokenError(f"{url}: {str(error) or type(error).__name__}") from error
+            what = str(error) or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in what:
+                what += "; give --ca-file if its authority is a private one"
+            raise TokenError(f"{url}: {what}") from error
 
 
 def _discover(issuer: str, exchange: _Exchange) -> Mapping[str, object]:

@@ -224,8 +224,21 @@ def test_a_private_authority_is_trusted_when_named(tmp_path: Path) -> None:
     with Issuer(algorithms=["ES256"], clients={"script": "s"}, tls=(chain, key)) as issuer:
         question = TokenQuestion(issuer=issuer.url, client_id="script")
         assert request_token(question, "s", Way(str(ca_file))).lifetime == 300
-        with pytest.raises(TokenError, match="CERTIFICATE_VERIFY_FAILED"):
+        with pytest.raises(TokenError, match=r"CERTIFICATE_VERIFY_FAILED.*; give --ca-file"):
             request_token(question, "s")
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_certificates_of_the_environment_that_cannot_be_had_are_named_by_their_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    file = tmp_path / "authorities.pem"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    question = TokenQuestion(issuer="https://idp.invalid", client_id="script")
+    with pytest.raises(TokenError, match=r"SSL_CERT_FILE.*expected certificates in PEM"):
+        request_token(question, "s")
 
 
 @pytest.mark.parametrize(
