@@ -21,6 +21,7 @@ from extauthz.telemetry.log_pipe import LogPipe, descriptor_sink, shared_descrip
 from extauthz.telemetry.records import send_logs_to
 from extauthz.telemetry.tracing import spans_wanted
 
+from .descriptors import allow_all
 from .ending import end, shares
 from .garbage import end_start
 from .heap import keep_for_next
@@ -37,6 +38,7 @@ _THREADS: Final = 32
 
 def serve(loaded: Loaded, load_again: Callable[[], Loaded]) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. ``load_again`` reads the settings anew."""
+    allow_all()
     sink = descriptor_sink if loaded.settings.workers == 1 else shared_descriptor_sink
     pipe = LogPipe(sink(_STDOUT), FORMATS[loaded.settings.log.format])
     send_logs_to(pipe, level=loaded.settings.log.level)

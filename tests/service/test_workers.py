@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -99,6 +100,20 @@ def test_a_worker_that_hangs_keeps_nobody_from_the_numbers(workers: Running) -> 
         assert counted(workers) == 1
     finally:
         os.kill(hung, signal.SIGCONT)
+
+
+def test_every_process_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    """systemd and containers begin at 1,024, which is a third as many connections over gRPC."""
+    running = Running(tmp_path)
+    running.write(WORKERS)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], 256), before[1]))
+    try:
+        with started(running):
+            for pid in (running.process.pid, *children(running)):
+                assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_worker_killed_under_load_is_replaced_and_the_other_goes_on(workers: Running) -> None:
