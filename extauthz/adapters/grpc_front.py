@@ -211,7 +211,8 @@ class _Outside(_Side):
         self._read(on=False)
         try:
             inside, _ = await self._loop.create_unix_connection(lambda: _Inside(self), self._inner)
-        except OSError:
+        except OSError as fault:
+            self._listener.unserved(_why_unreached(self._inner, fault))
             self.abort()
             return
         self.other = inside
@@ -244,6 +245,15 @@ class _Inside(_Side):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """The server has ended it."""
         self._outside.close()
+
+
+def _why_unreached(path: str, fault: OSError) -> str:
+    if isinstance(fault, FileNotFoundError):
+        return (
+            f"the socket of the gRPC server, {path}, was removed; restart extauthz, with TMPDIR "
+            "set to a folder that nobody cleans"
+        )
+    return f"{path}: {(fault.strerror or type(fault).__name__).lower()}"
 
 
 def _own_folder() -> Path:

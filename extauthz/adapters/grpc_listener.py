@@ -68,6 +68,7 @@ class GrpcListener:
         self._all_closed = asyncio.Event()
         self._cut: Counter[str] = Counter()
         self._reporting: asyncio.TimerHandle | None = None
+        self._quiet_until = 0.0
 
     def bind(self) -> None:
         """Have the address. Raises OSError when it cannot be had."""
@@ -144,6 +145,14 @@ class GrpcListener:
         if self._reporting is None:
             loop = asyncio.get_running_loop()
             self._reporting = loop.call_later(_BETWEEN_REPORTS, self._report)
+
+    def unserved(self, why: str) -> None:
+        """Say, now and then, why nobody serves a connection that is good."""
+        now = asyncio.get_running_loop().time()
+        # While all ends, nobody does.
+        if self._servers and now >= self._quiet_until:
+            self._quiet_until = now + _BETWEEN_REPORTS
+            _log.error("gRPC connections are closed, since nobody can serve them: %s", why)
 
     def _end_those_late(self) -> None:
         # They are in the order in which they came. Of thousands that came together each is late,

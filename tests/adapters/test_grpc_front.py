@@ -283,6 +283,22 @@ async def test_without_a_server_behind_a_client_is_sent_away():
     await front.stop()
 
 
+async def test_a_socket_that_somebody_removed_is_told_of_once_in_a_while(
+    caplog: pytest.LogCaptureFixture,
+):
+    """As by a cleaning of /tmp: every new connection fails until the next start."""
+    async with fronted() as (front, server):
+        server.path.unlink()
+        for _ in range(3):
+            reader, writer = await connected(front)
+            writer.write(PREFACE)
+            with suppress(ConnectionError):
+                assert not await asyncio.wait_for(reader.read(), 10)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert f"{server.path}, was removed; restart extauthz" in record.getMessage()
+
+
 async def test_only_we_may_go_where_the_server_listens_and_nothing_is_left():
     async with fronted() as (_, server):
         folder = server.path.parent
