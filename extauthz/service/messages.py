@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -110,6 +111,26 @@ class Counts:
     misses: int
     entries: int
     dropped: int
+
+
+def added_up(parts: list[Counts]) -> Counts:
+    """What several workers have counted, those that have ended included."""
+    by_key: Counter[tuple[str, str, str, str]] = Counter()
+    durations: dict[str, tuple[list[int], float]] = {}
+    for part in parts:
+        by_key.update(part.by_key)
+        for transport, (counts, seconds) in part.durations.items():
+            before, sum_before = durations.get(transport, ([0] * len(counts), 0.0))
+            summed = [a + b for a, b in zip(before, counts, strict=True)]
+            durations[transport] = (summed, sum_before + seconds)
+    return Counts(
+        by_key,
+        durations,
+        sum(part.hits for part in parts),
+        sum(part.misses for part in parts),
+        sum(part.entries for part in parts),
+        sum(part.dropped for part in parts),
+    )
 
 
 @dataclass(frozen=True, slots=True)

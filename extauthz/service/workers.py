@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -42,6 +41,7 @@ from .messages import (
     Stop,
     Take,
     Tell,
+    added_up,
 )
 from .noticed import Noticed
 from .rounds import again_and_again
@@ -332,8 +332,8 @@ class Workers:
 
     def _add_up(self) -> None:
         if len(self._ended) > 1:
-            self._ended = [_sum(self._ended)]
-        total = _sum([*(s.counts for s in self._slots if s.counts), *self._ended])
+            self._ended = [added_up(self._ended)]
+        total = added_up([*(s.counts for s in self._slots if s.counts), *self._ended])
         durations: dict[str, Histogram] = {}
         for transport, (counts, seconds) in total.durations.items():
             histogram = durations[transport] = Histogram(DECISION_BOUNDS)
@@ -367,25 +367,6 @@ def _say_not_run(slot: _Slot, fault: Exception) -> None:
         _log.error(what, slot.number, why, exc_info=None if system else fault)
     else:
         slot.refusal = f"worker {slot.number} could not be started: {why}"
-
-
-def _sum(parts: list[Counts]) -> Counts:
-    by_key: Counter[tuple[str, str, str, str]] = Counter()
-    durations: dict[str, tuple[list[int], float]] = {}
-    for part in parts:
-        by_key.update(part.by_key)
-        for transport, (counts, seconds) in part.durations.items():
-            before, sum_before = durations.get(transport, ([0] * len(counts), 0.0))
-            summed = [a + b for a, b in zip(before, counts, strict=True)]
-            durations[transport] = (summed, sum_before + seconds)
-    return Counts(
-        by_key,
-        durations,
-        sum(part.hits for part in parts),
-        sum(part.misses for part in parts),
-        sum(part.entries for part in parts),
-        sum(part.dropped for part in parts),
-    )
 
 
 def _both(addresses: DoorAddresses) -> tuple[Address | None, Address | None]:
