@@ -39,13 +39,17 @@ PARTIAL_BODY = "x-envoy-auth-partial-body"
 
 
 class Keys:
-    """Keys that are at hand; ``answers`` is what a search for another one finds, by issuer."""
+    """Keys that are at hand; ``answers`` is what a search for another one finds, by issuer.
+
+    ``given_up`` is set once a search ends for want of somebody who waits for it.
+    """
 
     def __init__(self) -> None:
         self.sets = key_sets()
         self.answers: dict[str, Reason] = {}
         self.waits: list[float] = []
         self.searched = asyncio.Event()
+        self.given_up = asyncio.Event()
         self.hold: asyncio.Event | None = None
 
     def snapshot(self) -> Any:
@@ -55,7 +59,11 @@ class Keys:
         self.waits.append(wait)
         self.searched.set()
         if self.hold is not None:
-            await self.hold.wait()
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.given_up.set()
+                raise
         return self.answers.get(issuer, Reason.UNKNOWN_KEY)
 
 
