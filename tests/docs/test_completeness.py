@@ -35,11 +35,6 @@ def rows() -> dict[str, list[str]]:
     return found
 
 
-def documents() -> str:
-    pages = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
-    return "\n".join(page.read_text() for page in pages)
-
-
 def test_every_reason_has_a_line_that_says_what_it_means_and_what_to_do() -> None:
     found = rows()
     assert set(found) == {str(reason) for reason in Reason}
@@ -80,9 +75,10 @@ def options(command: str) -> set[str]:
 @pytest.mark.parametrize(
     "command", [name for name in COMMANDS if find_spec(f"extauthz.cli.{name}") is not None]
 )
-def test_every_option_is_mentioned_somewhere(command: str) -> None:
-    text = documents()
-    missing = {option for option in options(command) if not re.search(rf"{option}\b", text)}
+def test_every_option_is_in_the_section_of_its_command(command: str) -> None:
+    common, *sections = COMMAND_GUIDE.read_text().split("\n## ")
+    (own,) = (one for one in sections if one.startswith(f"`{command}`\n"))
+    missing = {one for one in options(command) if not re.search(rf"{one}\b", common + own)}
     assert missing == set()
 
 
@@ -101,7 +97,7 @@ def test_the_demos_parts_get_tokens_for_the_shipped_files(proxy: str) -> None:
     assert [one for one in resources if f"--resource {one}" in parts] == resources != []
 
 
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]+)?\)")
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 PAGES = sorted(
     (
         *ROOT.glob("*.md"),
@@ -114,6 +110,15 @@ PAGES = sorted(
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text()):
-        if not re.match(r"[a-z]+:", target):
-            assert (page.parent / target).exists(), target
+    for target, section in LINK.findall(page.read_text()):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not section or section in anchors(file), f"{target}#{section}"
+
+
+def anchors(page: Path) -> set[str]:
+    """How links name the sections of a page: small, without punctuation, joined by hyphens."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
