@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from .values import ClaimName, Text, shown, wrong
+from extauthz.core.claims import Scalar
 
-Scalar = str | int | float | bool
+from .values import ClaimName, Text, shown, wrong
 
 
 def written(value: object) -> Any:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from extauthz.core.claims import claim_path
+from extauthz.core.policy import GUID
 
 from .issuer import IssuerSettings
 from .parse import Entry
 from .problems import Fault, Loc, path_text
 from .urls import is_plain_http, split_url, url_host
 from .values import shown
-
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def check_issuer_settings(
@@ -100,6 +98,6 @@ def _tenants(entry: Entry[IssuerSettings], at: Loc) -> Iterator[Fault]:
         return
     name, tenants = conditions["tid",]
     for position, tenant in enumerate(tenants):
-        if not isinstance(tenant, str) or not _GUID.fullmatch(tenant):
+        if not isinstance(tenant, str) or not GUID.fullmatch(tenant):
             what = f"{shown(tenant)} is no tenant; expected a GUID"
             yield Fault((*at, "required_claims", name, position), what)

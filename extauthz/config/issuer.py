@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from extauthz.core.policy import SUPPORTED_ALGORITHMS
+from extauthz.core.policy import SUPPORTED_ALGORITHMS, TENANT
 
 from .base import ClaimConditions, Part, written
 from .urls import EgressProxy, FetchedUrl, IssuerText, Url, check_issuer, default_name
@@ -27,10 +27,6 @@ from .values import (
     within,
     wrong,
 )
-
-TENANT: Final = "{tenantid}"
-"""As in ``extauthz.core.token``, which would bring all of cryptography along."""
-
 
 _SOME_TENANT = "tenantid00"
 """Of the same length, so that a long text is cut short at the same place."""

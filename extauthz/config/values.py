@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from extauthz.core.claims import claim_path
 from extauthz.core.hosts import parse_host_pattern, split_host
 from extauthz.core.paths import canonical_path
-from extauthz.core.policy import SUPPORTED_ALGORITHMS
+from extauthz.core.policy import MCP_VERSION, NAME, SUPPORTED_ALGORITHMS
 
 from .problems import quoted
 
@@ -106,16 +106,14 @@ Size = Annotated[
 ]
 
 MAX_NAME: Final = 253
-_NAME = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._~:/\[\]@%+-]{0,252}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+(?:/[A-Za-z0-9!#$&^_.+-]+)?")
-_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _PLAIN_TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")
 
 
 def check_name(text: str) -> str:
     """A name that is safe in a header, a metric label and a proxy's configuration."""
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         expected = "letters, digits and ._~:/@%+- (write a name where the default has others)"
         raise wrong(f"{shown(text)} cannot be a name", expected)
     return text
@@ -165,7 +163,7 @@ def check_token_type(text: str) -> str:
 
 def check_version(text: str) -> str:
     """A protocol version of MCP."""
-    if not _VERSION.fullmatch(text):
+    if not MCP_VERSION.fullmatch(text):
         raise wrong(f"{shown(text)} is not a version of MCP", "a date such as 2026-07-28")
     return text
 
@@ -205,7 +203,7 @@ def check_public_path(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(check_name), _pattern(_NAME)]
+Name = Annotated[str, AfterValidator(check_name), _pattern(NAME)]
 Text = Annotated[str, AfterValidator(check_text)]
 Scope = Annotated[str, AfterValidator(check_scope), _pattern(_SCOPE)]
 ClaimName = Annotated[str, AfterValidator(check_claim)]
@@ -215,7 +213,7 @@ Algorithm = Annotated[
     WithJsonSchema({"type": "string", "enum": list(SUPPORTED_ALGORITHMS)}),
 ]
 TokenType = Annotated[str, AfterValidator(check_token_type)]
-McpVersion = Annotated[str, AfterValidator(check_version), _pattern(_VERSION)]
+McpVersion = Annotated[str, AfterValidator(check_version), _pattern(MCP_VERSION)]
 HostText = Annotated[str, AfterValidator(check_host_pattern)]
 ExactHost = Annotated[str, AfterValidator(check_exact_host)]
 PathText = Annotated[str, AfterValidator(check_path)]

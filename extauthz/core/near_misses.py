@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from .claims import ClaimPath, claim_at, claim_name, granted_scopes
 from .model import Reason
-from .policy import Issuer, Server
-from .token import TENANT, UnverifiedToken, issuer_of
+from .policy import TENANT, Issuer, Server
+from .token import UnverifiedToken, issuer_of
 
 _ENTRA_V1 = re.compile(r"https://sts\.windows\.net/([0-9a-f-]{36})/?")
 _ENTRA_V2 = re.compile(r"https://login\.microsoftonline\.com/([0-9a-f-]{36})/v2\.0/?")

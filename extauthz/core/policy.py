@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from .claims import ClaimCondition, ClaimPath
 from .rules import RuleMap
@@ -43,6 +45,16 @@ SUPPORTED_ALGORITHMS = (
     "EdDSA",
     "Ed25519",
 )
+
+NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._~:/\[\]@%+-]{0,252}")
+"""A name of an issuer or a server: safe in a header, a metric label and a proxy's configuration."""
+
+TENANT: Final = "{tenantid}"
+"""Stands in a template of ``accepted_issuers`` for one of the tenants, each of them a ``GUID``."""
+
+GUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+MCP_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

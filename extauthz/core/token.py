@@ -6,7 +6,6 @@ an unverified claim says may only ever refuse (RFC 8725, RFC 9068 section 4).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,16 +14,13 @@ from .claims import MISSING, claim_at, scope_elements
 from .compact import TokenHeader, take_apart
 from .keyset import Key
 from .model import Reason, Refusal, Trace
-from .policy import CLIENT_CLAIMS, Issuer, Server
+from .policy import CLIENT_CLAIMS, GUID, TENANT, Issuer, Server
 from .verified import TokenFacts, VerifiedToken
 
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
 # Not of RFC 7519, which knows no null: some issuers write one where they have no value.
 _PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
 _AUD = ("aud",)
-
-TENANT = "{tenantid}"
 
 _BAD_SIGNATURE = Refusal(Reason.BAD_SIGNATURE)
 _KEY_OF_ANOTHER = Refusal(Reason.UNKNOWN_KEY, "the key is published for another issuer")
@@ -148,7 +144,7 @@ def issuer_of(token: UnverifiedToken, issuers: tuple[Issuer, ...]) -> Issuer | N
         if token.issuer in issuer.accepted:
             return issuer
     tenant = token._claims.get("tid")
-    if isinstance(tenant, str) and _GUID.fullmatch(tenant):
+    if isinstance(tenant, str) and GUID.fullmatch(tenant):
         for issuer in issuers:
             if tenant in issuer.tenants and any(
                 template.replace(TENANT, tenant) == token.issuer for template in issuer.templates

@@ -17,7 +17,7 @@ from extauthz.core.claims import MISSING, ClaimPath, claim_at, claim_name
 from extauthz.core.documents import is_preflight
 from extauthz.core.identity import TOO_LARGE
 from extauthz.core.model import Allow, Call, Deny, Reason, Request
-from extauthz.core.policy import AUDIENCE_CLAIM, SCOPE_CLAIMS, Issuer, Policy
+from extauthz.core.policy import AUDIENCE_CLAIM, MCP_VERSION, NAME, SCOPE_CLAIMS, Issuer, Policy
 from extauthz.core.verified import VerifiedToken
 
 from .hashing import hashed
@@ -32,8 +32,6 @@ MAX_CLAIMS: Final = 2048
 """Characters that all claims of one line have together."""
 
 _ORIGIN: Final = re.compile(r"null|[A-Za-z][A-Za-z0-9+.-]{0,30}://[A-Za-z0-9._:\[\]-]{1,255}")
-_VERSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_NAME: Final = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9._~:/\[\]@%+-]{0,252}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class Told(NamedTuple):
         if self.passing is not None:
             call = told_in_passing(self.passing)
             return UNTOLD if call is None else Told(call, "mcp")
-        if self.version is not None and not _VERSION.fullmatch(self.version):
+        if self.version is not None and not MCP_VERSION.fullmatch(self.version):
             return self._replace(version=None)
         return self
 
@@ -143,7 +141,7 @@ def fit_origin(origin: str) -> str:
 
 def fit_name(name: str) -> str:
     """The name that a proxy gave a server, as it may be written."""
-    return name if _NAME.fullmatch(name) else ODD
+    return name if NAME.fullmatch(name) else ODD
 
 
 def claims_read(token: VerifiedToken, paths: Iterable[ClaimPath]) -> tuple[object, ...]:

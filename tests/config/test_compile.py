@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from extauthz.config.compile import compile_policy
-from extauthz.config.issuer import TENANT
 from extauthz.core.claims import ClaimCondition
 from extauthz.core.policy import Encoding, ForwardedClaim, HostPattern, Issuer, Policy, Server
 from extauthz.core.rules import Rule
-from extauthz.core.token import TENANT as TENANT_OF_TOKENS
 from tests.config.desk import HEAD, Desk, at_issuer, at_server
 
 
@@ -202,10 +200,6 @@ def test_issuer_templates(desk: Desk) -> None:
         ClaimCondition("tid", ("tid",), (GUID,)),
         ClaimCondition("ver", ("ver",), ("2.0",)),
     )
-
-
-def test_templates_are_written_as_tokens_are_judged() -> None:
-    assert TENANT == TENANT_OF_TOKENS
 
 
 def test_issuer_settings(desk: Desk) -> None:
