@@ -159,8 +159,7 @@ def _known(
 ) -> tuple[Expectations, GivenFile | None] | None:
     """What the configuration says, and which one it is, where there is one; None when it is bad."""
     from extauthz.config.compile import compile_policy  # noqa: PLC0415
-    from extauthz.config.load import SEARCHED  # noqa: PLC0415
-    from extauthz.config.names import CONFIG  # noqa: PLC0415
+    from extauthz.config.names import CONFIG, SEARCHED  # noqa: PLC0415
     from extauthz.doctor.expectations import Expectations, expectations  # noqa: PLC0415
     from extauthz.doctor.running import GivenFile  # noqa: PLC0415
     from extauthz.service.meaning import meaning_of  # noqa: PLC0415

@@ -21,8 +21,6 @@ from extauthz.config import names
 from .arguments import seconds
 
 DEFAULT: Final = "127.0.0.1:9090"
-SEARCHED: Final = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
-DOTENV: Final = ".env"
 _ADMIN: Final = names.variable("listen.admin")
 _LONGEST_REASON: Final = 400
 
@@ -88,14 +86,14 @@ def admin_address(config: str | None, environ: Mapping[str, str], read: Reader) 
     if value := environ.get(_ADMIN):
         return value
     named = (environ.get(names.CONFIG) or None) if config is None else config
-    for path in SEARCHED if named is None else (named,):
+    for path in names.SEARCHED if named is None else (named,):
         try:
             return _from_file(path, read(path))
         except OSError as error:
             if named is not None:
                 raise NotReadyError(f"cannot read {path}: {error.strerror}") from None
     try:
-        return _from_dotenv(read(DOTENV))
+        return _from_dotenv(read(names.DOTENV))
     except OSError:
         return DEFAULT
 
@@ -113,7 +111,7 @@ def _from_file(path: str, data: bytes) -> str:
 def _from_dotenv(data: bytes) -> str:
     from extauthz.config.dotenv import parse_dotenv  # noqa: PLC0415
 
-    found = parse_dotenv(data, DOTENV).values.get(_ADMIN)
+    found = parse_dotenv(data, names.DOTENV).values.get(_ADMIN)
     return found[0] if found is not None and found[0] else DEFAULT
 
 

@@ -22,9 +22,6 @@ from .variables import COMMAND_LINE, ENVIRONMENT, Given, Variables
 from .yaml_source import Document, Plain, parse_yaml
 from .yaml_text import MAX_BYTES
 
-SEARCHED = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
-DOTENV = ".env"
-
 Reader = Callable[[str], bytes]
 """Reads a file by its path, at least the first MAX_BYTES + 1 bytes; raises OSError."""
 
@@ -95,7 +92,7 @@ def _find(
         what = "is empty; expected the path of a file"
         raise ConfigError([Problem(COMMAND_LINE, "--config", what)])
     named = config or environ.get(names.CONFIG)
-    for path in (named,) if named else SEARCHED:
+    for path in (named,) if named else names.SEARCHED:
         try:
             return path, read(path)
         except OSError as error:
@@ -131,8 +128,8 @@ def _from_file(
         raise ConfigError(problems)
     warnings = []
     unread = [name for name in names.WITHOUT_FILE if name in variables.by_name]
-    if _exists(DOTENV, read):
-        unread.append(DOTENV)
+    if _exists(names.DOTENV, read):
+        unread.append(names.DOTENV)
     if unread:
         what = f"not read, since there is a configuration file: {', '.join(unread)}"
         warnings.append(Problem(ENVIRONMENT, "", what))
@@ -158,18 +155,18 @@ def _overridden(written: dict[str, Plain], given: Given, document: Document) -> 
 def _from_environment(environ: Mapping[str, str], flags: Mapping[str, str], read: Reader) -> _Found:
     problems: list[Problem] = []
     try:
-        dotenv = parse_dotenv(read(DOTENV), DOTENV)
+        dotenv = parse_dotenv(read(names.DOTENV), names.DOTENV)
         problems += dotenv.problems
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         dotenv = None
     except OSError as error:
         dotenv = None
         what = f"cannot be read: {error.strerror}; expected a readable file, or none"
-        problems.append(Problem(Place(DOTENV), "", what))
+        problems.append(Problem(Place(names.DOTENV), "", what))
     variables = Variables.of(environ, dotenv)
     if variables.first(names.ISSUER) is None:
-        what = f"no configuration: neither {' nor '.join(SEARCHED)} exists; expected one of them, "
-        what += f"--config, {names.CONFIG}, or the variable {names.ISSUER[0]}"
+        what = f"no configuration: neither {' nor '.join(names.SEARCHED)} exists; expected "
+        what += f"one of them, --config, {names.CONFIG}, or the variable {names.ISSUER[0]}"
         problems.append(Problem(ENVIRONMENT, "", what))
         raise ConfigError([*problems, *variables.unknown()])
     if dotenv is not None and names.CONFIG in dotenv.values:

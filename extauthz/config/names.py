@@ -1,4 +1,4 @@
-"""The environment's names for settings. Nothing here needs pydantic.
+"""Where settings are looked for: files, and the environment's names. Nothing needs pydantic.
 
 A setting's variable is its path in upper case: ``listen.grpc`` is EXTAUTHZ_LISTEN_GRPC.
 What stands in lists (issuers, servers) and what generate alone reads (edge) has none.
@@ -13,6 +13,12 @@ PREFIX: Final = "EXTAUTHZ_"
 CONFIG: Final = "EXTAUTHZ_CONFIG"
 COMMANDS: Final = (CONFIG,)
 """Variables that are read by commands and are no settings."""
+
+SEARCHED: Final = ("./extauthz.yaml", "/etc/extauthz/extauthz.yaml")
+"""Where a file is looked for that no flag and no variable names: the first that is there."""
+
+DOTENV: Final = ".env"
+"""Where variables are looked for as well, if there is no file."""
 
 SETTINGS: Final = (
     "listen.grpc",

@@ -8,7 +8,8 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from extauthz.config.load import DOTENV, Loaded, read_file
+from extauthz.config.load import Loaded, read_file
+from extauthz.config.names import DOTENV
 from extauthz.keys.apart import apart
 
 POLL_SECONDS: Final = 5.0
