@@ -20,7 +20,8 @@ from .policy import HostPattern, Server
 RESOURCE_METADATA: Final = "/.well-known/oauth-protected-resource"
 AUTHORIZATION_SERVER: Final = "/.well-known/oauth-authorization-server"
 OPENID_CONFIGURATION: Final = "/.well-known/openid-configuration"
-_LEGACY: Final = frozenset({"/register", "/authorize", "/token"})
+LEGACY: Final = ("/register", "/authorize", "/token")
+"""Where clients that find no metadata expect an authorization server (MCP 2025-03-26)."""
 
 _EXPOSED: Final = "WWW-Authenticate, Mcp-Session-Id"
 _ASKABLE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~, ]+")
@@ -98,7 +99,7 @@ class Documents:
     @staticmethod
     def concerns(path: str) -> bool:
         """Whether a canonical path is one that no MCP server behind us answers."""
-        return path in _LEGACY or (
+        return path in LEGACY or (
             path.startswith("/.well-known/o")
             and path.startswith((RESOURCE_METADATA, AUTHORIZATION_SERVER, OPENID_CONFIGURATION))
         )
@@ -131,7 +132,7 @@ class Documents:
         return tuple(found.values())
 
     def _find(self, path: str, servers: tuple[Server, ...]) -> Answer | None:
-        if path in _LEGACY:
+        if path in LEGACY:
             return _NOT_FOUND if servers else None
         for root in (RESOURCE_METADATA, AUTHORIZATION_SERVER, OPENID_CONFIGURATION):
             if path == root or path.startswith(root + "/"):

@@ -18,7 +18,12 @@ from extauthz.config.compile import compile_policy
 from extauthz.config.load import Loaded
 from extauthz.config.model import ListenSettings
 from extauthz.config.urls import beyond_origin, split_url
-from extauthz.core.documents import AUTHORIZATION_SERVER, OPENID_CONFIGURATION, RESOURCE_METADATA
+from extauthz.core.documents import (
+    AUTHORIZATION_SERVER,
+    LEGACY,
+    OPENID_CONFIGURATION,
+    RESOURCE_METADATA,
+)
 from extauthz.core.hosts import is_loopback, split_host
 from extauthz.core.matching import patterns_of
 from extauthz.core.paths import is_inside
@@ -27,7 +32,7 @@ from extauthz.core.policy import Server
 from .artefacts import CannotWrite
 
 DOCUMENT_TREES = (RESOURCE_METADATA, AUTHORIZATION_SERVER, OPENID_CONFIGURATION)
-DOCUMENT_PATHS = ("/register", "/authorize", "/token")
+DOCUMENT_PATHS = LEGACY
 NOWHERE = TcpAddress("127.0.0.1", 1)
 """Stands where a server has no ``upstream``: nobody listens there."""
 
