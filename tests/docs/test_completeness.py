@@ -122,3 +122,14 @@ def anchors(page: Path) -> set[str]:
     """How links name the sections of a page: small, without punctuation, joined by hyphens."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    """With its folder, or after one that has it."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = re.findall(r"`([\w/]+\.py)`", text)
+    assert len(named) > 100
+    there = [
+        path.as_posix() for part in ("extauthz", "tests") for path in (ROOT / part).rglob("*.py")
+    ]
+    assert [one for one in named if not any(path.endswith(f"/{one}") for path in there)] == []
