@@ -81,19 +81,19 @@ def test_lines_of_other_events_are_none_of_a_replays_business() -> None:
     [
         b"", b"x", b"{", b"[]", b"null", b'"decision"', b"\xff\xfe", b'{"event":"decision"}',
         b'2027-01-15T08:00:00.000Z INFO    allow event=decision',
-        b'{"event":"decision","event":"decision","decision":"allow"}',
-        line(decision="perhaps"), line(decision=1), line(reason="because"), line(reason=[]),
-        line(server=1), line(issuer="i", scopes="notes"), line(issuer="i", scopes=[1]),
-        line(issuer="i", claims=[]), line(issuer="i", claims={"": 1}),
-        line(issuer="i", claims={"/~2": 1}), line(call_source="hearsay"), line(sample="0.5"),
-        line(sample=2), line(sample=True), line(tool="a", prompt="b", method="tools/call"),
+        b'{"event":"decision","canary":"a","canary":"b","decision":"allow"}',
+        line(decision="canary"), line(decision=1), line(reason="canary"), line(reason=[]),
+        line(server=1), line(issuer="i", scopes="canary"), line(issuer="i", scopes=[1]),
+        line(issuer="i", claims=[]), line(issuer="i", claims={"": "canary"}),
+        line(issuer="i", claims={"/canary~2": 1}), line(call_source="canary"), line(sample="0.5"),
+        line(sample=2), line(sample=True), line(tool="canary", prompt="b", method="tools/call"),
         b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_what_is_no_line_of_ours_is_refused_and_not_repeated(bad: bytes) -> None:
     with pytest.raises(Unreadable) as problem:
         read_record(bad)
-    assert "hearsay" not in str(problem.value)
+    assert "canary" not in str(problem.value)
 
 
 JSON = st.recursive(
