@@ -105,17 +105,6 @@ class Live(Running):
         with grpc.insecure_channel(f"127.0.0.1:{self.ports['grpc']}", options) as channel:
             return verdict(channel, token)
 
-    def until_open(self, token: str, seconds: float = PATIENCE) -> None:
-        """Wait until a token is allowed over gRPC, whatever a flood has left to be worked off."""
-
-        def allowed() -> bool:
-            try:
-                return self.see_grpc(token) == ALLOW
-            except grpc.RpcError:
-                return False
-
-        until(allowed, seconds)
-
     def memory(self) -> int:
         """Bytes of memory that the process holds."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
