@@ -264,11 +264,22 @@ def test_what_needs_a_restart_is_said(service: Running) -> None:
 
 
 def test_health_over_grpc_follows_readiness(service: Running) -> None:
+    names = ("", "envoy.service.auth.v3.Authorization")
     with grpc.insecure_channel(f"127.0.0.1:{service.ports['grpc']}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for name in ("", "envoy.service.auth.v3.Authorization"):
-            asked = health_pb2.HealthCheckRequest(service=name)
-            until(lambda asked=asked: stub.Check(asked).status == 1)  # type: ignore[misc]
+
+        def told() -> set[int]:
+            asked = (health_pb2.HealthCheckRequest(service=name) for name in names)
+            return {stub.Check(each).status for each in asked}
+
+        until(lambda: told() == {1})
+        service.write(jwks=service.folder / "nowhere.json")
+        service.reload()
+        until(lambda: told() == {2})
+        assert service.ready() == 503
+        service.write()
+        service.reload()
+        until(lambda: told() == {1})
 
 
 def test_a_reload_asked_for_during_the_start_does_not_end_the_service() -> None:
