@@ -21,7 +21,8 @@ from extauthz.service.reload import ConfigWatch, read_apart, settled_change
 from extauthz.telemetry.records import described
 from tests.e2e.processes import accepts, program
 from tests.service.broken import breakable
-from tests.service.conftest import RESOURCE, Running, until
+from tests.service.conftest import CONFIG, RESOURCE, Running, until
+from tests.service.test_workers import started
 from tests.tokens import ISSUER, signer
 
 
@@ -263,22 +264,31 @@ def test_what_needs_a_restart_is_said(service: Running) -> None:
     until(lambda: any("listen changed" in line["msg"] for line in service.lines()))
 
 
-def test_health_over_grpc_follows_readiness(service: Running) -> None:
-    names = ("", "envoy.service.auth.v3.Authorization")
-    with grpc.insecure_channel(f"127.0.0.1:{service.ports['grpc']}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_health_over_grpc_follows_readiness(tmp_path: Path, workers: int) -> None:
+    running = Running(tmp_path)
+    text = f"{CONFIG}workers: {workers}\n"
+    running.write(text)
 
-        def told() -> set[int]:
-            asked = (health_pb2.HealthCheckRequest(service=name) for name in names)
-            return {stub.Check(each).status for each in asked}
+    def told() -> set[int]:
+        """By new connections, which go to one worker or another."""
+        found = set()
+        for name in ("", "envoy.service.auth.v3.Authorization") * 4:
+            asked = health_pb2.HealthCheckRequest(service=name)
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            address = f"127.0.0.1:{running.ports['grpc']}"
+            with grpc.insecure_channel(address, options) as channel:
+                found.add(health_pb2_grpc.HealthStub(channel).Check(asked).status)
+        return found
 
+    with started(running):
         until(lambda: told() == {1})
-        service.write(jwks=service.folder / "nowhere.json")
-        service.reload()
+        running.write(text, jwks=tmp_path / "nowhere.json")
+        running.reload()
         until(lambda: told() == {2})
-        assert service.ready() == 503
-        service.write()
-        service.reload()
+        assert running.ready() == 503
+        running.write(text)
+        running.reload()
         until(lambda: told() == {1})
 
 
