@@ -11,7 +11,7 @@ from extauthz.core.engine import Engine
 from extauthz.core.explain import explain
 from extauthz.core.model import Reason
 from tests.policies import ISSUERS, asking, key_sets, policy_for_tests, policy_with
-from tests.tokens import ABSENT, CALCULATOR, NOTES, NOW, mint
+from tests.tokens import ABSENT, CALCULATOR, ISSUER, NOTES, NOW, mint
 
 
 def hints(**claims: object) -> tuple[Reason | None, tuple[str, ...]]:
@@ -74,6 +74,31 @@ def test_a_token_for_another_server_is_said_to_be_so_and_gets_no_advice_to_take_
     reason, (told,) = hints(aud=[origin])
     assert reason is Reason.WRONG_AUDIENCE
     assert "if it means this server alone, write audiences: " in told
+
+
+def test_less_than_five_minutes_may_be_a_clock() -> None:
+    assert hints(exp=NOW - 299)[1] == ("it expired 299 s ago: clocks may differ; see leeway",)
+    assert hints(exp=NOW - 300) == (Reason.TOKEN_EXPIRED, ())
+    for name in ("nbf", "iat"):
+        told = f"{name} is 299 s ahead: clocks may differ; see leeway"
+        assert hints(**{name: NOW + 299})[1] == (told,)
+        assert hints(**{name: NOW + 300}) == (Reason.TOKEN_NOT_YET_VALID, ())
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({"iss": ISSUER.upper()}, "iss differs only in upper and lower case: write issuer: "),
+        ({"aud": NOTES.upper()}, f"the token's audience differs from {NOTES} only by upper and"),
+        (
+            {"aud": "x", "azp": NOTES},
+            "the expected audience is in the claim azp: set audience_claim:",
+        ),
+        ({"scope": "Notes"}, "Notes differs from notes only in upper and lower case"),
+    ],
+)
+def test_what_differs_little_is_said(claims: dict[str, object], told: str) -> None:
+    assert any(hint.startswith(told) for hint in hints(**claims)[1])
 
 
 @pytest.mark.parametrize("named", [[], [NOTES], [NOTES, "api"]])
