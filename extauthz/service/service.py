@@ -87,7 +87,7 @@ class Service:
         )
         self._told_ready = False
         self._warned_of = Noticed()
-        self.view = View(self, pipe)
+        self.view = View(self)
         self.metrics.keys = self.keys.status
         self.metrics.token_cache = self.view.token_cache
         self.metrics.dropped_lines = lambda: pipe.dropped

@@ -18,7 +18,6 @@ from extauthz.adapters.status import (
     Status,
 )
 from extauthz.core.explain import Explanation, explain, question
-from extauthz.telemetry.log_pipe import LogPipe
 
 if TYPE_CHECKING:
     from extauthz.telemetry.exposition import Exposition
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 class View:
     """Reads a service and changes nothing, but for remembering how the last reload went."""
 
-    def __init__(self, service: Service, pipe: LogPipe) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._pipe = pipe
         self._loaded_at = time.time()
         self._failed_at: float | None = None
         self._problems: tuple[str, ...] = ()
@@ -95,7 +93,7 @@ class View:
             ),
             refusals=service.observer.log.refusals.told(),
             refusals_kept=service.observer.log.style.level <= logging.WARNING,
-            dropped_lines=self._pipe.dropped,
+            dropped_lines=service.metrics.dropped_lines(),
         )
 
     async def metrics(self, accept: str) -> tuple[str, bytes]:

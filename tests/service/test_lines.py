@@ -74,5 +74,19 @@ def frame(kind: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3) + bytes([kind]) + bytes(5) + payload
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_status_tells_of_every_line_that_was_lost(tmp_path: Path, number: int) -> None:
+    """Whichever process wrote it, to a disk that is full."""
+    running = Running(tmp_path)
+    running.write(f"{CONFIG}workers: {number}\n")
+    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
+    with program(command, Path("/dev/full"), lambda: accepts(running.ports["http"])):
+        until(lambda: running.ready() == 200)
+        before = running.status()["dropped_lines"]
+        for _ in range(20):
+            assert running.judge()[0] == 200
+        until(lambda: running.status()["dropped_lines"] >= before + 20)
+
+
 def decisions(service: Running) -> list[dict[str, Any]]:
     return [line for line in service.lines() if line.get("event") == "decision"]
