@@ -59,15 +59,12 @@ _TWO_BODIES: Final = Refusal(Reason.MALFORMED_REQUEST, "body and raw_body differ
 
 
 def to_request(
-    message: CheckRequest,
-    mcp_namespace: str = MCP_NAMESPACE,
-    traceparent: Callable[[], str | None] | None = None,
+    message: CheckRequest, traceparent: Callable[[], str | None] | None = None
 ) -> Request | Refusal:
     """What Envoy says of one HTTP request, or a refusal where that is not one request.
 
-    ``mcp_namespace`` is the filter metadata that is read as the MCP filter's word. Method,
-    host and path are the check's own fields; the pseudo headers that repeat them are dropped.
-    ``traceparent`` tells the trace context of the RPC.
+    Method, host and path are the check's own fields; the pseudo headers that repeat them are
+    dropped. ``traceparent`` tells the trace context of the RPC.
     """
     attributes = message.attributes
     http = attributes.request.http
@@ -120,7 +117,7 @@ def to_request(
         server=attributes.context_extensions.get(SERVER_KEY),
         body=body,
         body_truncated=truncated,
-        mcp_metadata=_members(said[mcp_namespace]) if mcp_namespace in said else None,
+        mcp_metadata=_members(said[MCP_NAMESPACE]) if MCP_NAMESPACE in said else None,
         traceparent=traceparent,
     )
 

@@ -22,7 +22,7 @@ from extauthz.core.challenge import Challenger
 from extauthz.core.model import Decision, Reason, Refusal, Request
 
 from .check_words import CheckWords
-from .envoy import MCP_NAMESPACE, to_request, to_response
+from .envoy import to_request, to_response
 from .recurring import LONGEST, LeftOut, Recurring, may_hold
 from .replies import Replies
 
@@ -82,9 +82,8 @@ class CheckServicer:
     Where something breaks, ``last_resort`` is the reply: a gRPC error could be taken for an allow.
     """
 
-    def __init__(self, authorizer: Authorizer, mcp_namespace: str = MCP_NAMESPACE) -> None:
+    def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
-        self._mcp_namespace = mcp_namespace
         self._replies = Replies(_serialised)
         self._recurring = Recurring[bytes](CheckWords())
         # Made beforehand, so that nothing is left that could fail.
@@ -155,7 +154,7 @@ class CheckServicer:
         self, data: bytes, name: bytes | None, traceparent: Callable[[], str | None]
     ) -> bytes | Request:
         authorizer = self._authorizer
-        request = to_request(CheckRequest.FromString(data), self._mcp_namespace, traceparent)
+        request = to_request(CheckRequest.FromString(data), traceparent)
         if isinstance(request, Refusal):
             return self._replies.of(authorizer.refuse(request, TRANSPORT))
         decision = authorizer.check_now(request, TRANSPORT)

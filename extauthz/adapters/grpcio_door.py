@@ -1,4 +1,4 @@
-"""The gRPC door on grpcio's server: reflection, the standard health service."""
+"""The gRPC door on grpcio's server, with the standard health service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Final
 from urllib.parse import quote
 
@@ -16,7 +15,6 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address
 
-from .envoy import MCP_NAMESPACE
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits
 from .grpc_front import GrpcFront
 from .grpc_listener import GrpcListener
@@ -34,7 +32,6 @@ class GrpcDoor:
 
     ``tls`` makes it a TLS server, with client certificates where its files name a client
     CA. ``reuse_port`` is for several worker processes, ``unix_mode`` for a Unix socket.
-    ``reflection`` lets tools list the services; it needs the package grpcio-reflection.
     """
 
     def __init__(
@@ -46,16 +43,13 @@ class GrpcDoor:
         limits: GrpcLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
         unix_mode: int | None = None,
-        reflection: bool = False,
-        mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
         listener = GrpcListener(
             address, tls=tls, limits=limits, reuse_port=reuse_port, unix_mode=unix_mode
         )
         self._front = GrpcFront(listener)
-        self._servicer = CheckServicer(authorizer, mcp_namespace)
+        self._servicer = CheckServicer(authorizer)
         self._options = limits.options()
-        self._reflection = reflection
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
 
@@ -83,8 +77,6 @@ class GrpcDoor:
         # Registered, the method is found without a look at every call's name.
         server.add_registered_method_handlers(SERVICE, {"Check": check})
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if self._reflection:
-            _reflect(server)
         where = self._front.bind()
         try:
             # Read as a URI.
@@ -132,12 +124,3 @@ def _threads_as_batch_work() -> Iterator[None]:
                 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
                 usual.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
         yield
-
-
-def _reflect(server: grpc.aio.Server) -> None:
-    try:
-        reflection = import_module("grpc_reflection.v1alpha.reflection")
-    except ImportError:
-        raise RuntimeError("gRPC reflection needs the package grpcio-reflection") from None
-    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)

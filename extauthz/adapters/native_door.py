@@ -18,7 +18,6 @@ from grpc_health.v1 import health_pb2
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address
 
-from .envoy import MCP_NAMESPACE
 from .grpc_door import LARGE, SERVICE, CheckServicer, GrpcLimits
 from .grpc_http2 import (
     HEAD,
@@ -82,7 +81,6 @@ class NativeDoor:
         limits: GrpcLimits = _USUAL_LIMITS,
         reuse_port: bool = False,
         unix_mode: int | None = None,
-        mcp_namespace: str = MCP_NAMESPACE,
     ) -> None:
         try:
             from .http2_connection import Http2Connection  # noqa: PLC0415
@@ -92,7 +90,7 @@ class NativeDoor:
                 "pip install '.[native]' in a clone, or leave listen.grpc_transport out"
             ) from None
         self._connection = Http2Connection
-        self._servicer = CheckServicer(authorizer, mcp_namespace)
+        self._servicer = CheckServicer(authorizer)
         self._listener = GrpcListener(
             address, tls=tls, limits=limits, reuse_port=reuse_port, unix_mode=unix_mode
         )

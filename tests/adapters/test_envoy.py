@@ -234,13 +234,6 @@ class TestMetadata:
     def test_that_is_empty_is_present(self):
         assert self.said({}) == {}
 
-    def test_may_come_under_another_name(self):
-        message = check()
-        message.attributes.metadata_context.filter_metadata["mine"].update({"a": "b"})
-        request = to_request(message, "mine")
-        assert isinstance(request, Request)
-        assert request.mcp_metadata == {"a": "b"}
-
 
 def test_the_trace_context_is_asked_for_only_when_it_is_wanted():
     request = to_request(check(), traceparent=lambda: "00-1-2-01")

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -359,12 +358,6 @@ async def test_a_unix_socket(tmp_path: Path):
         assert door.address == UnixAddress(str(path))
         assert (await check(channel, good())).status.code == 0
     assert not path.exists()
-
-
-async def test_reflection_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "grpc_reflection.v1alpha.reflection", None)
-    with pytest.raises(RuntimeError, match="grpcio-reflection"):
-        await GrpcDoor(authorizer(POLICY), ANYWHERE, reflection=True).start()
 
 
 # ---- TLS
