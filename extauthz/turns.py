@@ -25,9 +25,6 @@ class Turns:
         self._waiting: deque[Callable[[], None]] = deque()
         self._under_way = False
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     async def do(self, work: Callable[[], T]) -> T:
         """What ``work`` returns or raises, once its turn has come; cancelled, it is not done."""
         loop = asyncio.get_running_loop()

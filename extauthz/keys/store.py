@@ -63,9 +63,7 @@ class KeyStore:
 
         Does not wait for any answer: see ``wait_first_attempts``.
         """
-        replacement = self.prepare(self._sources)
-        await replacement.start()
-        replacement.commit()
+        await self.replace(self._sources)
 
     async def aclose(self) -> None:
         """Stop fetching; waiting requests are answered."""
@@ -108,13 +106,9 @@ class KeyStore:
             asked, found = refresher, await refresher.find(kid, until)
         return found
 
-    async def refresh_now(self, issuer: str | None = None) -> None:
-        """Fetch from one issuer, or from all, whatever the cooldown says; wait for the end.
-
-        Raises KeyError for a name that is not known.
-        """
-        chosen = [self._refreshers[issuer]] if issuer else list(self._refreshers.values())
-        await asyncio.gather(*(refresher.refresh_now() for refresher in chosen))
+    async def refresh_now(self) -> None:
+        """Fetch from every issuer, whatever the cooldown says, and wait for the end."""
+        await asyncio.gather(*(one.refresh_now() for one in self._refreshers.values()))
 
     async def wait_first_attempts(self) -> None:
         """Wait until the first attempt of every issuer has ended, well or badly."""

@@ -270,11 +270,6 @@ class DecisionLog:
         self.refusals = LastRefusals()
         self._random = random
 
-    def write(self, request: Request | None, decision: Decision, occasion: Occasion) -> None:
-        """Queue the line of one decision, unless the style leaves it out."""
-        if self.wants(occasion.outcome):
-            self.put(request, decision, occasion)
-
     def wants(self, outcome: str) -> bool:
         """Whether a decision of that outcome may get a line; of allows, a share as drawn."""
         if outcome in _REFUSALS:

@@ -75,17 +75,15 @@ async def test_refreshes_are_observed_with_their_duration(desk: Desk) -> None:
     desk.issuer.gate.set()
     await settle()
     desk.issuer.fail()
-    await store.refresh_now("corp")
+    await store.refresh_now()
     assert desk.observed.results == [("corp", "ok", 2.0), ("corp", "failed", 0.0)]
 
 
 async def test_refresh_now_ignores_the_cooldown_and_shares_an_attempt(desk: Desk) -> None:
     desk.issuer.publish("a")
     store = await desk.open()
-    await asyncio.gather(store.refresh_now(), store.refresh_now("corp"))
+    await asyncio.gather(store.refresh_now(), store.refresh_now())
     assert len(desk.issuer.asked) == 2
-    with pytest.raises(KeyError):
-        await store.refresh_now("unknown")
 
 
 async def test_refresh_now_does_not_make_do_with_an_attempt_that_began_before(desk: Desk) -> None:

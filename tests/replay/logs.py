@@ -37,7 +37,9 @@ def log_of(
             Engine(policy).decide(request, key_sets(), now=NOW, missing_key=Reason.UNKNOWN_KEY),
         )
         transport = "grpc" if request.in_band else "http"
-        log.write(request, decision, Occasion(NOW, outcome_of(decision), transport, 0.0001))
+        outcome = outcome_of(decision)
+        if log.wants(outcome):
+            log.put(request, decision, Occasion(NOW, outcome, transport, 0.0001))
     assert pipe.close(10)
     return b"".join(written).splitlines(keepends=True)
 
