@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from extauthz.core.calls import KIND_OF, needs_no_rule
 from extauthz.core.identity import folded
 from extauthz.core.paths import is_inside
 from extauthz.core.rules import Glob, globs_overlap
@@ -14,14 +15,7 @@ from .problems import Fault, Loc, quoted
 from .server import Rules, ServerSettings
 
 KINDS = ("tools", "prompts", "resources", "methods")
-RULED_ELSEWHERE = {
-    "tools/call": "tools",
-    "prompts/get": "prompts",
-    "resources/read": "resources",
-    "resources/subscribe": "resources",
-    "resources/unsubscribe": "resources",
-}
-_NEVER_RULED = frozenset({"initialize", "server/discover", "ping"})
+RULED_ELSEWHERE = {method: f"{kind}s" for method, kind in KIND_OF.items()}
 
 
 def check_server_settings(entry: Entry[ServerSettings], at: Loc) -> Iterator[Fault]:
@@ -61,7 +55,7 @@ def _rules_without_effect(server: ServerSettings, at: Loc) -> Iterator[Fault]:
             kind = RULED_ELSEWHERE[method]
             what = f"{method} is ruled by {kind}; expected rules for it there"
             yield Fault(loc, what, True)
-        elif method in _NEVER_RULED or method.startswith("notifications/"):
+        elif needs_no_rule(method):
             what = f"{method} needs the server's scopes only; expected no rule for it"
             yield Fault(loc, what, True)
 

@@ -16,14 +16,21 @@ from . import strict_json
 from .model import Call, Reason, Refusal, Request
 from .policy import Server
 
-NAMED_BY: Final = {
-    "tools/call": "name",
-    "prompts/get": "name",
-    "resources/read": "uri",
-    "resources/subscribe": "uri",
-    "resources/unsubscribe": "uri",
+KIND_OF: Final = {
+    "tools/call": "tool",
+    "prompts/get": "prompt",
+    "resources/read": "resource",
+    "resources/subscribe": "resource",
+    "resources/unsubscribe": "resource",
 }
-"""The methods that name their target, and the member of ``params`` that does."""
+"""The methods that name their target, and what that is. Each kind has rules of its own."""
+
+KINDS: Final = tuple(dict.fromkeys(KIND_OF.values()))
+
+NAMED_BY: Final = {
+    method: "uri" if kind == "resource" else "name" for method, kind in KIND_OF.items()
+}
+"""The same methods, and the member of ``params`` that names the target."""
 
 SOURCES: Final = ("body", "mcp", "headers", "none")
 """Where a call may be told, for the log: the body, Envoy's MCP filter, the client's headers."""
@@ -53,6 +60,7 @@ KNOWN_METHODS: Final = frozenset(NAMED_BY) | {
     "notifications/roots/list_changed",
 }
 
+_HANDSHAKE = frozenset({"initialize", "server/discover", "ping"})
 _RESPONSE = Call("")
 _RESPONSE_METADATA = "__jsonrpc_response"
 _UNUSABLE = Refusal(Reason.UNVERIFIED_CALL, "the proxy's MCP filter could not read the message")
@@ -63,6 +71,11 @@ _SENTINEL = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri"})
 _JSON = re.compile(r"[ \t]*application/json[ \t]*(?:;|\Z)")
 _UTF8 = re.compile(r"""[;, \t]charset[ \t]*=[ \t]*("utf-?8"|utf-?8)[ \t]*(?=[;,]|$)""")
+
+
+def needs_no_rule(method: str) -> bool:
+    """Whether a method is free of rules, so that the server's scopes alone count."""
+    return method in _HANDSHAKE or method.startswith("notifications/")
 
 
 def find_call(request: Request, server: Server) -> Call | Refusal | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import count
 
-from .calls import BODILESS, NAMED_BY, find_call
+from .calls import BODILESS, KIND_OF, NAMED_BY, find_call, needs_no_rule
 from .challenge import Challenger
 from .claims import claim_at, granted_scopes
 from .documents import cors_headers, metadata_url
@@ -18,7 +18,6 @@ from .uris import UriRules
 from .verified import Caller, Pass, TokenFacts, VerifiedToken
 
 _UNVERIFIED = Refusal(Reason.UNVERIFIED_CALL, "no source tells which method is called")
-_OPEN_METHODS = frozenset({"initialize", "server/discover", "ping", ""})
 _FREE = Rule(key="")
 _VISIBLE = re.compile(r"[!-~]+")
 _NUMBERS = count()
@@ -53,13 +52,8 @@ class Gate:
         self.lookalikes = lookalikes
         self._leases = server.stream_lease
         self._challenger = Challenger(server, metadata_url(server))
-        self._kinds: dict[str, RuleMap] = {
-            "tools/call": server.tools,
-            "prompts/get": server.prompts,
-            "resources/read": server.resources,
-            "resources/subscribe": server.resources,
-            "resources/unsubscribe": server.resources,
-        }
+        rules = {"tool": server.tools, "prompt": server.prompts, "resource": server.resources}
+        self._kinds: dict[str, RuleMap] = {method: rules[kind] for method, kind in KIND_OF.items()}
         self._uris = UriRules(server.resources)
         self._withheld = () if server.keep_token else ("authorization",)
         self._public = server_header(server)
@@ -142,7 +136,7 @@ class Gate:
         return told
 
     def _rule_for(self, call: Call | None) -> Rule:
-        if call is None or call.method in _OPEN_METHODS or call.method.startswith("notifications/"):
+        if call is None or not call.method or needs_no_rule(call.method):
             return _FREE
         rules = self._kinds.get(call.method, self.server.methods)
         name = call.method if call.name is None else call.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extauthz.core import strict_json
-from extauthz.core.calls import SOURCES
+from extauthz.core.calls import KINDS, SOURCES
 from extauthz.core.claims import ClaimPath, claim_path
 from extauthz.core.model import Call, Reason
 from extauthz.core.policy import AUDIENCE_CLAIM, SCOPE_CLAIMS
@@ -17,7 +17,6 @@ Value = str | int | float | bool | None | tuple[object, ...]
 """What a claim may hold in a line; an object is the empty tuple, which no condition equals."""
 
 _OURS: Final = {"ts", "level", "msg"}
-_NAMED: Final = ("tool", "prompt", "resource")
 _REASONS: Final = frozenset(Reason)
 
 
@@ -194,7 +193,7 @@ def _call(line: _Members) -> Call | None:
     method = line.text("method")
     if method is None:
         return None
-    names = [name for name in map(line.text, _NAMED) if name is not None]
+    names = [name for name in map(line.text, KINDS) if name is not None]
     if len(names) > 1:
         raise Unreadable("more than one of tool, prompt and resource")
     return Call(method, names[0] if names else None)

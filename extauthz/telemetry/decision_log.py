@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from extauthz.core.calls import KIND_OF
 from extauthz.core.identity import TOO_LARGE
 from extauthz.core.model import (
     Allow,
@@ -59,13 +60,6 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 _LINKS: Final = ("request_id", "trace_id")
 # Where a query or parameters begin, escaped or not: some server might read it that way.
 _END_OF_PATH: Final = re.compile(r"[?#;]|%(?:25|3[bBfF]|23)")
-_NAMED: Final = {
-    "tools/call": "tool",
-    "prompts/get": "prompt",
-    "resources/read": "resource",
-    "resources/subscribe": "resource",
-    "resources/unsubscribe": "resource",
-}
 
 
 class Caller(NamedTuple):
@@ -211,7 +205,7 @@ def _name_call(fields: dict[str, object], told: Told) -> None:
     call = told.call
     if call is not None:
         fields["method"] = call.method
-        kind = _NAMED.get(call.method)
+        kind = KIND_OF.get(call.method)
         if kind is not None and call.name is not None:
             fields[kind] = _without_query(call.name) if kind == "resource" else call.name
     fields["call_source"] = told.source

@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from extauthz.core.calls import KINDS
 from extauthz.core.model import Call
 
 from .formats import LOOKED_AT, MAX_TEXT, beginning
@@ -26,7 +27,6 @@ SERVERS: Final = 8
 
 # A name may be a megabyte long. One more than is looked at, or nobody would see that it is cut.
 _MAX_KEPT: Final = LOOKED_AT + 1
-_NAMES: Final = ("tool", "prompt", "resource")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def _told(line: DecisionLine) -> Refusal:
         host=text("host"),
         path=text("path"),
         method=text("method"),
-        name=text(*_NAMES),
+        name=text(*KINDS),
         transport=line.occasion.transport,
         request_id=text("request_id"),
         agent=text("agent"),
