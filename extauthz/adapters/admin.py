@@ -1,7 +1,7 @@
 """The admin listener: alive, ready, metrics, status, and a form that explains a request.
 
-Never public. An ASGI callable without a framework; everything it shows is asked for
-through functions passed in, so that it can be tried without a running service.
+Never public. Everything it shows is asked for through functions passed in, so that it can be
+tried without a running service.
 """
 
 from __future__ import annotations
@@ -9,29 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPMethod
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from extauthz.core.explain import Explanation
-from extauthz.core.model import Allow
+from extauthz.core.model import Allow, Headers
 from extauthz.core.near_requests import token_alone
 from extauthz.keys.status import IssuerStatus
 
 from .explain_page import PATH as EXPLAIN_PATH
 from .explain_page import Question, explanation_page, problem_page
+from .http_message import HttpRequest, HttpResponse
 from .page import HEADERS as PAGE_HEADERS
 from .status import Health, Status, as_json
 from .status_page import status_page
 
 _log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 MAX_FORM: Final = 256 * 1024
 """Bytes of a form: a large token, percent-encoded."""
@@ -41,13 +36,7 @@ _TEXT: Final = (("content-type", "text/plain; charset=utf-8"),)
 _JSON: Final = (("content-type", "application/json"),)
 _HTTP_METHODS: Final = frozenset(HTTPMethod)
 _READING: Final = ("GET", "HEAD")
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
+_ALWAYS: Final = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 
 
 class AdminApp:
@@ -71,58 +60,40 @@ class AdminApp:
         self._metrics = metrics
         self._explain = explain
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Other kinds of ASGI connections are not taken."""
-        if scope["type"] != "http":
-            return
+    async def __call__(self, asked: HttpRequest) -> HttpResponse:
+        """Answer one request; raises nothing, but for cancellation."""
         try:
-            reply = await self._reply(scope, receive)
+            return await self._answer(asked)
         except Exception:  # noqa: BLE001  the status page must not be what brings a service down
             _log.exception("the admin listener failed to answer")
-            reply = _text(500, "internal error, see the log")
-        headers = (
-            *reply.headers,
-            ("content-length", str(len(reply.body))),
-            ("cache-control", "no-store"),
-            ("x-content-type-options", "nosniff"),
-        )
-        await send(
-            {
-                "type": "http.response.start",
-                "status": reply.status,
-                "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers],
-            }
-        )
-        body = b"" if scope["method"] == "HEAD" else reply.body
-        await send({"type": "http.response.body", "body": body})
+            return _text(500, "internal error, see the log")
 
-    async def _reply(self, scope: Scope, receive: Receive) -> _Reply:
-        path, method = scope["path"], scope["method"]
-        headers = _headers(scope)
+    async def _answer(self, asked: HttpRequest) -> HttpResponse:
+        path, _, query = asked.target.partition("?")
         if path == EXPLAIN_PATH:
-            if method != "POST":
+            if asked.method != "POST":
                 return _wrong_method("POST")
-            return await self._explained(headers, receive)
-        if method not in _READING:
+            return await self._explained(asked.headers, asked.body)
+        if asked.method not in _READING:
             return _wrong_method("GET, HEAD")
         if path == "/healthz":
             return _text(200, "alive")
         if path == "/readyz":
-            return self._ready(scope.get("query_string", b""))
+            return self._ready(query)
         if path == "/metrics":
-            content_type, text = await self._metrics(headers.get("accept", ""))
-            return _Reply(200, (("content-type", content_type),), text)
+            content_type, text = await self._metrics(asked.headers.get("accept", ""))
+            return _response(200, (("content-type", content_type),), text)
         if path == "/status":
-            return await self._shown(headers)
+            return await self._shown(asked.headers)
         if path == "/":
-            return _Reply(307, (("location", "/status"),), b"")
+            return _response(307, (("location", "/status"),), b"")
         return _text(404, "not found; there are /healthz, /readyz, /metrics and /status")
 
-    def _ready(self, query: bytes) -> _Reply:
+    def _ready(self, query: str) -> HttpResponse:
         health = self._health()
         code = 200 if health.ready else 503
         verdict = "ready" if health.ready else f"not ready: {health.obstacle}"
-        if b"verbose" not in parse_qs(query, keep_blank_values=True):
+        if "verbose" not in parse_qs(query, keep_blank_values=True):
             return _text(code, verdict)
         lines = [_issuer_line(issuer) for issuer in health.issuers]
         config = health.config
@@ -133,22 +104,21 @@ class AdminApp:
             lines.append(f"[-] config: the changed file is not used: {first}{more}")
         return _text(code, "\n".join((*lines, verdict)))
 
-    async def _shown(self, headers: Mapping[str, str]) -> _Reply:
+    async def _shown(self, headers: Mapping[str, str]) -> HttpResponse:
         status = await self._status()
         vary = (("vary", "accept"),)
         # In a thread: a page of many servers is long.
         if _prefers_json(headers):
             text = await asyncio.to_thread(lambda: _json(as_json(status)))
-            return _Reply(200, (*_JSON, *vary), text)
-        return _Reply(200, (*PAGE_HEADERS, *vary), await asyncio.to_thread(status_page, status))
+            return _response(200, (*_JSON, *vary), text)
+        return _response(200, (*PAGE_HEADERS, *vary), await asyncio.to_thread(status_page, status))
 
-    async def _explained(self, headers: Mapping[str, str], receive: Receive) -> _Reply:
+    async def _explained(self, headers: Mapping[str, str], body: bytes) -> HttpResponse:
         if not _of_own_page(headers):
             return _problem(headers, 403, "The form must be sent from the status page itself.")
         if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
             return _problem(headers, 415, f"A form is expected, as {_FORM_TYPE}.")
-        body = await _read(receive)
-        if body is None:
+        if len(body) > MAX_FORM:
             return _problem(headers, 413, f"The form is larger than {MAX_FORM // 1024} KiB.")
         question = _question(body)
         if question is None:
@@ -163,22 +133,21 @@ class AdminApp:
             _log.error("explaining failed: %s", type(problem).__name__)
             return _problem(headers, 500, f"Explaining failed: {type(problem).__name__}.")
         if _prefers_json(headers):
-            return _Reply(200, _JSON, _json(_explanation(explanation)))
-        return _Reply(200, PAGE_HEADERS, explanation_page(explanation, question))
+            return _response(200, _JSON, _json(_explanation(explanation)))
+        return _response(200, PAGE_HEADERS, explanation_page(explanation, question))
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-    }
+def _response(status: int, headers: Headers, body: bytes) -> HttpResponse:
+    lines = [(name.encode(), value.encode("latin-1")) for name, value in (*headers, *_ALWAYS)]
+    return HttpResponse.make(status, lines, body)
 
 
-def _text(status: int, text: str) -> _Reply:
-    return _Reply(status, _TEXT, f"{text}\n".encode())
+def _text(status: int, text: str) -> HttpResponse:
+    return _response(status, _TEXT, f"{text}\n".encode())
 
 
-def _wrong_method(allowed: str) -> _Reply:
-    return _Reply(405, (*_TEXT, ("allow", allowed)), f"use {allowed}\n".encode())
+def _wrong_method(allowed: str) -> HttpResponse:
+    return _response(405, (*_TEXT, ("allow", allowed)), f"use {allowed}\n".encode())
 
 
 def _json(value: object) -> bytes:
@@ -186,10 +155,10 @@ def _json(value: object) -> bytes:
     return f"{json.dumps(value, indent=2)}\n".replace("<", "\\u003c").encode("ascii")
 
 
-def _problem(headers: Mapping[str, str], status: int, text: str) -> _Reply:
+def _problem(headers: Mapping[str, str], status: int, text: str) -> HttpResponse:
     if _prefers_json(headers):
-        return _Reply(status, _JSON, _json({"error": text}))
-    return _Reply(status, PAGE_HEADERS, problem_page("That did not work", text))
+        return _response(status, _JSON, _json({"error": text}))
+    return _response(status, PAGE_HEADERS, problem_page("That did not work", text))
 
 
 def _issuer_line(issuer: IssuerStatus) -> str:
@@ -228,20 +197,6 @@ def _of_own_page(headers: Mapping[str, str]) -> bool:
         return False
     origin = headers.get("origin")
     return origin is None or urlsplit(origin).netloc == headers.get("host")
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None when it is too large or the client has gone."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        if len(body) > MAX_FORM:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
 
 
 def _question(body: bytes) -> Question | None:

@@ -14,7 +14,6 @@ from typing import Final
 
 import extauthz
 from extauthz.adapters.admin import AdminApp
-from extauthz.adapters.asgi import asgi_handler
 from extauthz.adapters.http_server import HttpServer
 from extauthz.authorizer import Authorizer
 from extauthz.config.addresses import Address
@@ -100,7 +99,7 @@ class Service:
                 metrics=self.view.metrics,
                 explain=self.view.explain,
             )
-            self._admin = HttpServer(asgi_handler(admin), listen.admin, unix_mode=listen.unix_mode)
+            self._admin = HttpServer(admin, listen.admin, unix_mode=listen.unix_mode)
         self._doors: Doors | Workers
         addresses = DoorAddresses.of(loaded)
         if settings.workers == 1:

@@ -13,7 +13,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.adapters.admin import MAX_FORM, AdminApp
-from extauthz.adapters.asgi import asgi_handler
 from extauthz.adapters.explain_page import Question
 from extauthz.adapters.http_server import HttpServer
 from extauthz.adapters.status import Health, Status
@@ -81,7 +80,7 @@ def service() -> Service:
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
     """Asks the application through the very server that ``serve`` uses."""
-    server = HttpServer(asgi_handler(service.app()), TcpAddress("127.0.0.1", 0))
+    server = HttpServer(service.app(), TcpAddress("127.0.0.1", 0))
     address = await server.start()
     assert isinstance(address, TcpAddress)
     async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
@@ -454,13 +453,10 @@ async def test_what_is_no_such_form_is_answered_with_what_was_expected(
 
 
 @pytest.mark.parametrize(("size", "status"), [(MAX_FORM, 200), (MAX_FORM + 1, 413)])
-async def test_a_form_has_a_largest_size(service: Service, size: int, status: int) -> None:
-    """Asked without the server, which has a limit of its own."""
+async def test_a_form_has_a_largest_size(client: httpx.AsyncClient, size: int, status: int) -> None:
     body = urlencode({**GOOD, "token": ""}).encode()
     body += b"a" * (size - len(body))
-    transport = httpx.ASGITransport(app=service.app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://admin") as client:
-        answer = await client.post("/status/explain", content=body, headers=FORM)
+    answer = await client.post("/status/explain", content=body, headers=FORM)
     assert answer.status_code == status
 
 
