@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extauthz.config import names
+from extauthz.config.addresses import EVERYWHERE
 
 from .arguments import seconds
 
@@ -148,8 +149,7 @@ def _connection(address: str, timeout: float) -> http.client.HTTPConnection:
         scheme, host, port = _host_and_port(address)
     except ValueError as error:
         raise NotReadyError(str(error)) from None
-    # What listens everywhere is asked on loopback.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    host = EVERYWHERE.get(host, host)
     kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
     return kind(host, port, timeout=timeout)
 

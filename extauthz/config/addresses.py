@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from typing import Final
+
+EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Hosts that stand for every address of a machine, and where it reaches itself there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,10 @@ class TcpAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def from_here(self) -> TcpAddress:
+        """Where this machine itself reaches who listens there."""
+        return TcpAddress(EVERYWHERE.get(self.host, self.host), self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,6 @@ _MOST_SECONDS: Final = 3.0
 # Workers tell what they have counted four times a second.
 _SETTLING_SECONDS: Final = 1.0
 _PAUSE: Final = 0.05
-_HERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where others listen
 _MAX_TEXT: Final = 200
 
 
@@ -130,8 +129,7 @@ def _status(where: Address, timeout: float) -> object:
 
 def _client(where: Address, timeout: float) -> httpx.Client:
     if isinstance(where, TcpAddress):
-        host = _HERE.get(where.host, where.host)
-        url, path = f"http://{f'[{host}]' if ':' in host else host}:{where.port}", None
+        url, path = f"http://{where.from_here()}", None
     else:
         url, path = "http://localhost", where.path
     return httpx.Client(

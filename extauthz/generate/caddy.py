@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from extauthz.config.addresses import Address, TcpAddress
+from extauthz.config.addresses import EVERYWHERE, Address, TcpAddress
 from extauthz.core.identity import server_header
 from extauthz.core.policy import IDENTITY_HEADERS
 
@@ -128,8 +128,7 @@ def _site_address(listen: Address, secured: bool) -> str:
 
 def _bind(listen: Address) -> str:
     if isinstance(listen, TcpAddress):
-        anywhere = listen.host in ("0.0.0.0", "::")  # noqa: S104
-        return "" if anywhere else f"bind {_word(listen.host)}"
+        return "" if listen.host in EVERYWHERE else f"bind {_word(listen.host)}"
     return f"bind {_word(f'unix/{listen.path}')}"
 
 

@@ -287,8 +287,7 @@ def _reachable(address: Address, door: str) -> Address:
                 f"listen.{door} is any free port: set edge.authz_{door} to where the proxy "
                 "finds it, or give listen a port"
             )
-        anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        return TcpAddress(anywhere.get(address.host, address.host), address.port)
+        return address.from_here()
     return address
 
 

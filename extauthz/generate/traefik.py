@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from extauthz.config.addresses import Address, TcpAddress
+from extauthz.config.addresses import EVERYWHERE, Address, TcpAddress
 from extauthz.core.policy import IDENTITY_HEADERS
 
 from .artefacts import Artefact, CannotWrite, File
@@ -105,8 +105,7 @@ def _about_static() -> str:
 
 
 def _listen(listen: TcpAddress) -> str:
-    anywhere = listen.host in ("0.0.0.0", "::")  # noqa: S104
-    return f":{listen.port}" if anywhere else str(listen)
+    return f":{listen.port}" if listen.host in EVERYWHERE else str(listen)
 
 
 def _routers(plan: Plan, ids: Mapping[str, str]) -> Iterator[tuple[str, Node]]:
