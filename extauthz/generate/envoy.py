@@ -6,7 +6,6 @@ have to agree, the body alone, or not at all. Over HTTP only the last is to be h
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from extauthz.adapters.lease import LEASE_HEADERS
@@ -15,6 +14,7 @@ from .artefacts import Artefact, File
 from .envoy_clusters import EXTAUTHZ_GRPC, EXTAUTHZ_HTTP, clusters, listener_tls
 from .envoy_routes import ANOTHER_HOST, Asking, RouteWriter
 from .filling import comment, fill, template
+from .lookalikes import alike
 from .names import identifiers
 from .plan import Door, Plan
 from .yaml_text import envoy_address, scalar
@@ -22,7 +22,6 @@ from .yaml_text import envoy_address, scalar
 Calls = Literal["mcp", "body", "none"]
 
 MAX_MESSAGE = 1024 * 1024
-_IDENTITY = "x[^a-z0-9]auth[^a-z0-9].*"
 _METADATA = "%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{})%"
 _FACTS = ("server", "reason", "subject", "client_id", "tool")
 
@@ -189,16 +188,6 @@ def _bootstrap(
         listener_tls=listener_tls(plan.tls),
         clusters=clusters(plan, ids, grpc=asking.names_server),
     )
-
-
-def alike(extra: tuple[str, ...]) -> tuple[str, ...]:
-    """Patterns of every name that a server could take for an identity header."""
-    patterns = (re.sub(r"[^a-z0-9]", "[^a-z0-9]", name) for name in extra)
-    return (_IDENTITY, *(each for each in dict.fromkeys(patterns) if not _is_identity(each)))
-
-
-def _is_identity(pattern: str) -> bool:
-    return pattern.startswith(_IDENTITY.removesuffix(".*"))
 
 
 def _text(pattern: str) -> str:

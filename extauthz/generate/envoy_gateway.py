@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from .artefacts import Artefact, CannotWrite, File
-from .envoy import MAX_MESSAGE, alike
+from .envoy import MAX_MESSAGE
 from .filling import comment
 from .kubernetes import (
     API,
@@ -19,6 +19,7 @@ from .kubernetes import (
     manifest,
     service_of,
 )
+from .lookalikes import alike
 from .names import identifiers
 from .plan import Plan, Site
 from .yaml_text import Node

@@ -15,6 +15,7 @@ from .audited import audited_matches
 from .cautions import cautions
 from .envoy_clusters import SYSTEM_CAS
 from .filling import comment, fill, template
+from .lookalikes import alike
 from .names import identifiers
 from .plan import Door, Plan, Site, Upstream
 
@@ -157,9 +158,7 @@ def _address(address: Address) -> str:
 
 
 def _strip(extra: tuple[str, ...]) -> Iterator[str]:
-    yield "http-request del-header ^x[^a-z0-9]auth[^a-z0-9] -m reg"
-    for name in extra:
-        pattern = re.sub(r"[^a-z0-9]", "[^a-z0-9]", name)
+    for pattern in alike(extra):
         yield f"http-request del-header ^{pattern}$ -m reg"
 
 

@@ -11,6 +11,7 @@ from extauthz.core.policy import IDENTITY_HEADERS
 from .artefacts import Artefact, CannotWrite, File
 from .cautions import cautions
 from .filling import comment
+from .lookalikes import alike
 from .names import identifiers
 from .plan import DOCUMENT_PATHS, DOCUMENT_TREES, Door, Plan, Route, Site
 from .yaml_text import Node, block
@@ -186,15 +187,13 @@ def _host(host: str) -> str:
 
 def _middlewares(plan: Plan, door: Door, ids: Mapping[str, str]) -> Iterator[tuple[str, Node]]:
     names = [*IDENTITY_HEADERS, *plan.extra_headers]
-    patterns = ["x[^a-z0-9]auth[^a-z0-9].*"]
-    patterns += [re.sub(r"[^a-z0-9]", "[^a-z0-9]", name) for name in plan.extra_headers]
     ask: dict[str, Node] = {
         "address": f"{'https' if door.tls else 'http'}://{door.address}/auth/forward",
         "trustForwardHeader": False,
         "authRequestHeaders": _ASKED_WITH,
         # A client's own copies go, whatever the spelling; then the answer's are set.
         "authResponseHeaders": [name.title() for name in names],
-        "authResponseHeadersRegex": f"(?i)^({'|'.join(patterns)})$",
+        "authResponseHeadersRegex": f"(?i)^({'|'.join(alike(plan.extra_headers))})$",
     }
     yield "extauthz", {"forwardAuth": ask}
     yield "without-connection", _WITHOUT_ITS_OWN
