@@ -72,10 +72,9 @@ def _run(arguments: list[str]) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = command_in(parser, arguments, COMMANDS)
     for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose)
         if name == chosen:
-            importlib.import_module(f"{__name__}.{name}").add_parser(commands)
-        else:
-            commands.add_parser(name, help=purpose)
+            importlib.import_module(f"{__name__}.{name}").add_options(command)
     options, left = parser.parse_known_args(arguments)
     if left:
         # With the usage of the command, where argparse shows that of the whole.

@@ -11,13 +11,11 @@ from pathlib import Path
 from .arguments import add_unread_config
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="everything on loopback in one command",
-        description="Start an OAuth issuer, two MCP servers, extauthz and Envoy on loopback, "
-        "send an MCP client through them, and show what it tried, expected and got.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Start an OAuth issuer, two MCP servers, extauthz and Envoy on loopback, "
+        "send an MCP client through them, and show what it tried, expected and got."
     )
     parser.add_argument(
         "--stay", action="store_true", help="leave all running and print what to try, until Ctrl-C"

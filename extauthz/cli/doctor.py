@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from extauthz.doctor.running import GivenFile
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "doctor",
-        help="walk and attack a live edge, and say what to mend",
-        description="Walk a live edge as an MCP client does, attack it as an intruder would, with "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Walk a live edge as an MCP client does, attack it as an intruder would, with "
         "and without a token, and report each finding with its cure. Exit 0: nothing to mend, "
-        "1: something. Only doctor's own names and the echo tool are called.",
+        "1: something. Only doctor's own names and the echo tool are called."
     )
     parser.add_argument(
         "--url", required=True, help="the MCP server as clients know it: https://host/path"

@@ -23,13 +23,11 @@ _NAMELESS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 _HTTP_METHODS: Final = _NAMELESS | {"PATCH", "POST", "PUT"}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="show every check of one request, and the exact answer",
-        description="Judge one request as `serve` would and show every check: expected, "
-        "found, the rule that decided, and the exact answer. Exit 0: allowed, 1: refused.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Judge one request as `serve` would and show every check: expected, "
+        "found, the rule that decided, and the exact answer. Exit 0: allowed, 1: refused."
     )
     add_config(parser)
     parser.add_argument("--token", metavar="T", help="the access token; - reads standard input")

@@ -30,14 +30,12 @@ CHECKED = ("envoy", "envoy-http")
 """What is read again by Envoy's API, where that is installed."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "generate",
-        help="write proxy configuration for this file",
-        description="Write the configuration of a proxy for the servers of extauthz.yaml. What "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Write the configuration of a proxy for the servers of extauthz.yaml. What "
         "needs attention is said on standard error. Exit code 1 when the file is bad or "
-        "cannot be written safely for that proxy, and with --check when something differs.",
+        "cannot be written safely for that proxy, and with --check when something differs."
     )
     parser.add_argument(
         "proxy",

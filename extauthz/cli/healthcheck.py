@@ -33,13 +33,11 @@ class NotReadyError(Exception):
     """Why the service is not known to be ready, in one line."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "healthcheck",
-        help="exit 0 when the running service is ready",
-        description="Ask the admin listener of the running service whether it is ready. "
-        "Exit code 0 when it is, 1 when it is not or cannot be asked.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Ask the admin listener of the running service whether it is ready. "
+        "Exit code 0 when it is, 1 when it is not or cannot be asked."
     )
     parser.add_argument(
         "--admin",

@@ -12,13 +12,11 @@ _GAINS = "gains"
 _LOSSES = "losses"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "replay",
-        help="judge recorded decisions by another file: who gains and who loses what",
-        description="Judge the decision lines of a log by the file given, with the code of "
-        "`serve`, and say who gains and who loses what. Exit 0: nobody does, 1: somebody does.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Judge the decision lines of a log by the file given, with the code of "
+        "`serve`, and say who gains and who loses what. Exit 0: nobody does, 1: somebody does."
     )
     parser.add_argument(
         "--log",

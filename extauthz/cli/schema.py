@@ -9,13 +9,11 @@ from extauthz.config.schema import schema_text
 from .arguments import add_unread_config
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "schema",
-        help="print the JSON Schema of the configuration file",
-        description="Print the JSON Schema of the configuration file, for editors: "
-        "`# yaml-language-server: $schema=extauthz.schema.json` as the first line of a file.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Print the JSON Schema of the configuration file, for editors: "
+        "`# yaml-language-server: $schema=extauthz.schema.json` as the first line of a file."
     )
     add_unread_config(parser)
 

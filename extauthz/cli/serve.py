@@ -11,14 +11,12 @@ from extauthz.service.garbage import begin_start
 from .options import add_config, add_settings, load_again, load_or_complain
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "serve",
-        help="run until SIGTERM",
-        description="Serve until SIGTERM or SIGINT, then drain and exit 0. SIGHUP reads the "
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Serve until SIGTERM or SIGINT, then drain and exit 0. SIGHUP reads the "
         "configuration again and asks every issuer for its keys; a changed file is noticed within "
-        "10 s.",
+        "10 s."
     )
     add_config(parser)
     add_settings(parser, listed=True)

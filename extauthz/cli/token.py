@@ -21,13 +21,11 @@ from .options import load_or_complain
 from .token_request import TokenError, TokenQuestion, Way, request_token
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "token",
-        help="get a client_credentials token and print it",
-        description="Get a client_credentials token from an issuer and print it, for scripts: "
-        'curl -H "Authorization: Bearer $(extauthz token ...)" URL',
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Get a client_credentials token from an issuer and print it, for scripts: "
+        'curl -H "Authorization: Bearer $(extauthz token ...)" URL'
     )
     parser.add_argument(
         "--issuer",

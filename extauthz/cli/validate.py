@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from .online import Finding
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "validate",
-        help="check the configuration; --online also fetches discovery and keys",
-        description="Check the configuration: every problem with its place, warnings for what "
-        "is allowed but risky. Exit code 0 when it can be used, 1 when it cannot.",
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = (
+        "Check the configuration: every problem with its place, warnings for what "
+        "is allowed but risky. Exit code 0 when it can be used, 1 when it cannot."
     )
     add_config(parser)
     parser.add_argument(

@@ -9,11 +9,9 @@ from extauthz import __version__
 from .arguments import add_unread_config
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its options."""
-    parser = subparsers.add_parser(
-        "version", help="print the version", description="Print the version."
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Say what the command does, and add its options."""
+    parser.description = "Print the version."
     add_unread_config(parser)
 
 

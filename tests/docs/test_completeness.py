@@ -58,14 +58,11 @@ def test_every_command_has_a_section_and_no_other() -> None:
 def options(command: str) -> set[str]:
     """The long options of a command, but for the flags that stand for settings."""
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"extauthz.cli.{command}").add_parser(parser.add_subparsers())
-    (subparsers,) = [
-        action for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-    ]
+    importlib.import_module(f"extauthz.cli.{command}").add_options(parser)
     flags = {"--" + name.replace(".", "-").replace("_", "-") for name in names.SETTINGS}
     found = {
         option
-        for action in subparsers.choices[command]._actions
+        for action in parser._actions
         for option in action.option_strings
         if option.startswith("--")
     }
