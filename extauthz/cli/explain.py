@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from extauthz.core.explain import Explanation
     from extauthz.core.model import Decision, Step
+    from extauthz.core.policy import Policy
 
 _NAMELESS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS"})
 _HTTP_METHODS: Final = _NAMELESS | {"PATCH", "POST", "PUT"}
@@ -76,14 +77,8 @@ def run(options: argparse.Namespace) -> int:
     if loaded is None:
         return 1
     policy = compile_policy(loaded)
-    if options.url is not None:
-        parts = urlsplit(options.url)
-        options.host, options.path = parts.netloc, parts.path or "/"
-    if (options.host is None or options.path is None) and len(policy.servers) == 1:
-        where = urlsplit(policy.servers[0].resource or "http://localhost/")
-        options.host = options.host or where.netloc
-        options.path = options.path or where.path or "/"
-    if options.host is None or options.path is None:
+    host, path = _asked_for(options, policy)
+    if host is None or path is None:
         print("extauthz explain: give --host and --path, or --url", file=sys.stderr)
         return 2
     token = sys.stdin.read() if options.token == "-" else options.token
@@ -91,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
         print("extauthz explain: --token -: nothing came on standard input", file=sys.stderr)
         return 2
     request = question(
-        host=options.host,
-        path=options.path,
+        host=host,
+        path=path,
         method=options.method,
         tool=options.tool,
         token=token if token is None else token_alone(token),
@@ -111,6 +106,18 @@ def run(options: argparse.Namespace) -> int:
     )
     (_print_json if options.json else _print_text)(explained, failed)
     return 0 if explained.allowed else 1
+
+
+def _asked_for(options: argparse.Namespace, policy: Policy) -> tuple[str | None, str | None]:
+    """Host and path; of the only server's resource where there is one and nothing is said."""
+    if options.url is not None:
+        parts = urlsplit(options.url)
+        return parts.netloc, parts.path or "/"
+    host, path = options.host, options.path
+    if (host is None or path is None) and len(policy.servers) == 1:
+        where = urlsplit(policy.servers[0].resource or "http://localhost/")
+        return host or where.netloc, path or where.path or "/"
+    return host, path
 
 
 def _misuse(options: argparse.Namespace) -> str | None:

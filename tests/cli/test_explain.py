@@ -59,6 +59,37 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
 
 
 @pytest.mark.parametrize(
+    ("options", "verdict"),
+    [
+        ((), "allowed"),
+        (("--url", CALCULATOR), "allowed"),
+        (("--url", CALCULATOR + "/%2e"), "refused: ambiguous_path"),
+        (("--url", CALCULATOR.partition("/calculator")[0]), "refused: no_matching_server"),
+        (("--path", "/calculator/other"), "allowed"),
+        (("--path", "/notes"), "refused: no_matching_server"),
+        (("--host", "other.example.com"), "refused: no_matching_server"),
+        (("--host", "mcp.example.com", "--path", "/calculator/other"), "allowed"),
+    ],
+)
+def test_the_request_is_for_what_is_named_and_else_for_the_only_server(
+    explained: Explained, options: tuple[str, ...], verdict: str
+) -> None:
+    code, told = explained("--method", "GET", *options)
+    assert f"\n{verdict}\n" in told
+    assert code == (0 if verdict == "allowed" else 1)
+
+
+@pytest.mark.parametrize("options", [(), ("--host", "mcp.example.com"), ("--path", "/a")])
+def test_among_several_servers_host_and_path_have_to_be_named(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "extauthz.yaml"
+    file.write_text(json.dumps(document()))
+    assert main(["explain", "--config", str(file), *options]) == 2
+    assert capsys.readouterr().err == "extauthz explain: give --host and --path, or --url\n"
+
+
+@pytest.mark.parametrize(
     ("options", "hint"),
     [
         ((), "the question names no call: give --method with a JSON-RPC method"),
