@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add_config(parser)
     parser.add_argument("--token", metavar="T", help="the access token; - reads standard input")
-    parser.add_argument("--url", help="host and path in one")
+    parser.add_argument("--url", help="host, path and query in one")
     parser.add_argument("--host", help="default: the host of the only server's resource")
     parser.add_argument("--path", help="default: the path of the only server's resource")
     parser.add_argument(
@@ -112,7 +112,8 @@ def _asked_for(options: argparse.Namespace, policy: Policy) -> tuple[str | None,
     """Host and path; of the only server's resource where there is one and nothing is said."""
     if options.url is not None:
         parts = urlsplit(options.url)
-        return parts.netloc, parts.path or "/"
+        query = f"?{parts.query}" if parts.query else ""
+        return parts.netloc, (parts.path or "/") + query
     host, path = options.host, options.path
     if (host is None or path is None) and len(policy.servers) == 1:
         where = urlsplit(policy.servers[0].resource or "http://localhost/")

@@ -65,6 +65,8 @@ def test_a_tool_is_explained_as_behind_the_chosen_kind_of_proxy(
         (("--url", CALCULATOR), "allowed"),
         (("--url", CALCULATOR + "/%2e"), "refused: ambiguous_path"),
         (("--url", CALCULATOR.partition("/calculator")[0]), "refused: no_matching_server"),
+        (("--url", CALCULATOR + "?page=2"), "allowed"),
+        (("--url", CALCULATOR + "?access_token=a"), "refused: malformed_request"),
         (("--path", "/calculator/other"), "allowed"),
         (("--path", "/notes"), "refused: no_matching_server"),
         (("--host", "other.example.com"), "refused: no_matching_server"),
