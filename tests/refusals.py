@@ -1,18 +1,20 @@
-"""The status of every refusal, as the contract has it (section 8)."""
+"""The answer to every refusal, read from the contract's own table (section 8)."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Final
 
-_TABLE: Final = {
-    401: "missing_token malformed_token token_too_large unsupported_algorithm unknown_issuer "
-    "unknown_key bad_signature wrong_token_type wrong_audience token_expired "
-    "token_not_yet_valid missing_claim revoked binding_mismatch",
-    403: "insufficient_scope denied_by_rule unverified_call bad_origin no_matching_server "
-    "untrusted_proxy",
-    400: "malformed_request ambiguous_path batch_refused source_mismatch",
-    503: "keys_unavailable",
-}
-STATUSES: Final = {
-    reason: status for status, reasons in _TABLE.items() for reason in reasons.split()
-}
+_CONTRACT: Final = (Path(__file__).parents[1] / "docs/contract.md").read_text()
+_SECTION: Final = _CONTRACT.split("\n## 8. Refusals\n")[1].split("\n## ")[0]
+_ROWS: Final = [
+    (reason, int(status), code)
+    for reasons, status, code in re.findall(
+        r"(?m)^\| `([a-z_ ]+)`[^|]*\| (\d{3}) · ([A-Z_]+) · ", _SECTION
+    )
+    for reason in reasons.split()
+]
+
+STATUSES: Final = {reason: status for reason, status, _ in _ROWS}
+CODES: Final = {reason: code for reason, _, code in _ROWS}

@@ -8,7 +8,7 @@ import pytest
 from extauthz.core.challenge import Challenger
 from extauthz.core.model import Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
-from tests.refusals import STATUSES
+from tests.refusals import CODES, STATUSES
 
 SERVER = Server(
     name="calc", resource="https://h/calc/mcp", hosts=(), paths=(), issuers=(), audiences=None,
@@ -16,12 +16,6 @@ SERVER = Server(
 )  # fmt: skip
 URL = "https://h/.well-known/oauth-protected-resource/calc/mcp"
 
-CODES = {
-    401: "TOKEN_VALIDATION_ERROR",
-    403: "INSUFFICIENT_PERMISSIONS",
-    400: "INVALID_REQUEST",
-    503: "JWKS_ERROR",
-}
 ROWS = [(status, reason) for reason, status in STATUSES.items()]
 
 
@@ -49,7 +43,7 @@ def test_every_reason_has_its_status_code_and_body(status, reason):
     body = json.loads(denial.body)
     assert denial.status == status
     assert body["reason"] == reason
-    assert body["code"] == ("TOKEN_MISSING" if reason == "missing_token" else CODES[status])
+    assert body["code"] == CODES[reason]
     assert set(body) == {"error", "code", "reason", "details"}
     headers = dict(denial.headers)
     assert headers["content-type"] == "application/json"

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from weakref import WeakSet
@@ -15,6 +17,7 @@ from extauthz.core.model import Reason, Refusal
 from extauthz.core.policy import IDENTITY_HEADERS, Encoding, ForwardedClaim, Issuer, Server
 from extauthz.core.verified import TokenFacts
 
+CONTRACT = Path(__file__).parents[2] / "docs/contract.md"
 ISSUER = Issuer(
     name="i", issuer="https://i", accepted=frozenset({"https://i"}), advertised="https://i"
 )
@@ -48,6 +51,13 @@ def _extra(value, encoding=Encoding.TEXT):
     claim = ForwardedClaim("x-extra", ("c",), encoding)
     built = _headers({"c": value}, forwarded=[claim])
     return built if isinstance(built, Refusal) else built.get("x-extra")
+
+
+def test_the_headers_are_those_of_the_contract():
+    section = (
+        CONTRACT.read_text().split("\n## 5. Identity headers\n")[1].split("\nExtra headers")[0]
+    )
+    assert tuple(re.findall(r"`(x-auth-[a-z-]+)`", section)) == IDENTITY_HEADERS
 
 
 @pytest.mark.requirement("R28")
