@@ -318,7 +318,9 @@ def test_extra_headers_say_what_the_claims_say(estate: Estate, spelling: str) ->
     status, _, received = estate.ask(
         "mcp.example.com/tell", token=token, headers=[(spelling, "spoof"), ("X-Other", "kept")]
     )
-    assert status in (200, 400)
+    # An old Caddy takes no header away by its pattern: there extauthz refuses the request.
+    kept = estate.edge.name == "caddy" and spelling in ("X_User_Email", "x.user-email")
+    assert status == 200 or (kept and status == 400)
     if status == 200:
         folded = [(re.sub(r"[^a-z0-9]", "-", n.lower()), value) for n, value in received.headers]
         assert [v for name, v in folded if name == "x-user-email"] == ["alice@example.com"]
