@@ -18,8 +18,8 @@ import httpx
 
 from extauthz.config.urls import is_plain_http, split_url, url_host
 from extauthz.core.hosts import is_loopback
-from extauthz.keys import metadata_urls
 from extauthz.keys.apart import apart
+from extauthz.keys.discovery import metadata_urls
 
 TIMEOUT = 15.0
 """Seconds for discovery and token request together."""

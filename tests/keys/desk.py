@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from extauthz.keys import IssuerSource, IssuerStatus, KeyStore, RefreshResult
+from extauthz.keys.source import IssuerSource
+from extauthz.keys.status import IssuerStatus, RefreshResult
+from extauthz.keys.store import KeyStore
 
 from .fake_issuer import ISSUER, JWKS_URI, FakeIssuer
 from .fake_time import FakeTime, settle

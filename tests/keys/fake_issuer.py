@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from extauthz.keys import Fetched, FetchError, FetchLimits
+from extauthz.keys.fetch import Fetched, FetchError, FetchLimits
 
 from .fake_time import FakeTime
 from .issuer_keys import ed_key, jwk

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from extauthz.keys import Fetched, FetchError, FetchLimits
-from extauthz.keys.fetch import fetch
+from extauthz.keys.fetch import Fetched, FetchError, FetchLimits, fetch
 
 from .rough_server import Page, RoughServer
 

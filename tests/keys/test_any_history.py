@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extauthz.core.model import Reason
-from extauthz.keys import FetchError
+from extauthz.keys.fetch import FetchError
 
 from .desk import Desk, Observed, kids, status
 from .fake_issuer import JWKS_URI, FakeIssuer, document

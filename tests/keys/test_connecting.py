@@ -14,10 +14,10 @@ from typing import Any
 import httpcore
 import pytest
 
-from extauthz.keys import FetchError, connecting
+from extauthz.keys import connecting
 from extauthz.keys import fetch as fetching_module
 from extauthz.keys.connecting import _first, addresses_of
-from extauthz.keys.fetch import fetch, http_library
+from extauthz.keys.fetch import FetchError, fetch, http_library
 from extauthz.keys.load import load_keys
 from extauthz.keys.source import IssuerSource
 

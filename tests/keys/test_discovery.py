@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.keys import Fetched, FetchError, IssuerSource, metadata_urls
-from extauthz.keys.discovery import Discovered, IssuerMismatch, discover
+from extauthz.keys.discovery import Discovered, IssuerMismatch, discover, metadata_urls
+from extauthz.keys.fetch import Fetched, FetchError
+from extauthz.keys.source import IssuerSource
 
 from .fake_issuer import ISSUER, JWKS_URI, METADATA_URL, FakeIssuer, metadata
 from .fake_time import FakeTime

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from extauthz.keys import FetchError
-from extauthz.keys.fetch import fetch
+from extauthz.keys.fetch import FetchError, fetch
 
 from .fetching import BODY, limits
 from .rough_server import RoughServer, answer, hang, rough_server

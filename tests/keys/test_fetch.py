@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.keys import Fetched, FetchError
-from extauthz.keys.fetch import fetch
+from extauthz.keys.fetch import Fetched, FetchError, fetch
 
 from .fetching import BODY, fault, get, limits
 from .rough_server import RoughServer, answer, hang, rough_server

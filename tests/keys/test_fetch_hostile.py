@@ -10,8 +10,7 @@ import tracemalloc
 
 import pytest
 
-from extauthz.keys import FetchError
-from extauthz.keys.fetch import fetch
+from extauthz.keys.fetch import FetchError, fetch
 
 from .fetching import BODY, fault, get, limits
 from .rough_server import RoughServer, answer, hang

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from extauthz.keys import Fetched, FetchError, FetchLimits, IssuerSource, Loaded, load_keys
+from extauthz.keys.fetch import Fetched, FetchError, FetchLimits
+from extauthz.keys.load import Loaded, load_keys
+from extauthz.keys.source import IssuerSource
 
 from .fake_issuer import ISSUER, JWKS_URI, METADATA_URL, FakeIssuer, document, metadata
 from .fake_time import FakeTime

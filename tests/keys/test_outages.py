@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from extauthz.core.model import Reason
-from extauthz.keys import KeyStore
+from extauthz.keys.store import KeyStore
 
 from .desk import Desk, kids, status
 

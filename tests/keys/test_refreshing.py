@@ -7,7 +7,8 @@ import logging
 
 import pytest
 
-from extauthz.keys import Fetched, KeyStore
+from extauthz.keys.fetch import Fetched
+from extauthz.keys.store import KeyStore
 
 from .desk import Desk, kids, status
 from .fake_issuer import JWKS_URI, METADATA_URL, document, metadata

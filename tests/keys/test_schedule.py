@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from extauthz.keys import IssuerSource
 from extauthz.keys.schedule import after_failure, after_success
+from extauthz.keys.source import IssuerSource
 
 SOURCE = IssuerSource(name="corp", issuer="https://idp.example.com")
 SHORT = IssuerSource(name="corp", issuer="https://idp.example.com", refresh=5.0)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from extauthz.core.model import Reason
-from extauthz.keys import IssuerSource
 from extauthz.keys.snapshot import Snapshot, SnapshotFolder
+from extauthz.keys.source import IssuerSource
 
 from .desk import Desk, kids, status
 from .fake_issuer import ISSUER, JWKS_URI, document
