@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
+from typing import Any, get_args
+
 import pytest
 
 from extauthz.cli import main
 from extauthz.config import names
+from extauthz.core import explain
+from extauthz.doctor.examine import Part
+from extauthz.generate import envoy
 
 FLAGS = {"--" + name.replace(".", "-").replace("_", "-") for name in names.SETTINGS}
 POINTER = "Every setting is a flag too: see `extauthz serve --help`."
@@ -146,3 +153,19 @@ def test_a_proxy_that_is_none_is_told_with_the_one_that_may_have_been_meant(
 ) -> None:
     _, error = told(capsys, "generate", proxy)
     assert f"argument PROXY: invalid choice: {said}" in error
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "known"),
+    [
+        ("doctor", "--only", Part),
+        ("generate", "--calls", envoy.Calls),
+        ("explain", "--calls", explain.Calls),
+    ],
+)
+def test_what_can_be_chosen_is_what_there_is(command: str, option: str, known: Any) -> None:
+    """A command does not import what it may not need, and so says it itself."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"extauthz.cli.{command}").add_options(parser)
+    (found,) = (action for action in parser._actions if option in action.option_strings)
+    assert found.choices == get_args(known)
