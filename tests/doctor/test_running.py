@@ -17,6 +17,7 @@ import extauthz
 from extauthz.cli import main
 from extauthz.config.addresses import Address, TcpAddress, UnixAddress
 from extauthz.config.compile import compile_policy
+from extauthz.doctor import running
 from extauthz.doctor.catalogue import Code
 from extauthz.doctor.edge import Edge
 from extauthz.doctor.examine import examine
@@ -190,7 +191,9 @@ def test_one_that_dribbles_holds_nobody_up() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_counters_that_come_late_are_waited_for() -> None:
+def test_counters_that_come_late_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a busy machine five looks may take longer than is usually waited.
+    monkeypatch.setattr(running, "_SETTLING_SECONDS", 30.0)
     pretender = Pretender(late=4)
     assert compared(examined(pretender)).result == "ok"
     assert pretender.looks == 5
