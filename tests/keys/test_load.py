@@ -119,7 +119,7 @@ async def test_metadata_that_hangs_leaves_half_the_time_for_keys(idp: FakeIssuer
             await asyncio.Event().wait()
         return await idp.fetch(url, limits, etag=etag)
 
-    loaded = await load_keys(source(timeout=0.1), known, fetcher=slow)
+    loaded = await load_keys(source(timeout=1.0), known, fetcher=slow)
     assert "took too long" in loaded.note
     with pytest.raises(
         FetchError, match=r"acme/\.well-known/openid-configuration: no complete answer .* 0\.1 s"
@@ -145,7 +145,7 @@ async def test_one_deadline_covers_discovery_and_keys(server: RoughServer) -> No
     server.pages["/keys"] = hang
     started = asyncio.get_running_loop().time()
     with pytest.raises(FetchError, match="/keys: no complete answer"):
-        await load_keys(source(issuer=server.origin, timeout=0.2))
+        await load_keys(source(issuer=server.origin, timeout=0.5))
     assert asyncio.get_running_loop().time() - started < 2.0
     server.pages["/keys"] = answer(document("a"))
     assert kids(await load_keys(source(issuer=server.origin))) == ["a"]
