@@ -178,16 +178,21 @@ def checks(draw: st.DrawFn) -> CheckRequest:
     message = CheckRequest()
     attributes = message.attributes
     http = attributes.request.http
-    http.method = draw(texts)
+    http.method = draw(st.one_of(st.sampled_from(["GET", "POST"]), texts))
     http.path = draw(st.one_of(st.sampled_from(["/notes/mcp", "/notes/health"]), texts))
     http.host = draw(st.one_of(st.just("mcp.example.com"), texts))
-    http.body, http.raw_body = draw(texts), draw(st.binary(max_size=12))
+    # Two forms that differ are refused before anything else is looked at.
+    forms = draw(st.sampled_from([(4, 0), (0, 4), (4, 4)]))
+    http.body = draw(texts)
+    http.raw_body = draw(st.binary(max_size=12)) if forms == (4, 4) else b""
     http.size = draw(st.integers(-1, 99))
-    http.headers.update(draw(st.dictionaries(names, values, max_size=4)))
-    for name, value in draw(st.lists(st.tuples(names, st.binary(max_size=12)), max_size=4)):
+    http.headers.update(draw(st.dictionaries(names, values, max_size=forms[0])))
+    raw = st.tuples(names, st.binary(max_size=12))
+    for name, value in draw(st.lists(raw, max_size=forms[1])):
         http.header_map.headers.add(key=name, raw_value=value)
     named = st.sampled_from(["mcp_server", "x"])
-    attributes.context_extensions.update(draw(st.dictionaries(named, texts, max_size=2)))
+    servers = st.one_of(st.sampled_from(["notes", "audited"]), texts)
+    attributes.context_extensions.update(draw(st.dictionaries(named, servers, max_size=2)))
     scalars = st.one_of(st.none(), st.booleans(), texts)
     said = draw(st.dictionaries(texts, scalars, max_size=3))
     if said:
