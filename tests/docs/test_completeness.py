@@ -94,6 +94,20 @@ def test_the_demos_parts_get_tokens_for_the_shipped_files(proxy: str) -> None:
     assert [one for one in resources if f"--resource {one}" in parts] == resources != []
 
 
+def test_the_files_of_the_architecture_are_there() -> None:
+    """One without a folder is in that of the one before it in its row."""
+    table = (ROOT / "docs/architecture.md").read_text().split("## Where things happen")[1]
+    rows = [line for line in table.split("\n## ")[0].splitlines() if line.startswith("|")]
+    named: set[Path] = set()
+    for row in rows:
+        folder = ""
+        for word in re.findall(r"`([a-z0-9_/]+(?:/|\.py))`", row):
+            folder = word.rpartition("/")[0] if "/" in word else folder
+            named.add(ROOT / "extauthz" / folder / word.rpartition("/")[2])
+    assert len(named) > 80
+    assert {str(path) for path in named if not path.exists()} == set()
+
+
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)")
 PAGES = sorted(
     (
