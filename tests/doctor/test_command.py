@@ -106,7 +106,7 @@ def test_a_usual_file_that_nobody_may_look_at_is_told_of(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlooked = "x" * 300
-    monkeypatch.setattr("extauthz.config.load.SEARCHED", (unlooked,))
+    monkeypatch.setattr("extauthz.config.names.SEARCHED", (unlooked,))
     assert main(["doctor", "--url", "http://127.0.0.1:1/mcp"]) == 1
     assert f"{unlooked}: cannot be read: File name too long" in capsys.readouterr().err
 
