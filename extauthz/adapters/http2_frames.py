@@ -26,7 +26,6 @@ PADDED: Final = 0x8
 WITH_PRIORITY: Final = 0x20
 
 _ANSWER: Final = bytes([HEADERS])
-_OF_MESSAGES: Final = frozenset({DATA, HEADERS, RST_STREAM})
 _SMALL: Final = 256
 _LEAST: Final = 4096
 _PER_ANSWER: Final = 200
@@ -118,8 +117,7 @@ class FrameRations:
 class FrameWatch:
     """Follows what one client sends to a server that is another's. Takes what FrameRations does.
 
-    ``see`` is told of each DATA, HEADERS and RST_STREAM: kind, flags, number of its stream, length,
-    and when it came.
+    ``see`` is told of each frame: kind, flags, number of its stream, length, and when it came.
     """
 
     __slots__ = ("_awaited", "_part", "_rations", "_see", "_skip")
@@ -160,9 +158,8 @@ class FrameWatch:
             excess = count(kind, flags, length, now)
             if excess is not None:
                 return excess
-            if kind in _OF_MESSAGES:
-                number = int.from_bytes(data[at + 5 : at + HEAD]) & 0x7FFFFFFF
-                see(kind, flags, number, length, now)
+            number = int.from_bytes(data[at + 5 : at + HEAD]) & 0x7FFFFFFF
+            see(kind, flags, number, length, now)
             at += HEAD + length
         self._part, self._skip = (data[at:], 0) if at < size else (b"", at - size)
         return None

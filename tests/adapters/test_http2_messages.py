@@ -50,6 +50,17 @@ def test_what_came_of_a_message_is_kept_until_it_ends(kind: int, flags: int, siz
     assert client.messages.held == client.of_all.octets == 400
 
 
+@pytest.mark.parametrize("stream", [1 | 1 << 8, 1 | 1 << 16, 1 | 1 << 24])
+def test_a_message_is_ended_by_its_own_stream(stream: int):
+    client = Client()
+    client.send(DATA, 0, 300)
+    client.send(DATA, END_STREAM, 300, stream=stream)
+    assert client.messages.held == 300
+    # The first bit is reserved (RFC 9113 section 4.1).
+    client.send(DATA, END_STREAM, 300, stream=1 | 1 << 31)
+    assert client.messages.held == 0
+
+
 def test_headers_that_do_not_end_it_end_nothing():
     client = Client()
     client.send(DATA, 0, 300)

@@ -1,12 +1,22 @@
 """Which call a request makes, from sources that can be believed (contract, section 6)."""
 
 import json
+from dataclasses import fields
 from typing import Any, get_args
 
 import mcp_types
 import pytest
 
-from extauthz.core.calls import SOURCES, decode_sentinel, find_call, source_of, told_in_passing
+from extauthz.core.calls import (
+    KIND_OF,
+    KINDS,
+    SOURCES,
+    decode_sentinel,
+    find_call,
+    needs_no_rule,
+    source_of,
+    told_in_passing,
+)
 from extauthz.core.model import Allow, Call, Reason, Refusal, Request
 from extauthz.core.policy import Server
 from extauthz.core.rules import Glob, Rule, RuleMap
@@ -536,3 +546,9 @@ class TestToldInPassing:
     )
     def test_it_is_nothing_where_that_is_not_sure(self, mcp, more):
         assert self.told(mcp, **more) is None
+
+
+def test_each_kind_of_target_has_rules_of_its_own():
+    ruled = {field.name for field in fields(Server) if field.type == "RuleMap"}
+    assert {f"{kind}s" for kind in KINDS} == ruled - {"methods"}
+    assert not any(map(needs_no_rule, KIND_OF))

@@ -46,6 +46,7 @@ TESTS = (
     "tests/adapters/test_http2_connection.py",
     "tests/adapters/test_http2_frames.py",
     "tests/adapters/test_http2_headers.py",
+    "tests/adapters/test_http2_messages.py",
     "tests/adapters/test_http_door.py",
     "tests/adapters/test_question_words.py",
     "tests/adapters/test_recurring.py",
