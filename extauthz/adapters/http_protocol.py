@@ -258,7 +258,8 @@ class HttpConnection(asyncio.Protocol):
             turn.task = asyncio.ensure_future(self._wait(turn, answer))
             self._turns.append(turn)
             return
-        self._let_go(size)
+        if size:
+            self._let_go(size)
         if self._turns:
             self._turns.append(_Turn(headless, self._last, response=answer))
         else:
