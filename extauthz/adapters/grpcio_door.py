@@ -18,6 +18,7 @@ from extauthz.config.addresses import Address
 from .grpc_door import SERVICE, CheckServicer, GrpcLimits
 from .grpc_front import GrpcFront
 from .grpc_listener import GrpcListener
+from .grpcio_server import new_server
 from .tls import TlsSource
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -71,11 +72,11 @@ class GrpcDoor:
         return await self._front.start()
 
     async def _started_server(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=self._options)
+        server = new_server(self._options)
         check: grpc.RpcMethodHandler[bytes, bytes]
         check = grpc.unary_unary_rpc_method_handler(self._servicer.check)
-        # Registered, the method is found without a look at every call's name.
-        server.add_registered_method_handlers(SERVICE, {"Check": check})
+        handler = grpc.method_handlers_generic_handler(SERVICE, {"Check": check})
+        server.add_generic_rpc_handlers((handler,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         where = self._front.bind()
         try:
