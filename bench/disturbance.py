@@ -19,7 +19,7 @@ from extauthz.demo.issuer import Issuer
 FLOOD: Final = 8
 """Connections of a flood; over each one question follows another without a pause."""
 
-_PIPELINED: Final = 50
+_PIPELINED: Final = 16  # more without an answer and the service hangs up
 
 
 @dataclass(slots=True)
