@@ -92,9 +92,7 @@ class CallsToCome:
 class _AioServer(cygrpc.AioServer):  # type: ignore[misc]  # it has no types
     """What a grpc.aio.Server consists of."""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)
-        self._calls: CallsToCome | None = None
+    _calls: CallsToCome | None = None
 
     def add_registered_method_handlers(self, _: object) -> None:
         """Leave them to the generic handlers: calls of a registered method are asked for apart."""
