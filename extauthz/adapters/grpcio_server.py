@@ -77,11 +77,12 @@ class CallsToCome:
         if task.cancelled():
             return
         fault, wanted = task.exception(), self._wanted
-        is_wanted = wanted is not None and not wanted.done()
+        if wanted is not None and wanted.done():
+            wanted = None
         # A call that is not kept is given up by the core, and its client hears of that.
-        if fault is None and (is_wanted or not self._ended):
+        if fault is None and (wanted is not None or not self._ended):
             self._came.append(task.result())
-        if wanted is None or wanted.done():
+        if wanted is None:
             return
         if fault is None:
             wanted.set_result(None)
