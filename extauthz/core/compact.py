@@ -51,22 +51,24 @@ def take_apart(text: str, max_bytes: int) -> Parts | Refusal:
     """The parts of a token; ``max_bytes`` is checked before anything else looks at the text."""
     if len(text) > max_bytes:
         return Refusal(Reason.TOKEN_TOO_LARGE, "longer than tokens.max_bytes")
-    parts = text.split(".", 3)
-    if len(parts) != 3 or not all(parts):
+    # From both ends, which is several times faster than splitting it.
+    signed, _, signature_part = text.rpartition(".")
+    header_part, _, claims_part = signed.partition(".")
+    if not (header_part and claims_part and signature_part) or "." in claims_part:
         return _misshapen(text)
-    header = _HEADERS.get(parts[0]) or _header(parts[0])
+    header = _HEADERS.get(header_part) or _header(header_part)
     if isinstance(header, Refusal):
         return header if header is not _NOT_BASE64 else _misshapen(text)
     try:
-        claims = strict_json.parse(_decode(parts[1]))
-        signature = _decode(parts[2])
+        claims = strict_json.parse(_decode(claims_part))
+        signature = _decode(signature_part)
     except strict_json.NotStrictJson as fault:
         return Refusal(Reason.MALFORMED_TOKEN, f"claims: {fault}")
     except ValueError:
         return _misshapen(text)
     if not isinstance(claims, dict):
         return Refusal(Reason.MALFORMED_TOKEN, "the claims are not an object")
-    return Parts(header, claims, text[: -1 - len(parts[2])].encode("ascii"), signature)
+    return Parts(header, claims, signed.encode("ascii"), signature)
 
 
 def _misshapen(text: str) -> Refusal:
@@ -120,8 +122,11 @@ def _decode(part: str) -> bytes:
     spare = len(part) % 4
     if part[-1] not in _LAST[spare]:
         raise ValueError("impossible length or spare bits set")
-    standard = part.encode("ascii").translate(_TO_STANDARD)
-    return binascii.a2b_base64(standard + _PADDING[spare], strict_mode=True)
+    octets = part.encode("ascii")
+    # What both alphabets spell alike, as they do JSON in ASCII, needs no translation.
+    if "-" in part or "_" in part or "+" in part or "/" in part or "=" in part:
+        octets = octets.translate(_TO_STANDARD)
+    return binascii.a2b_base64(octets + _PADDING[spare], strict_mode=True)
 
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

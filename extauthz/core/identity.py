@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii
 from urllib.parse import quote
 
 from .claims import MISSING, claim_at
@@ -115,17 +116,17 @@ def _usual_values(facts: TokenFacts, server: Server) -> Headers | None:
         str(int(expires)),
         server.name,
     )
-    # What none of them holds stands between them. Methods of str, as a regular expression's
-    # engine is a good deal of code to bring into the processor's cache for one token.
-    together = "%".join(values)
+    # Each line end adds one to the length of the JSON text, and so would anything in the values
+    # that is not printable ASCII, a quote or a backslash. Without empty elements there is no blank
+    # at an end if there are no others than those between elements.
+    together = "\n".join(values)
     if (
-        not together.isascii()
-        or not together.isprintable()
-        or len(together) > _MAX_USUAL
-        or together.count("%") != len(values) - 1
-        or together.count(" ") != max(len(scopes), 1) + max(len(audiences), 1) - 2
-        or "% " in together
-        or " %" in together
+        len(together) > _MAX_USUAL
+        or len(encode_basestring_ascii(together)) != len(together) + len(values) + 1
+        or "%" in together
+        or "" in audiences
+        or "" in scopes
+        or together.count(" ") != (len(scopes) or 1) + (len(audiences) or 1) - 2
     ):
         return None
     headers = tuple(zip(IDENTITY_HEADERS, values, strict=True))

@@ -66,7 +66,8 @@ def parse(data: bytes) -> object:
     surrogates, nesting deeper than MAX_DEPTH, or anything after the document.
     """
     value = _read(data, MAX_DEPTH, _DECODER)
-    if b"\\u" in data and not _encodable(value):
+    # One octet is found several times faster than two.
+    if b"\\" in data and b"\\u" in data and not _encodable(value):
         raise NotStrictJson(_SURROGATE)
     return value
 
@@ -128,13 +129,14 @@ def _read(data: bytes, levels: int, decoder: json.JSONDecoder) -> object:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise NotStrictJson("not UTF-8") from None
-    if text.startswith("\ufeff"):
+    is_object = text[:1] == "{"
+    if not is_object and text.startswith("\ufeff"):
         raise NotStrictJson("a byte order mark is not allowed")
-    if data.count(b"{") + data.count(b"[") > levels and _is_deep(data, levels):
+    if _has_more_brackets(data, levels) and _is_deep(data, levels):
         raise NotStrictJson(f"nested deeper than {levels}")
     value, end = None, -1
     try:
-        if text[:1] == "{":
+        if is_object:
             value, end = decoder.raw_decode(text)
         # With blanks around it, or not a document at all.
         return value if end == len(text) else decoder.decode(text)
@@ -149,6 +151,18 @@ def _read(data: bytes, levels: int, decoder: json.JSONDecoder) -> object:
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def _has_more_brackets(data: bytes, levels: int) -> bool:
+    # Octets are found ten times faster than counted, and there are few.
+    for bracket in (b"{", b"["):
+        at = data.find(bracket)
+        while at >= 0:
+            if levels == 0:
+                return True
+            levels -= 1
+            at = data.find(bracket, at + 1)
+    return False
 
 
 def _is_deep(data: bytes, levels: int) -> bool:

@@ -5,13 +5,15 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import unquote
 from weakref import WeakSet
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from extauthz.core import identity
 from extauthz.core.identity import Lookalikes, header_names, identity_headers, server_header
 from extauthz.core.model import Reason, Refusal
 from extauthz.core.policy import IDENTITY_HEADERS, Encoding, ForwardedClaim, Issuer, Server
@@ -202,6 +204,24 @@ def test_splitting_then_unquoting_gives_arrays_back_exactly(elements):
     assert [unquote(part) for part in _extra(elements).split(",")] == elements
     scopes = _headers(scopes=tuple(elements))["x-auth-scopes"]
     assert [unquote(part) for part in scopes.split(" ")] == elements
+
+
+_odd = st.text(st.sampled_from('a1:/ %"\\\n\x7f\u00e9'), max_size=4)
+_lists = st.lists(_odd, max_size=3).map(tuple)
+
+
+@given(_odd, _odd, _lists, _lists)
+@example("", "", ("a", ""), ())
+@example("a ", "", ("b", ""), ("a",))
+@example("", "", ("a b",), ("", "c"))
+@example('"', "\\", ("a",), ("a", "b"))
+def test_one_look_at_all_claims_is_as_good_as_a_look_at_each(subject, client_id, scopes, audiences):
+    def headers() -> Any:
+        return _headers(subject=subject, client_id=client_id, scopes=scopes, aud=audiences)
+
+    at_a_glance = headers()
+    with mock.patch.object(identity, "_usual_values", return_value=None):
+        assert at_a_glance == headers()
 
 
 def test_sixteen_kibibytes_are_enough_and_one_byte_more_is_not():
