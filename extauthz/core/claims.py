@@ -98,12 +98,9 @@ def scope_elements(claims: Mapping[str, object], paths: Iterable[ClaimPath]) -> 
     for path in paths:
         value = claims.get(path[0]) if len(path) == 1 else claim_at(claims, path)
         if type(value) is str:
-            found = dict.fromkeys(value.split(" "))
+            seen.update(dict.fromkeys(value.split(" ")))
         elif type(value) is list:
-            found = dict.fromkeys([each for each in value if type(each) is str])
-        else:
-            continue
-        seen = seen | found if seen else found
+            seen.update(dict.fromkeys([each for each in value if type(each) is str]))
     seen.pop("", None)
     return tuple(seen)
 

@@ -123,8 +123,9 @@ def _decode(part: str) -> bytes:
     if part[-1] not in _LAST[spare]:
         raise ValueError("impossible length or spare bits set")
     octets = part.encode("ascii")
-    # What both alphabets spell alike, as they do JSON in ASCII, needs no translation.
-    if "-" in part or "_" in part or "+" in part or "/" in part or "=" in part:
+    # What both alphabets spell alike, as they mostly do JSON in ASCII, needs no translation. Of
+    # padding, none ends a part, and decoding is strict about any within.
+    if "-" in part or "_" in part or "+" in part or "/" in part:
         octets = octets.translate(_TO_STANDARD)
     return binascii.a2b_base64(octets + _PADDING[spare], strict_mode=True)
 

@@ -10,6 +10,8 @@ from extauthz.core.model import Reason, Refusal
 from tests.tokens import ABSENT, b64, mint
 
 LIMIT = 16 * 1024
+HEADER = mint().partition(".")[0]
+ENCRYPTED = b64(b'{"alg":"dir","enc":"A256GCM"}')
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -46,9 +48,13 @@ def test_what_counts_of_the_header_is_kept_and_an_absent_typ_reads_jwt():
         ("a.e30.", Reason.MALFORMED_TOKEN, "not base64url"),
         ("a.b.c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
         ("a..c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
+        (f"{ENCRYPTED}..c.d.e", Reason.MALFORMED_TOKEN, "JWE"),
         ("0123456789abcdef", Reason.MALFORMED_TOKEN, "opaque"),
         ("ya29.b", Reason.MALFORMED_TOKEN, "opaque"),
         ("a.b.c.d", Reason.MALFORMED_TOKEN, "three"),
+        (f"{HEADER}.e30.e30.c", Reason.MALFORMED_TOKEN, "three"),
+        (".e30.c", Reason.MALFORMED_TOKEN, "three"),
+        (f"{HEADER}..c", Reason.MALFORMED_TOKEN, "three"),
         ("a.b.c\n", Reason.MALFORMED_TOKEN, "three"),
         ("a.b.c", Reason.MALFORMED_TOKEN, "not base64url"),
     ],
@@ -126,6 +132,31 @@ def test_a_character_outside_base64url_is_not_passed_over(at):
         # Four of them, so that the length stays one that base64 can have.
         part = parts[at][:8] + odd * 4 + parts[at][8:]
         assert refused(".".join((*parts[:at], part, *parts[at + 1 :]))) is Reason.MALFORMED_TOKEN
+
+
+@pytest.mark.requirement("R54")
+@pytest.mark.parametrize(
+    ("character", "octets", "spelt", "otherwise"),
+    [("~", b"\xfb\xef\xbe", "-", "+"), ("?", b"\xff\xff\xff", "_", "/")],
+)
+def test_what_is_spelt_in_the_other_alphabet_is_not_taken_for_the_same(
+    character, octets, spelt, otherwise
+):
+    """Each part holds but one of the four characters in which the alphabets differ."""
+    claims, signature = b64(f'{{"a":"{character * 3}"}}'.encode()), b64(octets)
+    for part in (claims, signature):
+        assert {*part} & {*"-_"} == {spelt}
+    assert isinstance(take_apart(f"{HEADER}.{claims}.AAAA", LIMIT), Parts)
+    assert refused(f"{HEADER}.{claims.replace(spelt, otherwise)}.AAAA") is Reason.MALFORMED_TOKEN
+    assert isinstance(take_apart(f"{HEADER}.e30.{signature}", LIMIT), Parts)
+    assert refused(f"{HEADER}.e30.{otherwise * 4}") is Reason.MALFORMED_TOKEN
+
+
+@pytest.mark.requirement("R54")
+@pytest.mark.parametrize("padded", ["QQ==", "QUE=", "QQ=Q", "=QQQ", "Q===", "QQQQ====", "Q=Q="])
+def test_padding_is_refused_wherever_it_stands(padded):
+    assert refused(f"{HEADER}.e30.{padded}") is Reason.MALFORMED_TOKEN
+    assert refused(f"{HEADER}.{padded}.AAAA") is Reason.MALFORMED_TOKEN
 
 
 @pytest.mark.requirement("R54")

@@ -214,6 +214,8 @@ _lists = st.lists(_odd, max_size=3).map(tuple)
 @example("", "", ("a", ""), ())
 @example("a ", "", ("b", ""), ("a",))
 @example("", "", ("a b",), ("", "c"))
+@example("", "", ("a b",), ())
+@example("", "", (), ("a b",))
 @example('"', "\\", ("a",), ("a", "b"))
 def test_one_look_at_all_claims_is_as_good_as_a_look_at_each(subject, client_id, scopes, audiences):
     def headers() -> Any:
