@@ -116,6 +116,7 @@ class Service:
             )
             self.cache_totals = workers.cache_totals
             self.metrics.dropped_lines = lambda: pipe.dropped + workers.dropped()
+            self.metrics.lost_workers = workers.lost
             self.metrics.workers = workers.usage
             self._noticed = workers.noticed
             self._doors = workers

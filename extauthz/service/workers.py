@@ -1,7 +1,8 @@
 """The supervisor's side of ``workers: N``: it starts them, supplies them and adds them up.
 
-Keys are fetched here and nowhere else. A worker that dies is replaced at once; the others go
-on, since each listens for itself on the shared ports (SO_REUSEPORT).
+Keys are fetched here and nowhere else. A worker that dies is replaced at once, and one that hangs
+after some seconds; the others go on, since each listens for itself on the shared ports
+(SO_REUSEPORT).
 """
 
 from __future__ import annotations
@@ -58,7 +59,10 @@ _PATIENCE: Final = 1.0
 _TAKING: Final = 5.0
 # Workers report four times a second.
 _SILENCE: Final = 3.0
-_SILENCES: Final = 2
+_BETWEEN_LOOKS: Final = 1.0
+# How often in a row one is found to be silent before it is told of, and before it is ended.
+_TOLD_OF: Final = 2
+_GIVEN_UP: Final = 12
 _LOOK: Final = 0.01
 
 
@@ -109,6 +113,7 @@ class Workers:
         self._addresses = addresses
         self._held: list[socket.socket] = []
         self._slots = [_Slot(number) for number in range(number)]
+        self._lost = 0
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
         # Whether a worker has counted since all was added up.
@@ -132,7 +137,7 @@ class Workers:
             raise OSError(refusal)
         self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
-        self._begin(again_and_again(self._tell_of_silence, _SILENCE / 3))
+        self._begin(again_and_again(self._look_after_silent, _BETWEEN_LOOKS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -194,6 +199,10 @@ class Workers:
         everything = [*(s.counts for s in self._slots), *self._ended]
         return sum(counts.dropped for counts in everything if counts is not None)
 
+    def lost(self) -> int:
+        """Workers that ended without being told to, or were ended as they hung."""
+        return self._lost
+
     def usage(self) -> Usage:
         """Processor time and memory of all workers, those that have ended included."""
         return self._usage.of(slot.process.pid for slot in self._slots if slot.process is not None)
@@ -252,6 +261,7 @@ class Workers:
                 slot.counts = None
             code = await _end(process, time.monotonic() + _PATIENCE)
         if not self._stopping.is_set():
+            self._lost += slot.settled.is_set()
             _say_why(slot, code)
 
     def _hear(self, slot: _Slot, channel: Channel, message: object) -> None:
@@ -316,18 +326,20 @@ class Workers:
             self._add_up()
             self._counted = False
 
-    async def _tell_of_silence(self) -> None:
+    async def _look_after_silent(self) -> None:
         for slot in self._slots:
             # Once may be because this process itself was stopped.
             before, slot.silences = slot.silences, slot.silences + 1 if _is_silent(slot) else 0
-            if slot.silences == _SILENCES and slot.process is not None:
+            if slot.silences == _TOLD_OF:
                 _log.error(
                     "worker %d has given no sign of life for some seconds: its share of connections"
-                    " waits in vain; end it by kill -KILL %d, and another one takes its place",
+                    " waits in vain; in %.0f s it is ended, and another one takes its place",
                     slot.number,
-                    slot.process.pid,
+                    (_GIVEN_UP - _TOLD_OF) * _BETWEEN_LOOKS,
                 )
-            elif before >= _SILENCES and slot.heard_at is not None and not slot.silences:
+            elif slot.silences == _GIVEN_UP and slot.process is not None:
+                slot.process.kill()
+            elif before >= _TOLD_OF and slot.heard_at is not None and not slot.silences:
                 _log.info("worker %d gives signs of life again", slot.number)
 
     def _add_up(self) -> None:

@@ -78,6 +78,11 @@ class _Ours(Collector):
             "Log lines dropped because they could not be written, or not fast enough.",
             value=counted.dropped_lines(),
         )
+        yield CounterMetricFamily(
+            "extauthz_workers_lost",
+            "Workers that died or hung; another one takes the place of each.",
+            value=counted.lost_workers(),
+        )
         build = GaugeMetricFamily(
             "extauthz_build_info", "What is running; always 1.", labels=("version", "python")
         )

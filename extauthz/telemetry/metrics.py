@@ -45,8 +45,8 @@ class Metrics:
     """Everything that is counted or measured.
 
     What others know is asked for when scraped: ``keys``, ``token_cache`` (times by
-    result, ``hit`` or ``miss``, since the start), ``dropped_lines`` and ``workers`` (what
-    processes besides this one take).
+    result, ``hit`` or ``miss``, since the start), ``dropped_lines``, ``lost_workers`` and
+    ``workers`` (what processes besides this one take).
     """
 
     def __init__(self, *, version: str) -> None:
@@ -54,6 +54,7 @@ class Metrics:
         self.keys: Callable[[], Iterable[IssuerKeys]] = tuple
         self.token_cache: Callable[[], Mapping[str, int]] = dict
         self.dropped_lines: Callable[[], int] = int
+        self.lost_workers: Callable[[], int] = int
         self.workers: Callable[[], Usage] = Usage
         self.version = version
         self.refreshes: dict[tuple[str, str], int] = {}

@@ -24,6 +24,7 @@ from tests.tokens import mint
 ROOT = Path(__file__).parents[2]
 EXTENSIONS = {
     "extauthz_log_dropped_total": frozenset[str](),
+    "extauthz_workers_lost_total": frozenset[str](),
     "extauthz_config_last_reload_successful": frozenset[str](),
 }
 """Ours beyond the contract."""
@@ -195,6 +196,7 @@ def test_counters_that_alerts_watch_exist_before_they_move() -> None:
     for result in ("ok", "failed"):
         assert value(text, "extauthz_config_reload_total", result=result) == 0
     assert value(text, "extauthz_log_dropped_total") == 0
+    assert value(text, "extauthz_workers_lost_total") == 0
 
 
 def test_what_others_count_is_read_at_every_scrape() -> None:
