@@ -3,8 +3,8 @@
 By itself it asks its core for one call, and for the next only when its event loop has come
 round to that one: each call pays alone for its way between grpcio's threads and the loop.
 Where many were asked for, all that came are fetched in one go, and so are their messages and
-the ends of their answers. grpcio has no public way to ask for more; should the place that is
-replaced here get another name, it asks for one at a time again.
+the ends of their answers. grpcio has no public way to ask for more: where a later one is built
+otherwise than the place that is replaced here, it asks for one at a time again.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, witho
 
 _AT_A_TIME: Final = 64
 _LONGEST_END: Final = 1.0
+_Usual: Final = getattr(cygrpc, "AioServer", None)
 
 
 def new_server(options: Iterable[tuple[str, int]]) -> grpc.aio.Server:
     """A server with these options, not started yet."""
-    usual = cygrpc.AioServer
+    if _Usual is None:
+        return grpc.aio.server(options=tuple(options))
     cygrpc.AioServer = _AioServer
     try:
         return grpc.aio.server(options=tuple(options))
     finally:
-        cygrpc.AioServer = usual
+        cygrpc.AioServer = _Usual
 
 
 class CallsToCome:
@@ -90,7 +92,7 @@ class CallsToCome:
             wanted.set_exception(fault)
 
 
-class _AioServer(cygrpc.AioServer):  # type: ignore[misc]  # it has no types
+class _AioServer(_Usual or object):  # type: ignore[misc]  # it has no types
     """What a grpc.aio.Server consists of."""
 
     _calls: CallsToCome | None = None
@@ -98,7 +100,9 @@ class _AioServer(cygrpc.AioServer):  # type: ignore[misc]  # it has no types
     def add_registered_method_handlers(self, _: object) -> None:
         """Leave them to the generic handlers: calls of a registered method are asked for apart."""
 
-    async def _request_call(self) -> object:
+    async def _request_call(self, *unknown: Any) -> object:
+        if unknown:
+            return await super()._request_call(*unknown)
         if self._calls is None:
             self._calls = CallsToCome(super()._request_call, _AT_A_TIME)
         return await self._calls.next()

@@ -257,6 +257,38 @@ async def test_the_usual_server_stays_what_it_is():
     assert cygrpc.AioServer is usual
 
 
+async def test_without_the_class_that_is_replaced_it_serves_as_grpcio_does(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """No later version of grpcio may keep the service from starting."""
+    monkeypatch.setattr(grpcio_server, "_Usual", None)
+    monkeypatch.setattr(grpcio_server, "CallsToCome", None)
+    async with serving() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary(CALL)
+        assert await call(b"x") == b"x"
+
+
+async def test_where_calls_are_asked_for_otherwise_it_serves_as_grpcio_does(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[int] = []
+
+    class Later(cygrpc.AioServer):  # type: ignore[misc]  # it has no types
+        async def _request_call(self, priority: int) -> object:
+            asked.append(priority)
+            return await super()._request_call()
+
+    class OursOfIt(grpcio_server._AioServer, Later):
+        async def _request_call(self, *_: object) -> object:
+            return await super()._request_call(7)
+
+    monkeypatch.setattr(grpcio_server, "_AioServer", OursOfIt)
+    async with serving() as (_, address), grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary(CALL)
+        assert await call(b"x") == b"x"
+    assert set(asked) == {7}
+
+
 async def test_an_end_before_the_beginning_is_one(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
         await new_server([]).stop(0)
