@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +16,7 @@ from .grpc_door import SERVICE, CheckServicer, GrpcLimits
 from .grpc_front import GrpcFront
 from .grpc_listener import GrpcListener
 from .grpcio_server import new_server
+from .grpcio_threads import GivingWay
 from .tls import TlsSource
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -53,6 +51,7 @@ class GrpcDoor:
         self._options = limits.options()
         self._server: grpc.aio.Server | None = None
         self._health = health.aio.HealthServicer()
+        self._threads = GivingWay()
 
     @property
     def address(self) -> Address:
@@ -66,9 +65,8 @@ class GrpcDoor:
         cannot be had.
         """
         await self.set_ready(ready)
-        with _threads_as_batch_work():
-            server = await self._started_server()
-        self._server = server
+        self._server = await self._started_server()
+        self._threads.start()
         return await self._front.start()
 
     async def _started_server(self) -> grpc.aio.Server:
@@ -109,19 +107,5 @@ class GrpcDoor:
             finally:
                 last_call.cancel()
             self._server = None
+        self._threads.stop()
         await self._front.stop()
-
-
-@contextlib.contextmanager
-def _threads_as_batch_work() -> Iterator[None]:
-    """Let threads that begin in the block wait until the event loop's rests (sched(7)).
-
-    grpcio's own threads are woken several times for each call, and each time would take the
-    processor from the loop. Where the system knows or allows no such policy, they do.
-    """
-    with contextlib.ExitStack() as usual:
-        with contextlib.suppress(AttributeError, OSError):
-            if os.sched_getscheduler(0) == os.SCHED_OTHER:
-                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-                usual.callback(os.sched_setscheduler, 0, os.SCHED_OTHER, os.sched_param(0))
-        yield

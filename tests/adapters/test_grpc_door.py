@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import socket
 import ssl
 import tempfile
@@ -323,27 +321,6 @@ async def test_an_address_in_use_is_said_to_be():
         address = TcpAddress("127.0.0.1", taken.getsockname()[1])
         with pytest.raises(OSError, match=str(address)):
             await GrpcDoor(authorizer(POLICY), address).start()
-
-
-async def test_where_threads_cannot_give_way_it_serves_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    def not_permitted(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr("os.sched_setscheduler", not_permitted)
-    async with running() as door, channel_to(door) as channel:
-        assert (await check(channel, CheckRequest())).HasField("denied_response")
-
-
-async def test_a_policy_that_was_chosen_for_the_service_is_left_alone():
-    chosen = (os.SCHED_BATCH, os.sched_param(0))
-    os.sched_setscheduler(0, *chosen)
-    try:
-        async with running():
-            assert os.sched_getscheduler(0) == os.SCHED_BATCH
-    finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 async def test_two_services_never_share_a_port_unasked():
