@@ -66,8 +66,9 @@ class GrpcDoor:
         """
         await self.set_ready(ready)
         self._server = await self._started_server()
+        address = await self._front.start()
         self._threads.start()
-        return await self._front.start()
+        return address
 
     async def _started_server(self) -> grpc.aio.Server:
         server = new_server(self._options)

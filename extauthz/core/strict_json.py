@@ -154,7 +154,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _has_more_brackets(data: bytes, levels: int) -> bool:
-    # Octets are found ten times faster than counted, and there are few.
+    # Octets are found several times faster than counted, and there are few.
     for bracket in (b"{", b"["):
         at = data.find(bracket)
         while at >= 0:
