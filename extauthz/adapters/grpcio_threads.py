@@ -55,9 +55,12 @@ class GivingWay:
                 self._look_later()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; threads are as any."""
         if self._next is not None:
             self._next.cancel()
+        if self._busy:
+            self._busy = False
+            _change(os.SCHED_BATCH, os.SCHED_OTHER)
 
     def look(self) -> None:
         """Choose by what the process took since the last time."""

@@ -35,6 +35,12 @@ class Process:
         return os.sched_getscheduler(self.thread) == os.SCHED_BATCH
 
 
+@pytest.fixture(autouse=True)
+def usual() -> None:
+    """Whatever a test in this process left behind."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
 @pytest.fixture
 def process() -> Iterator[Process]:
     ended = threading.Event()
@@ -85,6 +91,14 @@ def test_a_pause_is_no_end(process: Process):
         process.takes(0.0, 29)
         process.takes(CALM + 0.002)
     assert process.gives_way()
+
+
+def test_once_it_is_stopped_threads_are_as_any(process: Process):
+    process.takes(BUSY, 2)
+    process.threads.stop()
+    assert not process.gives_way()
+    process.takes(BUSY)
+    assert not process.gives_way()
 
 
 def test_a_thread_that_is_new_gives_way_as_well(process: Process):
