@@ -46,6 +46,7 @@ from .messages import (
 )
 from .noticed import Noticed
 from .rounds import again_and_again
+from .signs_of_life import LOOK_SECONDS, SignsOfLife
 from .terms import Terms
 from .usage import WorkersUsage
 
@@ -57,12 +58,6 @@ _SOON: Final = 1.0
 _PAUSE: Final = 0.5
 _PATIENCE: Final = 1.0
 _TAKING: Final = 5.0
-# Workers report four times a second.
-_SILENCE: Final = 3.0
-_BETWEEN_LOOKS: Final = 1.0
-# How often in a row one is found to be silent before it is told of, and before it is ended.
-_TOLD_OF: Final = 2
-_GIVEN_UP: Final = 12
 _LOOK: Final = 0.01
 
 
@@ -71,15 +66,12 @@ class _Slot:
     """The place of one worker, whichever process fills it at the moment."""
 
     number: int
+    signs: SignsOfLife
     channel: Channel | None = None
     process: subprocess.Popen[bytes] | None = None
     counts: Counts | None = None
     noticed: Noticed = field(default_factory=Noticed)
     refusal: str | None = None
-    # When it last gave a sign of life; None while its doors are shut.
-    heard_at: float | None = None
-    # How often in a row it was found to be silent.
-    silences: int = 0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     # How many orders that ask for Done the process of the moment still has to follow.
     behind: int = 0
@@ -112,7 +104,7 @@ class Workers:
         self._heard = heard
         self._addresses = addresses
         self._held: list[socket.socket] = []
-        self._slots = [_Slot(number) for number in range(number)]
+        self._slots = [_Slot(place, SignsOfLife(place)) for place in range(number)]
         self._lost = 0
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
@@ -137,7 +129,7 @@ class Workers:
             raise OSError(refusal)
         self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
-        self._begin(again_and_again(self._look_after_silent, _BETWEEN_LOOKS))
+        self._begin(again_and_again(self._end_those_that_hang, LOOK_SECONDS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -181,7 +173,7 @@ class Workers:
 
     def serving(self) -> bool:
         """Whether a worker has its doors open, and gave a sign of life lately."""
-        return any(slot.heard_at is not None and not _is_silent(slot) for slot in self._slots)
+        return any(slot.signs.lately() for slot in self._slots)
 
     def cache_totals(self) -> tuple[int, int, int]:
         """Tokens remembered now, and how often one was found and not found."""
@@ -248,13 +240,14 @@ class Workers:
                 if isinstance(message, CannotServe):
                     slot.refusal = message.why
                 else:
-                    slot.heard_at = time.monotonic()
+                    slot.signs.heard()
                     self._hear(slot, channel, message)
         except EOFError:
             pass
         finally:
             channel.close()
-            slot.channel = slot.heard_at = None
+            slot.channel = None
+            slot.signs.ended()
             slot.caught_up.set()
             if slot.counts is not None:
                 self._ended.append(slot.counts)
@@ -326,21 +319,10 @@ class Workers:
             self._add_up()
             self._counted = False
 
-    async def _look_after_silent(self) -> None:
+    async def _end_those_that_hang(self) -> None:
         for slot in self._slots:
-            # Once may be because this process itself was stopped.
-            before, slot.silences = slot.silences, slot.silences + 1 if _is_silent(slot) else 0
-            if slot.silences == _TOLD_OF:
-                _log.error(
-                    "worker %d has given no sign of life for some seconds: its share of connections"
-                    " waits in vain; in %.0f s it is ended, and another one takes its place",
-                    slot.number,
-                    (_GIVEN_UP - _TOLD_OF) * _BETWEEN_LOOKS,
-                )
-            elif slot.silences == _GIVEN_UP and slot.process is not None:
+            if slot.signs.look() and slot.process is not None:
                 slot.process.kill()
-            elif before >= _TOLD_OF and slot.heard_at is not None and not slot.silences:
-                _log.info("worker %d gives signs of life again", slot.number)
 
     def _add_up(self) -> None:
         if len(self._ended) > 1:
@@ -352,10 +334,6 @@ class Workers:
             histogram.counts, histogram.total = counts, seconds
         self._decisions.replace(dict(total.by_key), durations)
         self._heard()
-
-
-def _is_silent(slot: _Slot) -> bool:
-    return slot.heard_at is not None and slot.heard_at <= time.monotonic() - _SILENCE
 
 
 def _say_why(slot: _Slot, code: int) -> None:

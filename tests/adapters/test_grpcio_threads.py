@@ -130,13 +130,15 @@ def test_where_that_is_not_permitted_all_stays_as_it_is(
 async def looked(threads: GivingWay, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether it looks again and again once it was started."""
     looks: list[None] = []
-    monkeypatch.setattr(grpcio_threads, "_LOOK", 0.001)
+    monkeypatch.setattr(grpcio_threads, "_LOOK", 0.0)
     monkeypatch.setattr(threads, "look", lambda: looks.append(None))
     threads.start()
-    await asyncio.sleep(0.05)
+    for _ in range(20):
+        await asyncio.sleep(0)
     threads.stop()
     seen = len(looks)
-    await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
     assert len(looks) == seen, "it was stopped"
     return seen > 1
 
