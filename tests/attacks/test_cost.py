@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import threading
 import time
 import tracemalloc
 from collections import deque
@@ -198,17 +199,38 @@ def within_bounds(request: Request, work: Callable[[], Any], genuine: float) -> 
     assert cost < allowed, f"{cost:.0f} times a genuine request, of {size} characters"
 
 
-def grown(work: Callable[[], None]) -> int:
-    """By how many bytes memory grew while working."""
+# Servers that other tests have started go on in threads of this process.
+_OTHER_THREADS = tracemalloc.Filter(False, threading.__file__, all_frames=True)
+_DEEPEST = 100
+
+
+def grown(work: Callable[[], object]) -> int:
+    """How many bytes of what this thread took in while working it still holds."""
     gc.collect()
-    tracemalloc.start()
+    tracemalloc.start(_DEEPEST)
     try:
-        before = tracemalloc.get_traced_memory()[0]
         work()
         gc.collect()
-        return tracemalloc.get_traced_memory()[0] - before
+        taken = tracemalloc.take_snapshot().filter_traces([_OTHER_THREADS])
+        return sum(trace.size for trace in taken.traces)
     finally:
         tracemalloc.stop()
+
+
+def test_what_is_kept_is_measured_and_not_what_another_thread_keeps() -> None:
+    kept: list[bytes] = []
+
+    def keep() -> None:
+        kept.append(bytes(300_000))
+
+    def by_another() -> None:
+        thread = threading.Thread(target=keep)
+        thread.start()
+        thread.join()
+
+    assert 300_000 < grown(keep) < 310_000
+    assert grown(by_another) < 10_000
+    assert len(kept) == 2
 
 
 def _with(n: int, **more: Any) -> Sent:
