@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from enum import Enum
 from typing import Final
 
 _log = logging.getLogger(__name__)
@@ -17,6 +18,13 @@ LOOK_SECONDS: Final = 1.0
 # How often in a row one is found to be silent before it is told of, and before it is given up.
 _TOLD_OF: Final = 2
 _GIVEN_UP: Final = 12
+
+
+class Hanging(Enum):
+    """What a look at a worker has newly found out."""
+
+    TOLD_OF = "it hangs, and is asked where"
+    GIVEN_UP = "it has hung for so long that it is to be ended"
 
 
 class SignsOfLife:
@@ -42,8 +50,8 @@ class SignsOfLife:
         """Whether its doors are open, and it said something lately."""
         return self._heard_at is not None and self._clock() - self._heard_at < _SILENCE
 
-    def look(self) -> bool:
-        """Tell the log if it has fallen silent, or speaks again; whether it is to be ended."""
+    def look(self) -> Hanging | None:
+        """Tell the log if it has fallen silent, or speaks again: what is new."""
         # Once may be because this process itself was stopped.
         silent = self._heard_at is not None and not self.lately()
         before, self._silences = self._silences, self._silences + 1 if silent else 0
@@ -54,6 +62,7 @@ class SignsOfLife:
                 self._number,
                 (_GIVEN_UP - _TOLD_OF) * LOOK_SECONDS,
             )
-        elif before >= _TOLD_OF and not silent:
+            return Hanging.TOLD_OF
+        if before >= _TOLD_OF and not silent:
             _log.info("worker %d gives signs of life again", self._number)
-        return self._silences == _GIVEN_UP
+        return Hanging.GIVEN_UP if self._silences == _GIVEN_UP else None

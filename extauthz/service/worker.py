@@ -1,7 +1,7 @@
-"""One of several processes that serve: ``python -m extauthz.service DESCRIPTOR``.
+"""One of several processes that serve: ``python -m extauthz.service CHANNEL STACK``.
 
-Settings, keys and readiness come from the supervisor (``workers``) over the socket
-``DESCRIPTOR``; counts go back. When that socket ends, so does the worker.
+Settings, keys and readiness come from the supervisor (``workers``) over the socket whose
+descriptor is ``CHANNEL``; counts go back. When that socket ends, so does the worker.
 """
 
 from __future__ import annotations

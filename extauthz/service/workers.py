@@ -46,7 +46,8 @@ from .messages import (
 )
 from .noticed import Noticed
 from .rounds import again_and_again
-from .signs_of_life import LOOK_SECONDS, SignsOfLife
+from .signs_of_life import LOOK_SECONDS, Hanging, SignsOfLife
+from .stack import Stack
 from .terms import Terms
 from .usage import WorkersUsage
 
@@ -67,6 +68,7 @@ class _Slot:
 
     number: int
     signs: SignsOfLife
+    stack: Stack
     channel: Channel | None = None
     process: subprocess.Popen[bytes] | None = None
     counts: Counts | None = None
@@ -104,7 +106,7 @@ class Workers:
         self._heard = heard
         self._addresses = addresses
         self._held: list[socket.socket] = []
-        self._slots = [_Slot(place, SignsOfLife(place)) for place in range(number)]
+        self._slots = [_Slot(place, SignsOfLife(place), Stack()) for place in range(number)]
         self._lost = 0
         # What workers that have ended had counted: a counter never goes back.
         self._ended: list[Counts] = []
@@ -129,7 +131,7 @@ class Workers:
             raise OSError(refusal)
         self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
-        self._begin(again_and_again(self._end_those_that_hang, LOOK_SECONDS))
+        self._begin(again_and_again(self._see_to_those_that_hang, LOOK_SECONDS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -170,6 +172,8 @@ class Workers:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for one in self._held:
             one.close()
+        for slot in self._slots:
+            slot.stack.close()
 
     def serving(self) -> bool:
         """Whether a worker has its doors open, and gave a sign of life lately."""
@@ -225,7 +229,7 @@ class Workers:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                slot.process = process = _started(theirs.fileno())
+                slot.process = process = _started(theirs.fileno(), slot.stack.theirs)
             channel = await Channel.over(ours)
         except BaseException:
             # A worker that was started ends by that.
@@ -319,10 +323,15 @@ class Workers:
             self._add_up()
             self._counted = False
 
-    async def _end_those_that_hang(self) -> None:
+    async def _see_to_those_that_hang(self) -> None:
         for slot in self._slots:
-            if slot.signs.look() and slot.process is not None:
+            found = slot.signs.look()
+            if slot.process is not None and found is Hanging.TOLD_OF:
+                slot.stack.ask(slot.process)
+            elif slot.process is not None and found is Hanging.GIVEN_UP:
                 slot.process.kill()
+            if where := slot.stack.told():
+                _log.error("worker %d says where it was", slot.number, extra={"stack": where})
 
     def _add_up(self) -> None:
         if len(self._ended) > 1:
@@ -363,10 +372,10 @@ def _both(addresses: DoorAddresses) -> tuple[Address | None, Address | None]:
     return addresses.grpc, addresses.http
 
 
-def _started(descriptor: int) -> subprocess.Popen[bytes]:
+def _started(*descriptors: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603  our own module
-        [sys.executable, "-m", "extauthz.service", str(descriptor)],
-        pass_fds=(descriptor,),
+        [sys.executable, "-m", "extauthz.service", *map(str, descriptors)],
+        pass_fds=descriptors,
         stdin=subprocess.DEVNULL,
     )
 

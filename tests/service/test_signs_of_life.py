@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from extauthz.service.signs_of_life import LOOK_SECONDS, SignsOfLife
+from extauthz.service.signs_of_life import LOOK_SECONDS, Hanging, SignsOfLife
 
 
 class Watch:
@@ -17,7 +17,7 @@ class Watch:
         self.signs = SignsOfLife(3, clock=lambda: self.now)
         self.signs.heard()
 
-    def looks(self, times: int) -> list[bool]:
+    def looks(self, times: int) -> list[Hanging | None]:
         """Look so often; what came of each."""
         found = []
         for _ in range(times):
@@ -42,15 +42,15 @@ def test_it_is_alive_for_three_seconds_after_it_said_something(watch: Watch):
 def test_one_that_hangs_is_told_of_once_and_given_up_ten_seconds_later(watch: Watch, caplog):
     assert not any(watch.looks(3))
     assert not caplog.messages
-    assert not any(watch.looks(1))
+    assert watch.looks(1) == [Hanging.TOLD_OF]
     assert ["worker 3 has given no sign of life" in said for said in caplog.messages] == [True]
-    assert watch.looks(10) == [False] * 9 + [True]
+    assert watch.looks(10) == [None] * 9 + [Hanging.GIVEN_UP]
     assert len(caplog.messages) == 1
 
 
 def test_one_that_speaks_again_is_not_given_up(watch: Watch, caplog):
     for _ in range(5):
-        assert not any(watch.looks(13))
+        assert watch.looks(13) == [None] * 3 + [Hanging.TOLD_OF] + [None] * 9
         watch.signs.heard()
     assert not any(watch.looks(1))
     assert caplog.messages[-1] == "worker 3 gives signs of life again"

@@ -204,6 +204,9 @@ def test_a_worker_that_hangs_is_told_of_with_what_is_done(workers: Running) -> N
     finally:
         os.kill(hung, signal.SIGCONT)
     until(lambda: told("worker 0 gives signs of life again"))
+    until(lambda: told("worker 0 says where it was"))
+    (where,) = (line["stack"] for line in workers.lines() if "stack" in line)
+    assert any(re.fullmatch(r"extauthz/service/worker\.py:\d+ main", call) for call in where)
     assert children(workers) == [hung, other]
     assert measured(workers, "extauthz_workers_lost_total") == 0
 
