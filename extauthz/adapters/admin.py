@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from extauthz.core.explain import Explanation
+from extauthz.core.hosts import may_be_in_dns, split_host
 from extauthz.core.model import Allow, Headers
 from extauthz.core.near_requests import token_alone
 from extauthz.keys.status import IssuerStatus
@@ -36,6 +37,11 @@ _TEXT: Final = (("content-type", "text/plain; charset=utf-8"),)
 _JSON: Final = (("content-type", "application/json"),)
 _HTTP_METHODS: Final = frozenset(HTTPMethod)
 _READING: Final = ("GET", "HEAD")
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+_NAMED_OTHERWISE: Final = (
+    "This listener is for this machine alone, and Host has another's name: ask at localhost. A"
+    " proxy on this machine has to send localhost as Host, and to let in nobody else."
+)
 _ALWAYS: Final = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
 
 
@@ -44,7 +50,9 @@ class AdminApp:
 
     ``health`` is asked at every probe and must be cheap, ``status`` once per page. ``metrics``
     gives content type and text of what the header ``Accept`` prefers.
-    ``explain`` judges a question as ``serve`` would and keeps nothing of it.
+    ``explain`` judges a question as ``serve`` would and keeps nothing of it. ``on_loopback`` says
+    that only this machine reaches it: then a web page must not either, by having its own name
+    resolve to loopback (DNS rebinding).
     """
 
     def __init__(
@@ -54,11 +62,13 @@ class AdminApp:
         status: Callable[[], Awaitable[Status]],
         metrics: Callable[[str], Awaitable[tuple[str, bytes]]],
         explain: Callable[[Question], Awaitable[Explanation]],
+        on_loopback: bool,
     ) -> None:
         self._health = health
         self._status = status
         self._metrics = metrics
         self._explain = explain
+        self._on_loopback = on_loopback
 
     async def __call__(self, asked: HttpRequest) -> HttpResponse:
         """Answer one request; raises nothing, but for cancellation."""
@@ -70,6 +80,8 @@ class AdminApp:
 
     async def _answer(self, asked: HttpRequest) -> HttpResponse:
         path, _, query = asked.target.partition("?")
+        if self._on_loopback and path not in _PROBES and _named_otherwise(asked.headers):
+            return _text(421, _NAMED_OTHERWISE)
         if path == EXPLAIN_PATH:
             if asked.method != "POST":
                 return _wrong_method("POST")
@@ -189,6 +201,15 @@ def _weight(parameters: Iterable[str]) -> float:
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def _named_otherwise(headers: Mapping[str, str]) -> bool:
+    """Whether it was asked for by a name that may be a web page's own."""
+    text = headers.get("host")
+    if not text:
+        return False
+    parts = split_host(text)
+    return parts is None or may_be_in_dns(parts[0])
 
 
 def _of_own_page(headers: Mapping[str, str]) -> bool:

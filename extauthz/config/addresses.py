@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
+from extauthz.core.hosts import is_loopback
+
 EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 """Hosts that stand for every address of a machine, and where it reaches itself there."""
 
@@ -19,6 +21,11 @@ class TcpAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches who listens there."""
+        return is_loopback(f"[{self.host}]" if ":" in self.host else self.host)
 
     def from_here(self) -> TcpAddress:
         """Where this machine itself reaches who listens there."""

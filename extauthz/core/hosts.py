@@ -48,6 +48,18 @@ def parse_host_pattern(text: str) -> HostPattern:
     return HostPattern(f"*.{host}" if wildcard else host, port)
 
 
+_ADDRESS = re.compile(r"\[.*\]|[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+
+
+def may_be_in_dns(host: str) -> bool:
+    """Whether a canonical host is a name that anybody may own: no address, and of several labels.
+
+    Whoever owns a name decides what it resolves to, and may change that at any time. Names under
+    ``localhost`` are nobody's (RFC 6761 section 6.3).
+    """
+    return "." in host and not (_ADDRESS.fullmatch(host) or host.endswith(".localhost"))
+
+
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 
 

@@ -24,7 +24,7 @@ from extauthz.core.documents import (
     OPENID_CONFIGURATION,
     RESOURCE_METADATA,
 )
-from extauthz.core.hosts import is_loopback, split_host
+from extauthz.core.hosts import split_host
 from extauthz.core.matching import patterns_of
 from extauthz.core.paths import is_inside
 from extauthz.core.policy import Server
@@ -230,7 +230,7 @@ class Plan:
     def asked_as_a_stranger(self) -> Iterator[str]:
         """A warning where extauthz takes no proxy's word for the request but this machine's."""
         where = (a for a in self.http().addresses if isinstance(a, TcpAddress))
-        away = next((a for a in where if not is_loopback(_bracketed(a.host))), None)
+        away = next((a for a in where if not a.is_loopback), None)
         if away and all(network.is_loopback for network in self.listeners.trusted_proxies):
             yield (
                 f"extauthz is asked at {away}, so from elsewhere, and listen.trusted_proxies names "
@@ -260,10 +260,6 @@ def make_plan(loaded: Loaded) -> Plan:
 
 def _if_on(address: Address | None) -> tuple[Address, ...]:
     return () if address is None else (address,)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _door(name: str, addresses: tuple[Address, ...], tls: TlsSettings) -> Door:

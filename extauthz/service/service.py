@@ -16,7 +16,7 @@ import extauthz
 from extauthz.adapters.admin import AdminApp
 from extauthz.adapters.http_server import HttpServer
 from extauthz.authorizer import Authorizer
-from extauthz.config.addresses import Address
+from extauthz.config.addresses import Address, TcpAddress
 from extauthz.config.load import Loaded
 from extauthz.config.problems import ConfigError
 from extauthz.core.engine import Engine
@@ -98,6 +98,7 @@ class Service:
                 status=self.view.status,
                 metrics=self.view.metrics,
                 explain=self.view.explain,
+                on_loopback=isinstance(listen.admin, TcpAddress) and listen.admin.is_loopback,
             )
             self._admin = HttpServer(admin, listen.admin, unix_mode=listen.unix_mode)
         self._doors: Doors | Workers

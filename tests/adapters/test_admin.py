@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -63,12 +64,13 @@ class Service:
         )
         return explain(self.engine, request, key_sets(), now=NOW)
 
-    def app(self) -> AdminApp:
+    def app(self, *, on_loopback: bool = True) -> AdminApp:
         return AdminApp(
             health=lambda: self.health,
             status=self.status,
             metrics=self.metrics,
             explain=self.explain,
+            on_loopback=on_loopback,
         )
 
 
@@ -79,8 +81,14 @@ def service() -> Service:
 
 @pytest.fixture
 async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    async with asking(service.app()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def asking(app: AdminApp) -> AsyncIterator[httpx.AsyncClient]:
     """Asks the application through the very server that ``serve`` uses."""
-    server = HttpServer(service.app(), TcpAddress("127.0.0.1", 0))
+    server = HttpServer(app, TcpAddress("127.0.0.1", 0))
     address = await server.start()
     assert isinstance(address, TcpAddress)
     async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
@@ -398,6 +406,48 @@ async def test_a_call_is_explained_as_the_chosen_kind_of_proxy_tells_it(
     verdict = answer.text.partition("</header>")[0]
     assert said in verdict
     assert f'<option value="{chosen}" selected>' in answer.text
+
+
+PAGES = [
+    ("GET", "/"),
+    ("GET", "/status"),
+    ("GET", "/metrics"),
+    ("POST", "/status/explain"),
+    ("GET", "/nothing"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:9090", "a!b.example", "a, b"])
+async def test_on_loopback_no_web_page_asks_by_a_name_of_its_own(
+    client: httpx.AsyncClient, method: str, path: str, host: str
+) -> None:
+    """DNS rebinding: its name resolves to loopback once the page is there."""
+    answer = await client.request(method, path, headers={"host": host})
+    assert answer.status_code == 421
+    assert answer.text.startswith("This listener is for this machine alone")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:9090", "127.0.0.1", "[::1]:9090", "extauthz:9090", "status.localhost", ""]
+)
+async def test_on_loopback_it_is_asked_by_names_of_this_machine(
+    client: httpx.AsyncClient, host: str
+) -> None:
+    for path in ("/status", "/metrics"):
+        assert (await client.get(path, headers={"host": host})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_probes_tell_whoever_asks(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path, headers={"host": "evil.example"})).status_code == 200
+
+
+async def test_elsewhere_names_are_for_the_network_to_give(service: Service) -> None:
+    """The name of a Service in Kubernetes, or of a machine that Prometheus knows."""
+    async with asking(service.app(on_loopback=False)) as client:
+        headers = {"host": "extauthz.gateway.svc.cluster.local:9090"}
+        assert (await client.get("/status", headers=headers)).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from extauthz.core import routing
-from extauthz.core.hosts import parse_host_pattern, resource_host, split_host
+from extauthz.core.hosts import may_be_in_dns, parse_host_pattern, resource_host, split_host
 from extauthz.core.matching import ServerIndex, patterns_of
 from extauthz.core.model import Answer, Reason, Refusal, Request, Trace
 from extauthz.core.policy import HostPattern, Server
@@ -51,6 +51,27 @@ def test_a_host_is_read_in_one_canonical_form(text, parts):
 )  # fmt: skip
 def test_what_is_not_one_host_is_refused(text):
     assert split_host(text) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "may_be"),
+    [
+        ("evil.example", True),
+        ("localhost.example", True),
+        ("mylocalhost.example.com", True),
+        ("127.0.0.1.example", True),
+        ("1.2.3.4.5", True),
+        ("localhost", False),
+        ("app.localhost", False),
+        ("extauthz", False),
+        ("127.0.0.1", False),
+        ("192.0.2.7", False),
+        ("[::1]", False),
+        ("[::ffff:127.0.0.1]", False),
+    ],
+)
+def test_who_may_own_a_host_is_told_by_its_name(host, may_be):
+    assert may_be_in_dns(host) is may_be
 
 
 def test_a_letter_whose_lower_case_is_an_ascii_letter_does_not_stand_for_it():

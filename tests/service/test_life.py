@@ -271,6 +271,11 @@ def test_a_folder_in_place_of_a_unix_socket_is_no_other_program(tmp_path: Path) 
     )
 
 
+def test_on_loopback_the_status_is_for_this_machine_alone(service: Running) -> None:
+    assert service.ask("admin", "/status", host="evil.example")[0] == 421
+    assert service.ask("admin", "/status", host="localhost")[0] == 200
+
+
 def refused_to_serve(running: Running, *flags: str) -> str:
     """What a service says that cannot begin."""
     command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file), *flags]
