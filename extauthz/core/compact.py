@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from pybase64 import b64decode
 
 from . import strict_json
 from .model import Reason, Refusal
@@ -122,12 +123,10 @@ def _decode(part: str) -> bytes:
     spare = len(part) % 4
     if part[-1] not in _LAST[spare]:
         raise ValueError("impossible length or spare bits set")
-    octets = part.encode("ascii")
-    # What both alphabets spell alike, as they mostly do JSON in ASCII, needs no translation. Of
-    # padding, none ends a part, and decoding is strict about any within.
-    if "-" in part or "_" in part or "+" in part or "/" in part:
-        octets = octets.translate(_TO_STANDARD)
-    return binascii.a2b_base64(octets + _PADDING[spare], strict_mode=True)
+    # The decoder takes these two of the other alphabet as well.
+    if "+" in part or "/" in part:
+        raise ValueError("base64, but not base64url")
+    return b64decode(part + _PADDING[spare], "-_", validate=True)
 
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -137,6 +136,4 @@ _LAST = (
     frozenset(_ALPHABET[::16]),
     frozenset(_ALPHABET[::4]),
 )
-_PADDING = (b"", b"", b"==", b"=")
-# What base64 has and base64url has not becomes what neither has.
-_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+_PADDING = ("", "", "==", "=")

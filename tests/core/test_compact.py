@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from extauthz.core import compact
 from extauthz.core.compact import Parts, take_apart
@@ -132,6 +136,35 @@ def test_a_character_outside_base64url_is_not_passed_over(at):
         # Four of them, so that the length stays one that base64 can have.
         part = parts[at][:8] + odd * 4 + parts[at][8:]
         assert refused(".".join((*parts[:at], part, *parts[at + 1 :]))) is Reason.MALFORMED_TOKEN
+
+
+@pytest.mark.requirement("R54")
+@pytest.mark.parametrize("length", [4, 16, 32, 64, 256, 344])
+def test_nor_is_it_anywhere_in_a_part_of_any_length(length):
+    """Decoders take many characters at a time, and what is left over one by one."""
+    part = b64(bytes(range(256)) * 2)[:length]
+    assert isinstance(take_apart(f"{HEADER}.e30.{part}", LIMIT), Parts)
+    octets = {*map(chr, range(256))} - {*_BASE64URL, "."}
+    for at in range(length):
+        for odd in octets:
+            text = f"{HEADER}.e30.{part[:at]}{odd}{part[at + 1 :]}"
+            assert isinstance(take_apart(text, LIMIT), Refusal)
+
+
+@pytest.mark.requirement("R54")
+@given(st.text(_BASE64URL + "+/= \n", min_size=1, max_size=400) | st.binary(min_size=1).map(b64))
+def test_a_part_is_read_if_the_standard_library_would_have_written_it(part):
+    taken = take_apart(f"{HEADER}.e30.{part}", LIMIT)
+    octets = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) if sound(part) else None
+    if octets is None or b64(octets) != part:
+        assert isinstance(taken, Refusal)
+    else:
+        assert isinstance(taken, Parts)
+        assert taken.signature == octets
+
+
+def sound(part: str) -> bool:
+    return set(part) <= set(_BASE64URL) and len(part) % 4 != 1
 
 
 @pytest.mark.requirement("R54")
