@@ -98,9 +98,12 @@ def scope_elements(claims: Mapping[str, object], paths: Iterable[ClaimPath]) -> 
     for path in paths:
         value = claims.get(path[0]) if len(path) == 1 else claim_at(claims, path)
         if type(value) is str:
-            seen.update(dict.fromkeys(value.split(" ")))
+            for each in value.split(" "):
+                seen[each] = None
         elif type(value) is list:
-            seen.update(dict.fromkeys([each for each in value if type(each) is str]))
+            for each in value:
+                if type(each) is str:
+                    seen[each] = None
     seen.pop("", None)
     return tuple(seen)
 
@@ -112,7 +115,9 @@ def granted_scopes(
 
     ``implies`` must already be transitive.
     """
-    granted = frozenset([element for element in elements if " " not in element])
+    granted = frozenset(elements)
+    if " " in "".join(granted):
+        granted = frozenset([element for element in granted if " " not in element])
     if implies:
         return granted.union(*[implies.get(element, ()) for element in granted])
     return granted

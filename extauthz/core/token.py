@@ -18,6 +18,7 @@ from .policy import CLIENT_CLAIMS, GUID, TENANT, Issuer, Server
 from .verified import TokenFacts, VerifiedToken
 
 _LATEST = 253402300800  # the year 10000, in seconds: later dates are milliseconds or mistakes
+_EARLIEST = -_LATEST
 # Not of RFC 7519, which knows no null: some issuers write one where they have no value.
 _PRIVATE_CLAIMS = ("tid", *CLIENT_CLAIMS)
 _AUD = ("aud",)
@@ -181,11 +182,11 @@ def _facts(
     if expires is None:
         return Refusal(Reason.MISSING_CLAIM, "exp")
     not_before, issued_at = get("nbf", expires), get("iat", expires)
-    for name, value in (("exp", expires), ("nbf", not_before), ("iat", issued_at)):
+    for value in (expires, not_before, issued_at):
         if type(value) is not int and type(value) is not float:
-            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a number")
-        if not -_LATEST < value < _LATEST:
-            return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not in seconds")
+            return Refusal(Reason.MALFORMED_TOKEN, f"{_named(value, claims)} is not a number")
+        if not _EARLIEST < value < _LATEST:
+            return Refusal(Reason.MALFORMED_TOKEN, f"{_named(value, claims)} is not in seconds")
     for name in ("sub", "jti"):
         if type(get(name, "")) is not str:
             return Refusal(Reason.MALFORMED_TOKEN, f"{name} is not a string")
@@ -218,6 +219,10 @@ def _facts(
         get("tid"),
         claims,
     )
+
+
+def _named(time: object, claims: Mapping[str, object]) -> str:
+    return next(name for name in ("exp", "nbf", "iat") if name in claims and claims[name] is time)
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
