@@ -133,4 +133,4 @@ def first_seen(world: World, size: int) -> list[float]:
     one = request(token)
     decisions.decide(one)
     works = (lambda: decisions.decide(one), _raw_verify(world, token), _bare(world, token))
-    return _in_turn(works, 100)
+    return _in_turn(works, 1000)
