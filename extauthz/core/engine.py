@@ -150,7 +150,7 @@ class Engine:
         if not isinstance(gate, Gate) or text is None:
             return None
         caller = self.cache.known(token_digest(text))
-        told = None if caller is None else caller.passes.get(gate.number)
+        told = None if caller is None else caller.at(gate.number)
         if caller is None or told is None or told.allow is not allow:
             return None
         return Standing(self, caller, told)
@@ -270,7 +270,7 @@ class Engine:
                 return NeedKeys(issuer.name, kid)
             return _no_key(given.missing_key, issuer.name)
         verified = plausible.verify(candidates, trace)
-        return verified if isinstance(verified, Refusal) else Caller(verified, key_set)
+        return verified if isinstance(verified, Refusal) else Caller(verified, key_set, issuer.name)
 
 
 def _no_key(reason: Reason, issuer: str) -> Refusal:
@@ -281,7 +281,7 @@ def _no_key(reason: Reason, issuer: str) -> Refusal:
 
 
 def _key_is_held(caller: Caller, keys: KeySets) -> bool:
-    key_set = keys.get(caller.token.facts.issuer.name)
+    key_set = keys.get(caller.issuer)
     if key_set is None:
         return False
     if key_set is not caller.key_set:
@@ -294,12 +294,12 @@ def _key_is_held(caller: Caller, keys: KeySets) -> bool:
 def _still_good(caller: Caller, gate: Gate, keys: KeySets, now: float) -> bool:
     if not _key_is_held(caller, keys):
         return False
-    facts = caller.token.facts
-    issuer = facts.issuer
-    told = caller.passes.get(gate.number)
+    told = caller.at(gate.number)
     if told is not None:
         # Issuer and audience were good for this very gate, which never changes.
         return told.since <= now < told.until
+    facts = caller.token.facts
+    issuer = facts.issuer
     return (
         issuer in gate.server.issuers
         and check_times(facts, issuer.leeway, now) is None

@@ -78,7 +78,7 @@ class Gate:
         ``now`` is in seconds since the epoch.
         """
         token = caller.token
-        told = caller.passes.get(self.number)
+        told = caller.at(self.number)
         if told is None:
             built = identity_headers(token.facts, self.server)
             if isinstance(built, Refusal):
@@ -132,7 +132,7 @@ class Gate:
             and (clients is None or facts.client_id in clients)
         )
         since, until = life_of(facts)
-        told = caller.passes[self.number] = Pass(granted, allow, since, until, settled)
+        told = caller.passes[self.number] = Pass(self.number, granted, allow, since, until, settled)
         return told
 
     def _rule_for(self, call: Call | None) -> Rule:

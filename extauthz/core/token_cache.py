@@ -92,7 +92,8 @@ class TokenCache:
             packed = self._cold.get(digest)
             if packed is None:
                 return None
-            caller = Caller(self._unpack(packed), None)
+            token = self._unpack(packed)
+            caller = Caller(token, None, token.facts.issuer.name)
             self._warm.put(digest, caller)
         return caller
 

@@ -51,17 +51,28 @@ class VerifiedToken:
 class Caller:
     """A verified token at work. ``key_set`` is the newest set in which its key was seen.
 
-    ``passes`` remembers what gates have built for this caller, by the gate's number.
+    ``issuer`` is the name of the token's issuer, and ``passes`` remembers what gates have built
+    for this caller, by the gate's number. Of a thousand callers few are in the processor's caches:
+    what a request reads of one is here, or one step away.
     """
 
     token: VerifiedToken
     key_set: KeySet | None
+    issuer: str
     passes: dict[int, Pass] = field(default_factory=dict)
+    _latest: Pass | None = None
+
+    def at(self, gate: int) -> Pass | None:
+        """What the gate of that number has built, if it is remembered."""
+        told = self._latest
+        if told is None or told.gate != gate:
+            told = self._latest = self.passes.get(gate)
+        return told
 
 
 @dataclass(slots=True)
 class Pass:
-    """What one server makes of one caller, whatever the call.
+    """What one server makes of one caller, whatever the call. ``gate`` is its gate's number.
 
     ``granted`` are the scopes that count there. ``allow`` is the answer to a request with
     nothing particular about it. It holds from ``since`` on and ends with ``until``, seconds
@@ -69,6 +80,7 @@ class Pass:
     lacks nothing: then it is the answer to every such request.
     """
 
+    gate: int
     granted: frozenset[str]
     allow: Allow
     since: float

@@ -300,11 +300,19 @@ class TestRemembered:
         assert router.find(just) is router.find(just)
         assert router.find(more) is not router.find(more)
 
-    def test_they_are_bounded(self, monkeypatch):
+    @pytest.mark.parametrize("varied", ["target", "host", "server"])
+    def test_they_are_bounded(self, monkeypatch, varied):
         monkeypatch.setattr(routing, "_MAX_REMEMBERED", 3)
-        router = Router(self.servers)
-        ways = [_asked(target=f"/{n}") for n in range(4)]
+        names = [f"s{n}" for n in range(8)]
+        router = Router(tuple(_server(name, ["*"], [f"/{name}"]) for name in names))
+        ways = {
+            "target": [_asked(target=f"/s0/{n}") for n in range(8)],
+            "host": [_asked(host=f"{n}.example", target="/s0") for n in range(8)],
+            "server": [_asked(target=f"/{name}", server=name) for name in names],
+        }[varied]
         found = [router.find(one) for one in ways[:3]]
         assert all(router.find(one) is way for one, way in zip(ways[:3], found, strict=True))
-        router.find(ways[3])
-        assert len(router._remembered) <= 3
+        for one in ways:
+            assert isinstance(router.find(one), Route)
+            assert sum(map(len, router._ways.values())) <= 3
+            assert len(router._ways) <= 3

@@ -149,7 +149,7 @@ class TestPacked:
         one = caller(TOKENS[0])
         for n in range(10):
             key = replace(one.token.key, kid=f"k{n}")
-            cache.put(b"%d" % n, Caller(replace(one.token, key=key), None))
+            cache.put(b"%d" % n, Caller(replace(one.token, key=key), None, "corp"))
             found = cache.get(b"%d" % n)
             assert found is not None
             assert found.token.key.kid == f"k{n}"
@@ -161,7 +161,7 @@ class TestPacked:
         first, second = caller(TOKENS[0]).token, caller(TOKENS[-1]).token
         pairs = [(facts, key) for facts in (first, second) for key in (first.key, second.key)]
         for n, (one, key) in enumerate(pairs):
-            cache.put(b"%d" % n, Caller(replace(one, key=key), None))
+            cache.put(b"%d" % n, Caller(replace(one, key=key), None, "corp"))
         for n, (one, key) in enumerate(pairs):
             found = cache.get(b"%d" % n)
             assert found is not None
