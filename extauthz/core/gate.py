@@ -77,15 +77,15 @@ class Gate:
 
         ``now`` is in seconds since the epoch.
         """
-        token = caller.token
         told = caller.at(self.number)
         if told is None:
-            built = identity_headers(token.facts, self.server)
+            built = identity_headers(caller.token.facts, self.server)
             if isinstance(built, Refusal):
-                return self.refuse(request, built, token=token)
+                return self.refuse(request, built, token=caller.token)
             told = self._remember(caller, built)
         if told.settled and trace is None:
-            return self._allow(request, told, token, None, now)
+            return self._allow(request, told, caller, None, now)
+        token = caller.token
         clients = self.server.allowed_clients
         if clients is not None and token.facts.client_id not in clients:
             refusal = Refusal(Reason.DENIED_BY_RULE, "the client is not an allowed client")
@@ -115,7 +115,7 @@ class Gate:
                 f"rule {rule.key}" if rule.key else "scopes of the server",
             )
             return self.refuse(request, lacking, token=token, call=call, scopes=wanted)
-        return self._allow(request, told, token, call, now)
+        return self._allow(request, told, caller, call, now)
 
     def _remember(self, caller: Caller, headers: Headers) -> Pass:
         token = caller.token
@@ -213,7 +213,7 @@ class Gate:
         )
 
     def _allow(
-        self, request: Request, told: Pass, token: VerifiedToken, call: Call | None, now: float
+        self, request: Request, told: Pass, caller: Caller, call: Call | None, now: float
     ) -> Allow:
         """Let a caller through, with nothing of the client's passed for ours."""
         usual = told.allow
@@ -226,9 +226,9 @@ class Gate:
             usual.headers,
             (*usual.remove, *found),
             self._client_headers(request),
-            token,
+            caller.token,
             call,
-            lease_seconds=_lease(token.facts, now) if self._leases else None,
+            lease_seconds=_lease(caller.token.facts, now) if self._leases else None,
         )
 
     def allow_public(self, request: Request) -> Allow:
