@@ -12,12 +12,19 @@ _log = logging.getLogger(__name__)
 
 # Workers report four times a second.
 _SILENCE: Final = 3.0
+# A start takes a quarter of a second of the processor's time, of which there may be little.
+_START: Final = 60.0
 LOOK_SECONDS: Final = 1.0
 """So long after one look there is another."""
 
 # How often in a row one is found to be silent before it is told of, and before it is given up.
 _TOLD_OF: Final = 2
 _GIVEN_UP: Final = 12
+_HANGS = (
+    "worker %d has given no sign of life for some seconds: its share of connections waits in vain;"
+    " in %.0f s it is ended, and another one takes its place"
+)
+_DOES_NOT_START = "worker %d has not opened its doors since it was started; in %.0f s it is ended"
 
 
 class Hanging(Enum):
@@ -33,36 +40,41 @@ class SignsOfLife:
     def __init__(self, number: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._number = number
         self._clock = clock
-        # None while its doors are shut.
-        self._heard_at: float | None = None
+        self._doors_open = False
+        # When it is silent for too long; None while there is no process.
+        self._due: float | None = None
         # How often in a row it was found to be silent.
         self._silences = 0
 
+    def started(self) -> None:
+        """Note that there is a process, which has a while to open its doors."""
+        self._due = self._clock() + _START
+
     def heard(self) -> None:
         """Note that it said something."""
-        self._heard_at = self._clock()
+        self._doors_open = True
+        self._due = self._clock() + _SILENCE
 
     def ended(self) -> None:
         """Forget about it: it is no more."""
-        self._heard_at, self._silences = None, 0
+        self._doors_open, self._due, self._silences = False, None, 0
 
     def lately(self) -> bool:
         """Whether its doors are open, and it said something lately."""
-        return self._heard_at is not None and self._clock() - self._heard_at < _SILENCE
+        return self._doors_open and not self._silent()
 
     def look(self) -> Hanging | None:
         """Tell the log if it has fallen silent, or speaks again: what is new."""
         # Once may be because this process itself was stopped.
-        silent = self._heard_at is not None and not self.lately()
+        silent = self._silent()
         before, self._silences = self._silences, self._silences + 1 if silent else 0
         if self._silences == _TOLD_OF:
-            _log.error(
-                "worker %d has given no sign of life for some seconds: its share of connections"
-                " waits in vain; in %.0f s it is ended, and another one takes its place",
-                self._number,
-                (_GIVEN_UP - _TOLD_OF) * LOOK_SECONDS,
-            )
+            what = _HANGS if self._doors_open else _DOES_NOT_START
+            _log.error(what, self._number, (_GIVEN_UP - _TOLD_OF) * LOOK_SECONDS)
             return Hanging.TOLD_OF
         if before >= _TOLD_OF and not silent:
             _log.info("worker %d gives signs of life again", self._number)
         return Hanging.GIVEN_UP if self._silences == _GIVEN_UP else None
+
+    def _silent(self) -> bool:
+        return self._due is not None and self._clock() >= self._due

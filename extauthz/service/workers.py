@@ -124,6 +124,7 @@ class Workers:
         self._documents = self._keys.documents()
         for slot in self._slots:
             self._begin(self._fill(slot))
+        self._begin(again_and_again(self._see_to_those_that_hang, LOOK_SECONDS))
         await asyncio.gather(*(slot.settled.wait() for slot in self._slots))
         refusal = next((slot.refusal for slot in self._slots if slot.refusal), None)
         if refusal:
@@ -131,7 +132,6 @@ class Workers:
             raise OSError(refusal)
         self._begin(again_and_again(self._supply, _KEYS_SECONDS))
         self._begin(again_and_again(self._keep_added_up, _SUM_SECONDS))
-        self._begin(again_and_again(self._see_to_those_that_hang, LOOK_SECONDS))
         return self._addresses
 
     async def set_ready(self, ready: bool) -> None:
@@ -237,6 +237,7 @@ class Workers:
             raise
         slot.channel = channel
         slot.behind, slot.noticed = 0, Noticed()
+        slot.signs.started()
         try:
             channel.send(Take(self._terms, self._documents, self._addresses))
             while True:

@@ -17,7 +17,7 @@ import pytest
 from tests.attacks.table import ALLOW
 from tests.faults.issuers import OddIssuer, configured, odd_issuer, rude_server
 from tests.live import Live, until, verdict
-from tests.service.test_workers import children
+from tests.service.conftest import children
 from tests.tallies import Survived, at_length
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]

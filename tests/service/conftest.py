@@ -1,4 +1,4 @@
-"""A real `extauthz serve` of its own for each test."""
+"""A real `extauthz serve` of its own for each test, with one process or several."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ servers:
     resource: {resource}
     scopes: [{scope}]
 """
+WORKERS = CONFIG + "workers: 2\n"
 
 
 class Running:
@@ -137,3 +139,38 @@ def service(tmp_path: Path) -> Iterator[Running]:
         running.process = process
         until(lambda: running.ready() == 200)
         yield running
+
+
+@contextmanager
+def started(running: Running, before: str = "") -> Iterator[Running]:
+    """Serve until the block ends, with ``before`` (Python) done first; ready when it begins."""
+    code = f"{before}\nimport sys\nfrom extauthz.cli import main\nsys.exit(main())"
+    how = ["-c", code] if before else ["-m", "extauthz"]
+    command = [sys.executable, *how, "serve", "--config", str(running.file)]
+
+    def ready() -> bool:
+        return accepts(running.ports["admin"]) and running.ready() == 200
+
+    with program(command, running.log, ready) as process:
+        running.process = process
+        yield running
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path)
+    running.write(WORKERS)
+    with started(running):
+        yield running
+
+
+def children(running: Running) -> list[int]:
+    """The processes of its workers."""
+    pid = running.process.pid
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def measured(running: Running, name: str) -> float:
+    """The value of a metric that has no labels."""
+    metrics = running.ask("admin", "/metrics")[2].decode()
+    return float(metrics.partition(f"\n{name} ")[2].partition("\n")[0])

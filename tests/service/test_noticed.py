@@ -13,8 +13,8 @@ import pytest
 from extauthz._pb.external_auth_pb2 import CheckResponse
 from extauthz.service.noticed import Noticed
 from tests.adapters.doors import CHECK, Asked, check_request
-from tests.service.conftest import CONFIG, Running, until
-from tests.service.test_workers import counted, started
+from tests.service.conftest import CONFIG, Running, started, until
+from tests.service.test_workers import counted
 from tests.tokens import mint, signer
 
 RULES = "    tools: {{safe: allow, danger: deny}}\n"

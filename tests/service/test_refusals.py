@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.conftest import CONFIG, Running, until
-from tests.service.test_workers import WORKERS, children, started
+from tests.service.conftest import CONFIG, WORKERS, Running, children, started, until
 from tests.tokens import ISSUER, b64, mint
 
 CANARY = "canary7f3a"

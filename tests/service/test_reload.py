@@ -21,8 +21,7 @@ from extauthz.service.reload import ConfigWatch, read_apart, settled_change
 from extauthz.telemetry.records import described
 from tests.e2e.processes import accepts, program
 from tests.service.broken import breakable
-from tests.service.conftest import CONFIG, RESOURCE, Running, until
-from tests.service.test_workers import started
+from tests.service.conftest import CONFIG, RESOURCE, Running, started, until
 from tests.tokens import ISSUER, signer
 
 

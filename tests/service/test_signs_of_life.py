@@ -56,6 +56,26 @@ def test_one_that_speaks_again_is_not_given_up(watch: Watch, caplog):
     assert caplog.messages[-1] == "worker 3 gives signs of life again"
 
 
+def test_one_that_does_not_open_its_doors_has_a_minute_and_is_then_given_up(watch: Watch, caplog):
+    watch.signs.ended()
+    watch.signs.started()
+    assert not watch.signs.lately()
+    assert not any(watch.looks(60))
+    assert watch.looks(1) == [Hanging.TOLD_OF]
+    assert "worker 3 has not opened its doors since it was started" in caplog.messages[0]
+    assert watch.looks(10) == [None] * 9 + [Hanging.GIVEN_UP]
+
+
+def test_one_that_opens_its_doors_late_is_not_given_up(watch: Watch, caplog):
+    watch.signs.ended()
+    watch.signs.started()
+    assert not any(watch.looks(60))
+    watch.signs.heard()
+    assert watch.signs.lately()
+    assert not any(watch.looks(1))
+    assert not caplog.messages
+
+
 def test_a_pause_of_this_process_is_no_silence_of_the_worker(watch: Watch, caplog):
     watch.now += 3600
     assert not any(watch.looks(1))

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -20,45 +19,23 @@ import pytest
 from extauthz.demo.issuer import Issuer
 from tests.e2e.processes import accepts, program
 from tests.service.broken import breakable
-from tests.service.conftest import CONFIG, RESOURCE, Running, until
+from tests.service.conftest import (
+    CONFIG,
+    RESOURCE,
+    WORKERS,
+    Running,
+    children,
+    measured,
+    started,
+    until,
+)
 
-WORKERS = CONFIG + "workers: 2\n"
 DECISIONS = re.compile(rb"^extauthz_decisions_total\{([^}]*)\} ([0-9.]+)$", re.MULTILINE)
-
-
-@pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Running]:
-    running = Running(tmp_path)
-    running.write(WORKERS)
-    with started(running):
-        yield running
-
-
-@contextmanager
-def started(running: Running) -> Iterator[Running]:
-    command = [sys.executable, "-m", "extauthz", "serve", "--config", str(running.file)]
-
-    def ready() -> bool:
-        return accepts(running.ports["admin"]) and running.ready() == 200
-
-    with program(command, running.log, ready) as process:
-        running.process = process
-        yield running
-
-
-def children(running: Running) -> list[int]:
-    pid = running.process.pid
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def counted(running: Running) -> float:
     metrics = running.ask("admin", "/metrics")[2]
     return sum(float(count) for _, count in DECISIONS.findall(metrics))
-
-
-def measured(running: Running, name: str) -> float:
-    metrics = running.ask("admin", "/metrics")[2].decode()
-    return float(metrics.partition(f"\n{name} ")[2].partition("\n")[0])
 
 
 def started_at(pid: int) -> float:
@@ -170,58 +147,6 @@ def test_workers_come_back_whatever_kept_them_from_starting(tmp_path: Path, part
         until(lambda: running.ready() == 200)
         assert {running.judge()[0] for _ in range(10)} == {200}
         until(lambda: sum(map(alive, children(running))) == 2)
-
-
-def test_it_is_ready_while_one_worker_gives_signs_of_life(workers: Running) -> None:
-    hung = children(workers)
-    for pid in hung:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        until(lambda: workers.ready() == 503)
-        os.kill(hung.pop(), signal.SIGCONT)
-        until(lambda: workers.ready() == 200)
-    finally:
-        for pid in hung:
-            os.kill(pid, signal.SIGCONT)
-
-
-def test_a_worker_that_hangs_is_told_of_with_what_is_done(workers: Running) -> None:
-    """Its share of connections waits in vain, while readiness goes by the others."""
-    hung, other = children(workers)
-
-    def told(what: str) -> bool:
-        return any(what in line["msg"] for line in workers.lines())
-
-    os.kill(hung, signal.SIGSTOP)
-    try:
-        until(
-            lambda: told(
-                "worker 0 has given no sign of life for some seconds: its share of connections "
-                "waits in vain; in 10 s it is ended, and another one takes its place"
-            )
-        )
-        assert not told("worker 1 has given no sign of life")
-    finally:
-        os.kill(hung, signal.SIGCONT)
-    until(lambda: told("worker 0 gives signs of life again"))
-    until(lambda: told("worker 0 says where it was"))
-    (where,) = (line["stack"] for line in workers.lines() if "stack" in line)
-    assert any(re.fullmatch(r"extauthz/service/worker\.py:\d+ main", call) for call in where)
-    assert children(workers) == [hung, other]
-    assert measured(workers, "extauthz_workers_lost_total") == 0
-
-
-@pytest.mark.long
-def test_a_worker_that_hangs_for_good_is_replaced(workers: Running) -> None:
-    hung, other = children(workers)
-    stopped = time.monotonic()
-    os.kill(hung, signal.SIGSTOP)
-    until(lambda: hung not in children(workers) and len(children(workers)) == 2, 60)
-    assert time.monotonic() - stopped > 10, "it may only have been slow"
-    assert other in children(workers)
-    until(lambda: any("worker 0 ended with -9" in line["msg"] for line in workers.lines()))
-    assert measured(workers, "extauthz_workers_lost_total") == 1
-    until(lambda: {workers.judge()[0] for _ in range(10)} == {200})
 
 
 def test_processor_time_and_memory_are_those_of_all_processes(workers: Running) -> None:
