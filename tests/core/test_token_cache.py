@@ -166,6 +166,7 @@ class TestPacked:
             found = cache.get(b"%d" % n)
             assert found is not None
             assert found.token.facts.issuer is one.facts.issuer
+            assert found.issuer == one.facts.issuer.name
             assert found.token.key is key
 
     def test_what_is_used_again_is_kept_whole_again(self, monkeypatch):
