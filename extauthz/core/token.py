@@ -80,7 +80,7 @@ class PlausibleToken:
         token = self.token
         refusal = _BAD_SIGNATURE
         for key in keys:
-            if not self._may_sign(key):
+            if not (key.issuer is None or self._may_sign(key.issuer)):
                 refusal = _KEY_OF_ANOTHER
             elif key.verify(token.header.algorithm, token._signing_input, token._signature):
                 if trace:
@@ -90,15 +90,13 @@ class PlausibleToken:
             trace.add("signature", "a key of the issuer verifies it", "none does", False)
         return refusal
 
-    def _may_sign(self, key: Key) -> bool:
-        """A key's own ``issuer`` member (Entra ID) must agree with the token's."""
-        if key.issuer is None:
-            return True
+    def _may_sign(self, named: str) -> bool:
+        """The issuer that a key names itself (Entra ID) must agree with the token's."""
         accepted = self.issuer.accepted
         if self.token.issuer in accepted:
-            return TENANT in key.issuer or key.issuer in accepted
+            return TENANT in named or named in accepted
         tenant = self._facts.tenant or ""
-        named = key.issuer.replace(TENANT, tenant)
+        named = named.replace(TENANT, tenant)
         return named in {t.replace(TENANT, tenant) for t in self.issuer.templates}
 
 
