@@ -46,7 +46,7 @@ async def test_reports_of_many_workers_are_added_up_together(
 ) -> None:
     processes: list[Process] = []
 
-    def started(descriptor: int) -> Process:
+    def started(descriptor: int, _stack: int) -> Process:
         processes.append(Process(descriptor))
         return processes[-1]
 
