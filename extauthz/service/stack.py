@@ -10,12 +10,12 @@ import faulthandler
 import os
 import re
 import signal
+import socket
 import subprocess
 from pathlib import PurePath
 from typing import Final
 
 _ASK: Final = signal.SIGUSR1
-# All that fits into a pipe, which is all that is written if nobody reads meanwhile.
 _MOST: Final = 65536
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
@@ -27,11 +27,16 @@ def tell_when_asked(descriptor: int) -> None:
 
 
 class Stack:
-    """Asks one worker where it is. ``theirs`` is the descriptor for ``tell_when_asked``."""
+    """Asks one worker where it is."""
 
     def __init__(self) -> None:
-        self._ours, self.theirs = os.pipe()
-        os.set_blocking(self._ours, False)
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+
+    @property
+    def theirs(self) -> int:
+        """The descriptor for ``tell_when_asked``."""
+        return self._theirs.fileno()
 
     def ask(self, process: subprocess.Popen[bytes]) -> None:
         """Ask a worker that has long begun to answer; any other would end by it."""
@@ -43,15 +48,15 @@ class Stack:
         The threads one by one, the innermost call of each first.
         """
         try:
-            text = os.read(self._ours, _MOST).decode(errors="replace")
+            text = self._ours.recv(_MOST).decode(errors="replace")
         except BlockingIOError:
             return []
         return [_FRAME.sub(_shortened, line) for line in text.splitlines() if line]
 
     def close(self) -> None:
         """Ask no more."""
-        os.close(self._ours)
-        os.close(self.theirs)
+        self._ours.close()
+        self._theirs.close()
 
 
 def _shortened(frame: re.Match[str]) -> str:
